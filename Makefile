@@ -1,0 +1,40 @@
+# Two commands: make report (the pages) and make test (everything CI checks).
+# Uses the active environment, or makes .venv when none is active.
+
+ifneq ($(or $(VIRTUAL_ENV),$(CONDA_PREFIX)),)
+PYTHON := python
+READY := .installed-check
+else
+PYTHON := .venv/bin/python
+READY := .venv/ready
+endif
+
+.PHONY: report test refresh lint constraints .installed-check
+
+report: $(READY)
+	@$(PYTHON) -m cm384 report
+
+test: $(READY)
+	@$(PYTHON) -m ruff check --config lib/pyproject.toml lib tests notebooks
+	@$(PYTHON) -m ruff format --check --config lib/pyproject.toml lib tests
+	@$(PYTHON) -m mypy --config-file lib/pyproject.toml
+	@$(PYTHON) -m pytest -n 2 --dist loadfile
+
+refresh: $(READY)
+	@$(PYTHON) -m cm384 refresh
+
+# One clear line when a prerequisite is missing, before anything is made.
+.venv/ready: lib/pyproject.toml environment.yml constraints.txt
+	@command -v python3 >/dev/null || { echo "python3 is missing: install python3 (3.11 or newer)"; exit 1; }
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "python3 is $$(python3 -V 2>&1); 3.11 or newer is needed"; exit 1; }
+	@python3 -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "python3 has no venv: install python3-venv"; exit 1; }
+	@command -v git >/dev/null || { echo "git is missing: install git"; exit 1; }
+	python3 -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(if $(CI),-c constraints.txt) -e 'lib[notebooks,test]'
+	@touch $@
+
+.installed-check:
+	@$(PYTHON) -c 'import cm384' 2>/dev/null || \
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check $(if $(CI),-c constraints.txt) -e 'lib[notebooks,test]'

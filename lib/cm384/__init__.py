@@ -1,0 +1,29 @@
+"""CloudMatrix 384 from first principles: derive the published figures and check the claims.
+
+>>> import cm384
+>>> specs = cm384.load_specs()
+>>> print(cm384.units.text(cm384.derive("hbm_bandwidth", "cloudmatrix-384", specs)))
+1,229 TB/s
+"""
+
+from cm384 import hardware, units
+from cm384.claims import load_claims, scorecard
+from cm384.derivation import derive, explain, ratio
+from cm384.errors import InputError
+from cm384.specs import Specs, load_specs
+from cm384.uncertainty import span
+
+__version__ = "0.1.0"
+__all__ = [
+    "InputError",
+    "Specs",
+    "derive",
+    "explain",
+    "hardware",
+    "load_claims",
+    "load_specs",
+    "ratio",
+    "scorecard",
+    "span",
+    "units",
+]

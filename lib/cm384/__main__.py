@@ -1,0 +1,146 @@
+"""The command line: `python -m cm384 report | run | check | explain | refresh`.
+
+Rows go to standard output, summaries to standard error. Bad input is one line and exit code 2.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+
+from cm384 import tables
+from cm384.claims import load_claims, scorecard
+from cm384.derivation import explain as explain_figure
+from cm384.errors import InputError
+from cm384.specs import load_specs, read_conditions
+
+FORMAT = click.option("--format", "style", type=click.Choice(["table", "csv", "json"]),
+                      default="table", show_default=True, help="How rows are printed.")  # fmt: skip
+SPECS = click.option("--specs", "more", multiple=True, type=click.Path(path_type=Path),
+                     help="A CSV file of specs rows to add or replace by key.")  # fmt: skip
+
+
+class OneLine(click.Group):
+    """A group whose commands report bad input in one line and exit with 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            click.echo(f"cm384: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """CloudMatrix 384 from first principles: derive the published figures and check the claims."""
+
+
+@main.command()
+def report() -> None:
+    """Run every notebook, build the site, print the scorecard and where the page is."""
+    from cm384 import notebooks
+
+    page = notebooks.report(_progress("notebooks"))
+    specs = load_specs()
+    lines = scorecard(load_claims(specs=specs), specs)
+    _print(_short(lines), "table")
+    _summary(lines)
+    click.echo(f"open {page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page}")
+
+
+@main.command()
+@click.argument("notebook")
+@click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; default build/runs.")
+def run(notebook: str, given: tuple[tuple[str, str], ...], out: Path | None) -> None:
+    """Rerun NOTEBOOK (such as 02-supernode) with other parameters; writes .ipynb and .html."""
+    from cm384 import notebooks
+
+    path = notebooks.find_notebook(notebook)
+    values = notebooks.checked(path, dict(given))
+    for written in notebooks.run(path, values, out or notebooks.BUILD / "runs"):
+        click.echo(str(written))
+
+
+@main.command()
+@click.argument("claims_file", metavar="CLAIMS.csv", type=click.Path(path_type=Path))
+@SPECS
+@FORMAT
+def check(claims_file: Path, more: tuple[Path, ...], style: str) -> None:
+    """Give every claim of CLAIMS.csv its verdict by the rule."""
+    specs = load_specs(*more)
+    lines = scorecard(load_claims(claims_file, specs), specs)
+    _print(_short(lines) if style == "table" else lines, style)
+    _summary(lines)
+
+
+@main.command()
+@click.argument("quantity")
+@click.argument("subject")
+@click.option("-c", "--condition", "given", multiple=True, metavar="NAME=VALUE",
+              help="A condition, such as precision=bf16 or basis=matrix.")  # fmt: skip
+@SPECS
+@FORMAT
+def explain(
+    quantity: str, subject: str, given: tuple[str, ...], more: tuple[Path, ...], style: str
+) -> None:
+    """Print one figure with its formula and every row it was read from."""
+    if wrong := [text for text in given if "=" not in text]:
+        raise InputError(f"condition {wrong[0]!r}; expected NAME=VALUE, such as precision=bf16")
+    found = explain_figure(quantity, subject, load_specs(*more), **read_conditions(";".join(given)))
+    if style == "table":
+        click.echo(str(found))
+    else:
+        _print(found.table, style)
+
+
+@main.command()
+def refresh() -> None:
+    """Re-execute the notebooks of the checkout in place, to be committed."""
+    from cm384 import notebooks
+
+    paths = notebooks.notebooks()
+    for path in _progress("notebooks")(paths, len(paths)):
+        notebooks.refresh(path)
+
+
+def _progress(unit: str) -> Any:
+    from tqdm import tqdm
+
+    return lambda items, total: tqdm(items, total=total, desc=unit, file=sys.stderr)
+
+
+def _print(lines: pd.DataFrame, style: str) -> None:
+    """Rows, and nothing else, on standard output."""
+    if style == "csv":
+        click.echo(lines.to_csv(index=False, float_format="%.6g", lineterminator="\n"), nl=False)
+    elif style == "json":
+        click.echo(lines.to_json(orient="records", double_precision=6, force_ascii=False, indent=1))
+    else:
+        click.echo(tables.as_text(lines))
+
+
+def _short(lines: pd.DataFrame) -> pd.DataFrame:
+    """The scorecard as a terminal shows it."""
+    return pd.DataFrame({
+        "claim": lines["id"],
+        "claimed": lines["claimed"],
+        "derived": [tables.number_or_dash(value) for value in lines["derived"]],
+        "verdict": [f"{tables.MARKS[verdict]} {verdict}" for verdict in lines["verdict"]],
+        "why": lines["why"],
+    })  # fmt: skip
+
+
+def _summary(lines: pd.DataFrame) -> None:
+    counts = lines["verdict"].value_counts()
+    text = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    click.echo(f"{len(lines)} claims: {text}", err=True)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m cm384")

@@ -1,0 +1,189 @@
+"""The one idea: a derivation is a pure function of the table of specs.
+
+A derivation is registered under the quantity it gives, with its formula in words. `derive` calls it;
+`explain` calls it on a table that notes what was read. What is true of every system is said once
+here: it is the sum of its accelerators.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from cm384 import units
+from cm384.errors import InputError, unknown
+from cm384.specs import Row, Specs, Step, key_name
+
+Formula = Callable[..., Any]
+
+# Quantities of which a system has as much as its accelerators together.
+ADDITIVE = frozenset({
+    "peak", "peak_from_units", "hbm_capacity", "hbm_capacity_from_stacks", "hbm_bandwidth",
+    "hbm_bandwidth_from_stacks", "scale_up_bandwidth", "scale_up_bandwidth_from_links",
+    "scale_out_bandwidth",
+})  # fmt: skip
+
+DERIVATIONS: dict[str, tuple[Formula, str]] = {}
+
+
+def derivation(formula: str) -> Callable[[Formula], Formula]:
+    """Register a function `(specs, subject, **conditions)` as the derivation of its name."""
+
+    def register(function: Formula) -> Formula:
+        DERIVATIONS[function.__name__] = function, formula
+        return function
+
+    return register
+
+
+def derive(quantity: str, subject: str, specs: Specs, **conditions: str) -> Any:
+    """The figure that follows from the table, in the unit a reader expects.
+
+    A system's figure is the sum over its accelerators, whatever headline is printed for the system;
+    a chip's is derived if the quantity is a derived one, and the stated row otherwise.
+
+    >>> from cm384 import load_specs
+    >>> print(units.text(derive("hbm_capacity", "cloudmatrix-384", load_specs())))
+    49.15 TB
+    """
+    if quantity not in specs.kinds:
+        raise unknown("quantity", quantity, specs.kinds)
+    if subject not in specs.subjects:
+        raise unknown("subject", subject, specs.subjects)
+    usual = specs.kinds[quantity].unit
+    if quantity in ADDITIVE and specs.parts(subject):
+        formula = f"sum over the accelerators: count × {words(quantity)} of one"
+        value = _sum_of_parts(quantity, subject, specs, conditions)
+    elif quantity in DERIVATIONS:
+        function, formula = DERIVATIONS[quantity]
+        value = function(specs, subject, **_accepted(function, quantity, conditions))
+    else:
+        return units.sensible(specs.get(subject, quantity, **conditions), usual)
+    value = units.sensible(value, usual)
+    if specs.trace is not None:
+        specs.trace.steps.append(Step(quantity, subject, formula, value))
+    return value
+
+
+def ratio(
+    quantity: str,
+    subject: str,
+    comparator: str,
+    specs: Specs,
+    against: Mapping[str, str] | None = None,
+    **conditions: str,
+) -> Any:
+    """How many times the comparator's figure the subject's is, a pure number.
+
+    `against` holds conditions that differ for the comparator, such as its own 8-bit format.
+
+    >>> from cm384 import load_specs
+    >>> print(round(ratio("hbm_capacity", "cloudmatrix-384", "gb200-nvl72", load_specs()), 3))
+    3.556
+    """
+    ours = derive(quantity, subject, specs, **conditions)
+    theirs = derive(quantity, comparator, specs, **{**conditions, **(against or {})})
+    return (ours / theirs).to(units.registry.dimensionless)
+
+
+def words(quantity: str) -> str:
+    """The name of a quantity as people write it.
+
+    >>> words("hbm_bandwidth_from_stacks")
+    'HBM bandwidth from stacks'
+    """
+    spelt = {"hbm": "HBM", "flop": "FLOP", "scale up": "scale-up", "scale out": "scale-out"}
+    text = quantity.replace("_", " ")
+    for plain, proper in spelt.items():
+        text = text.replace(plain, proper)
+    return text
+
+
+def title(subject: str) -> str:
+    """The name of a chip or system as people write it.
+
+    >>> title("cloudmatrix-384"), title("gb200-nvl72"), title("ascend-910c"), title("h100-sxm")
+    ('CloudMatrix 384', 'GB200 NVL72', 'Ascend 910C', 'H100 SXM')
+    """
+    names = {"cloudmatrix": "CloudMatrix", "ascend": "Ascend", "atlas": "Atlas"}
+    return " ".join(names.get(word, word.upper()) for word in subject.split("-"))
+
+
+def _sum_of_parts(quantity: str, subject: str, specs: Specs, conditions: dict[str, str]) -> Any:
+    shares = [
+        specs.get(subject, "count", part=part) * derive(quantity, part, specs, **conditions)
+        for part in specs.parts(subject)
+    ]
+    return sum(shares[1:], start=shares[0])
+
+
+def compares(quantity: str) -> bool:
+    """Whether a quantity is itself a comparison, so that it takes the comparator as a condition.
+
+    >>> compares("areas_led"), compares("peak")
+    (True, False)
+    """
+    function, _ = DERIVATIONS.get(quantity, (derive, ""))
+    return "comparator" in inspect.signature(function).parameters
+
+
+def _accepted(function: Formula, quantity: str, conditions: dict[str, str]) -> dict[str, str]:
+    allowed = list(inspect.signature(function).parameters)[2:]
+    for name in conditions:
+        if name not in allowed:
+            raise unknown(f"condition for {quantity}", name, allowed)
+    return conditions
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A figure with its working: the steps in words and the rows that were read."""
+
+    quantity: str
+    subject: str
+    value: Any
+    steps: list[Step]
+    rows: list[Row]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The rows that were read, one a line, with value, basis, source and locator."""
+        columns = ["row", "value", "basis", "source", "locator"]
+        cells = [
+            [f"{r.subject} {words(r.quantity)}" + f" {r.conditions}".rstrip(),
+             f"{units.number(r.value, 6)} {r.unit}".removesuffix(" count"),
+             r.basis, r.source, r.locator]
+            for r in self.rows
+        ]  # fmt: skip
+        return pd.DataFrame(cells, columns=columns)
+
+    def __str__(self) -> str:
+        lines = [f"{words(self.quantity)} of {title(self.subject)} = {units.text(self.value)}"]
+        for step in self.steps:
+            what = f"{words(step.quantity)} of {title(step.subject)}"
+            lines.append(f"  {what} = {step.formula} = {units.text(step.value)}")
+        lines += ["", "rows read:"]
+        for row, cells in zip(self.rows, self.table.itertuples(index=False), strict=True):
+            lines.append(f"  {cells.row}: {cells.value} ({row.basis})")
+            lines.append(f"      {row.source}: {row.locator}")
+        return "\n".join(lines)
+
+
+def explain(quantity: str, subject: str, specs: Specs, **conditions: str) -> Explanation:
+    """A figure with its formula in words and every row that was read, found by tracing it.
+
+    >>> from cm384 import load_specs
+    >>> print(str(explain("hbm_capacity", "cloudmatrix-384", load_specs())).splitlines()[0])
+    HBM capacity of CloudMatrix 384 = 49.15 TB
+    """
+    traced = specs.traced()
+    value = derive(quantity, subject, traced, **conditions)
+    assert traced.trace is not None
+    rows = [traced.rows[key][0] for key in traced.trace.keys]
+    if changed := [key_name(key) for key in traced.trace.keys if key in specs.drawn]:
+        raise InputError(f"explain needs the sourced table; replaced here: {', '.join(changed)}")
+    return Explanation(quantity, subject, value, traced.trace.steps, rows)

@@ -1,0 +1,32 @@
+"""The one error that bad input raises, and the sentence that names what was meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Bad input, said in one line: what was given, where, and what was expected."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """The error for a name that is not known, with the nearest known name or the whole list.
+
+    >>> str(unknown("chip", "h10-sxm", ["h100-sxm", "a100-sxm"]))
+    "unknown chip 'h10-sxm'; did you mean 'h100-sxm'?"
+    """
+    return InputError(f"unknown {kind} {name!r}{suggestion(name, known)}")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The tail of an error line: the nearest known name, or what is known when none is near.
+
+    >>> suggestion("tiger", ["matrix", "headline"])
+    '; known: headline, matrix'
+    """
+    names = sorted(set(known))
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; known: {', '.join(names)}" if names else ""

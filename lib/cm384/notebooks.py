@@ -1,0 +1,331 @@
+"""Notebooks: their parameters, running them, and the site they make.
+
+The parameters cell of a notebook holds typed literals; the next cell hands them to `check`, which
+builds the frozen dataclass of that notebook here and refuses a wrong type or an unknown name. The
+command line builds the same dataclass first, so that a bad value starts no kernel.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import os
+import re
+import shutil
+import tempfile
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cm384.claims import Claim, load_claims
+from cm384.errors import InputError, unknown
+from cm384.paths import DATA
+from cm384.specs import Specs, load_specs, read_keys
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+BUILD = ROOT / "build"
+
+P = TypeVar("P", bound="Parameters")
+
+
+# --- parameters ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What every notebook takes: a file of specs to add to this project's, or none."""
+
+    specs_file: str
+
+    @property
+    def specs(self) -> Specs:
+        """The table of specs, with the rows of `specs_file` added."""
+        return load_specs(*filter(None, [self.specs_file]))
+
+
+@dataclass(frozen=True)
+class Scorecard(Parameters):
+    """Parameters of 00-scorecard."""
+
+    claims_file: str
+
+    def __post_init__(self) -> None:
+        load_claims(self.claims_file or None, self.specs)
+
+    @property
+    def claims(self) -> list[Claim]:
+        """The claims of `claims_file`, or this project's."""
+        return load_claims(self.claims_file or None, self.specs)
+
+
+@dataclass(frozen=True)
+class Package(Parameters):
+    """Parameters of 01-package: two chips that have a peak at one precision."""
+
+    chip: str
+    reference: str
+    precision: str
+
+    def __post_init__(self) -> None:
+        specs = self.specs
+        for name in (self.chip, self.reference):
+            if name not in specs.chips:
+                raise unknown("chip", name, specs.chips)
+            specs.find(name, "peak", precision=self.precision)
+
+
+@dataclass(frozen=True)
+class Supernode(Parameters):
+    """Parameters of 02-supernode: two systems whose chips have a peak at one precision."""
+
+    system: str
+    baseline: str
+    precision: str
+
+    def __post_init__(self) -> None:
+        specs = self.specs
+        for name in (self.system, self.baseline):
+            if name not in specs.systems:
+                raise unknown("system", name, specs.systems)
+            for chip in specs.parts(name):
+                specs.find(chip, "peak", precision=self.precision)
+
+
+PARAMETERS: Mapping[str, type[Parameters]] = {
+    "00-scorecard": Scorecard,
+    "01-package": Package,
+    "02-supernode": Supernode,
+}
+
+
+def check(cls: type[P], namespace: Mapping[str, Any]) -> P:
+    """Build the parameters of a notebook from its variables; refuse a value of the wrong type.
+
+    >>> check(Package, {"specs_file": "", "chip": 910, "reference": "h100-sxm", "precision": "bf16"})
+    Traceback (most recent call last):
+    ...
+    cm384.errors.InputError: parameter chip: expected str, got int 910
+    """
+    values = {}
+    for name, kind in typing.get_type_hints(cls).items():
+        if name not in namespace:
+            raise InputError(f"parameter {name}: missing; expected {kind.__name__}")
+        value = namespace[name]
+        kinds = (int, float) if kind is float else kind
+        if not isinstance(value, kinds) or isinstance(value, bool) is not (kind is bool):
+            given = f"{type(value).__name__} {value!r}"
+            raise InputError(f"parameter {name}: expected {kind.__name__}, got {given}")
+        values[name] = value
+    return cls(**values)
+
+
+def convert(name: str, text: str, kind: type) -> Any:
+    """A parameter from the command line as the type its dataclass declares.
+
+    >>> convert("samples", "1e4", int)
+    Traceback (most recent call last):
+    ...
+    cm384.errors.InputError: parameter samples: expected int, got '1e4'
+    """
+    if kind is bool and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        if kind is bool or "_" in text and kind is not str:
+            raise ValueError
+        return kind(text)
+    except ValueError:
+        raise InputError(f"parameter {name}: expected {kind.__name__}, got {text!r}") from None
+
+
+# --- one rerun -----------------------------------------------------------------------------------
+
+
+def find_notebook(name: str) -> Path:
+    """The notebook that a name means: its file, its stem, or the first letters of it.
+
+    >>> find_notebook("02").name
+    '02-supernode.ipynb'
+    """
+    found = [path for path in notebooks() if path.stem.startswith(Path(name).stem)]
+    if len(found) != 1:
+        raise unknown("notebook", name, (path.stem for path in notebooks()))
+    return found[0]
+
+
+def notebooks() -> list[Path]:
+    """The notebooks of the checkout, in order; refuses to run outside one."""
+    found = sorted(NOTEBOOKS.glob("[0-9][0-9]-*.ipynb"))
+    if not found:
+        raise InputError("no notebooks beside this package: run and report need the checkout")
+    return found
+
+
+def checked(path: Path, given: Mapping[str, str]) -> dict[str, Any]:
+    """The values to hand to a notebook, after building its dataclass from them and its defaults."""
+    cls = PARAMETERS[path.stem]
+    hints = typing.get_type_hints(cls)
+    for name in given:
+        if name not in hints:
+            raise unknown(f"parameter of {path.stem}", name, hints)
+    values = {name: convert(name, text, hints[name]) for name, text in given.items()}
+    for name, value in values.items():
+        if name.endswith("_file") and value:
+            values[name] = str(Path(value).resolve())  # a path is relative to the caller's folder
+    check(cls, {**defaults(path), **values})
+    return values
+
+
+def defaults(path: Path) -> dict[str, Any]:
+    """The values in the parameters cell of a notebook."""
+    import nbformat
+
+    cells = nbformat.read(path, as_version=4).cells
+    tagged = [c.source for c in cells if "parameters" in c.metadata.get("tags", [])]
+    namespace: dict[str, Any] = {}
+    exec("\n".join(tagged), namespace)  # typed literals only: a test holds them to that
+    return namespace
+
+
+def run(path: Path, values: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
+    """Run a notebook with other parameters; its `.ipynb` and a self-contained `.html` in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    notebook, page = folder / path.name, folder / f"{path.stem}.html"
+    with replacing(notebook) as temporary:
+        execute(path, temporary, values)
+        content = to_html(temporary)
+    with replacing(page) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+    return notebook, page
+
+
+def execute(path: Path, out: Path, values: Mapping[str, Any]) -> None:
+    """Run a notebook through papermill; a cell that refuses its input becomes our one-line error."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    try:
+        papermill.execute_notebook(
+            str(path), str(out), dict(values), kernel_name="python3", cwd=str(NOTEBOOKS),
+            progress_bar=False, log_output=False,
+        )  # fmt: skip
+    except PapermillExecutionError as error:
+        raise InputError(f"{path.stem}: {error.ename}: {error.evalue}") from None
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A temporary file beside `target` that takes its name when all went well, and goes if not."""
+    handle, name = tempfile.mkstemp(suffix=target.suffix, prefix=".", dir=target.parent)
+    os.close(handle)
+    try:
+        yield Path(name)
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def to_html(notebook: Path) -> str:
+    """One page that opens without the network: MathJax is inside it."""
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(mathjax_url="", require_js_url="", mermaid_js_url="", embed_images=True)
+    body, _ = exporter.from_filename(str(notebook))
+    script = mathjax().read_text(encoding="utf-8").replace("</script", "<\\/script")
+    return str(body).replace("</body>", f"<script>{script}</script></body>")
+
+
+def mathjax() -> Path:
+    """The one file of MathJax that pages need."""
+    package = distribution("sphinx-mathjax-offline")
+    return Path(str(package.locate_file("sphinx-mathjax-offline/static/mathjax/tex-svg.js")))
+
+
+# --- the collection ------------------------------------------------------------------------------
+
+
+def report(progress: Callable[[Any, int], Any]) -> Path:
+    """Run every notebook in parallel and build the site from them; its first page."""
+    source = BUILD / "src"
+    shutil.rmtree(source, ignore_errors=True)
+    (source / "_static" / "mathjax").mkdir(parents=True)
+    shutil.copy(mathjax(), source / "_static" / "mathjax")
+    for path in [*NOTEBOOKS.glob("*.py"), *NOTEBOOKS.glob("*.md"), DATA / "sources.bib"]:
+        shutil.copy(path, source)
+    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        jobs = [pool.submit(stage, path, source / path.name) for path in notebooks()]
+        for job in progress(as_completed(jobs), len(jobs)):
+            job.result()
+    return build_site(source, BUILD / "site")
+
+
+def stage(path: Path, out: Path) -> None:
+    """Run one notebook and prepare it for the site: text of pictures, links to the sources."""
+    import nbformat
+
+    execute(path, out, {})
+    notebook = nbformat.read(out, as_version=4)
+    keys = frozenset(read_keys(DATA / "sources.bib"))
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" in data:
+                shows = data["text/plain"].splitlines()[0]
+                cell.metadata["mystnb"] = {"image": {"alt": shows}}
+            if "text/html" in data:
+                data["text/html"] = link_sources(data["text/html"], keys)
+    nbformat.write(notebook, out)
+
+
+def link_sources(text: str, keys: frozenset[str]) -> str:
+    """A table in which every source key leads to its entry in the bibliography.
+
+    >>> link_sources("<td><code>xu2025connect</code></td>", frozenset({"xu2025connect"}))
+    '<td><a href="bibliography.html#cite-xu2025connect"><code>xu2025connect</code></a></td>'
+    """
+
+    def link(match: re.Match[str]) -> str:
+        key = html.unescape(match[1])
+        known = key in keys
+        return f'<a href="bibliography.html#cite-{key}">{match[0]}</a>' if known else match[0]
+
+    return re.sub(r"<code>([^<]+)</code>", link, text)
+
+
+def build_site(source: Path, out: Path) -> Path:
+    """Render the staged pages with Sphinx, every warning an error."""
+    from sphinx.cmd.build import build_main
+
+    shutil.rmtree(out, ignore_errors=True)
+    if build_main(["-q", "-W", "-n", "--keep-going", "-b", "html", str(source), str(out)]):
+        raise InputError("the site was not built: see the messages of Sphinx above")
+    return out / "index.html"
+
+
+def refresh(path: Path) -> None:
+    """Re-execute a notebook in place, without anything in it that depends on the run."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(
+        notebook, kernel_name="python3", record_timing=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    ).execute()  # fmt: skip
+    notebook.metadata = nbformat.from_dict(METADATA)
+    with replacing(path) as temporary:
+        nbformat.write(notebook, temporary)
+
+
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+

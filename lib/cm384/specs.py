@@ -1,0 +1,423 @@
+"""The table of specs: reading and checking `data/`, and the one object every derivation reads.
+
+A row is one sourced fact. Rows that state the same thing (subject, quantity, conditions, basis) are
+alternatives of one another; the first is the central one. A derivation asks the table by name:
+
+>>> specs = load_specs()
+>>> print(specs.get("ascend-910c", "hbm_capacity"))
+128.0 gigabyte
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cm384 import units
+from cm384.errors import InputError, suggestion, unknown
+from cm384.paths import DATA
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+
+# What a figure holds for. The word decides which figures may be compared with which.
+BASES = {
+    "nominal": "as the data sheet or the designer states it",
+    "matrix": "dense peak of the matrix units alone",
+    "headline": "dense peak as the vendor prints it, vector units included if the vendor counts them",
+    "sparse": "peak with structured sparsity: twice the dense one",
+    "usable": "what software can allocate or is told that it has",
+    "measured": "measured by a benchmark",
+    "die": "per compute die",
+    "package": "per package",
+    "one-way": "one direction of a link",
+    "two-way": "both directions of a link added",
+    "tdp": "thermal design power of the part",
+    "all-in": "the whole system with switches, optics and losses",
+    "nameplate": "the maximum rating on the label",
+    "assumed": "an assumption, with its reason as the locator",
+}
+# NVIDIA's and AMD's printed peaks count the matrix units only: for them the headline is that row.
+# What no source states can still be assumed, with the reason and the range beside it.
+FALLBACK = {"headline": "matrix", "nominal": "assumed"}
+
+Key = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One line of `quantities.csv`: a name of the closed vocabulary and what it means."""
+
+    quantity: str
+    unit: str
+    kind: str
+    default_basis: str
+    better: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sourced fact: a line of `specs.csv`."""
+
+    subject: str
+    quantity: str
+    conditions: str
+    value: float
+    unit: str
+    basis: str
+    role: str
+    group: str
+    source: str
+    locator: str
+    note: str
+
+    @property
+    def key(self) -> Key:
+        """What the row states a value of; its alternatives have the same key."""
+        return self.subject, self.quantity, self.conditions, self.basis
+
+    @property
+    def name(self) -> str:
+        """The row as people refer to it: `ascend-910c.peak[precision=bf16;basis=headline]`."""
+        return key_name(self.key)
+
+
+def key_name(key: Key) -> str:
+    """The written form of a key, which `Specs.find` reads back."""
+    subject, quantity, conditions, basis = key
+    return f"{subject}.{quantity}[{';'.join(filter(None, [conditions, f'basis={basis}']))}]"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a derivation: what it gave, of what, by which formula."""
+
+    quantity: str
+    subject: str
+    formula: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a derivation did: the keys it read, in order, and the steps it took, inner ones first."""
+
+    keys: dict[Key, None] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Specs:
+    """The table of sourced facts. Derivations call `get`; everything else makes a changed copy.
+
+    `rows` holds every statement of a key, the central one first; `drawn` holds values that stand in
+    for the central ones (numbers or arrays, in the unit of the central row); `trace` notes what a
+    derivation did when the table was made by `traced`.
+    """
+
+    rows: Mapping[Key, tuple[Row, ...]]
+    kinds: Mapping[str, Kind]
+    drawn: Mapping[Key, Any] = field(default_factory=dict)
+    trace: Trace | None = None
+
+    def get(self, subject: str, quantity: str, basis: str | None = None, **conditions: str) -> Any:
+        """The value that the table states, as a quantity; refuses what it does not state.
+
+        Without `basis`, the default one of the quantity. A headline peak that the vendor states for
+        the matrix units alone is the matrix row.
+
+        >>> print(load_specs().get("ascend-910c", "peak", precision="bf16", basis="headline"))
+        752.0 teraoperation / second
+        """
+        key = self.find(subject, quantity, basis, **conditions)
+        if self.trace is not None:
+            self.trace.keys[key] = None
+        row = self.rows[key][0]
+        return units.Q(self.drawn.get(key, row.value), row.unit)
+
+    def find(self, subject: str, quantity: str, basis: str | None = None, **conditions: str) -> Key:
+        """The key under which the table states a quantity; one clear line when it does not."""
+        if quantity not in self.kinds:
+            raise unknown("quantity", quantity, self.kinds)
+        if subject not in self.subjects:
+            raise unknown("subject", subject, self.subjects)
+        wanted = basis or self.kinds[quantity].default_basis
+        if wanted not in BASES:
+            raise unknown("basis", wanted, BASES)
+        for tried in filter(None, (wanted, FALLBACK.get(wanted))):
+            key = subject, quantity, write_conditions(conditions), tried
+            if key in self.rows:
+                return key
+        raise InputError(self._missing(subject, quantity, wanted, conditions))
+
+    def _missing(self, subject: str, quantity: str, basis: str, conditions: dict[str, str]) -> str:
+        asked = ", ".join(filter(None, [write_conditions(conditions), f"basis {basis}"]))
+        stated = [f"{c or 'no conditions'} ({b})" for s, q, c, b in self.rows
+                  if (s, q) == (subject, quantity)]  # fmt: skip
+        tail = f"stated: {', '.join(sorted(stated))}" if stated else "no source states it"
+        return f"{subject} has no {quantity} for {asked}; {tail}"
+
+    def has(self, subject: str, quantity: str, basis: str | None = None, **conditions: str) -> bool:
+        """Whether the table states a quantity."""
+        try:
+            self.find(subject, quantity, basis, **conditions)
+        except InputError:
+            return False
+        return True
+
+    def parts(self, subject: str) -> list[str]:
+        """The accelerators a system is made of; empty for a chip.
+
+        >>> load_specs().parts("cloudmatrix-384")
+        ['ascend-910c']
+        """
+        counted = (read_conditions(c).get("part", "") for s, q, c, _ in self.rows
+                   if s == subject and q == "count")  # fmt: skip
+        return [part for part in counted if part in self.subjects]
+
+    @cached_property
+    def subjects(self) -> frozenset[str]:
+        """Everything the table states something of."""
+        return frozenset(subject for subject, *_ in self.rows)
+
+    @property
+    def systems(self) -> list[str]:
+        """The subjects that are made of accelerators."""
+        return sorted(subject for subject in self.subjects if self.parts(subject))
+
+    @property
+    def chips(self) -> list[str]:
+        """The subjects of which the table states a peak and that have no parts."""
+        peaks = {subject for subject, quantity, *_ in self.rows if quantity == "peak"}
+        return sorted(peaks - set(self.systems))
+
+    def traced(self) -> Specs:
+        """A copy that notes in `trace` the rows that are read and the steps that are taken."""
+        return dataclasses.replace(self, trace=Trace())
+
+    def replace(self, values: Mapping[Key, Any]) -> Specs:
+        """A copy in which the keys have other values: quantities, or numbers in the row's unit."""
+        return dataclasses.replace(self, drawn={**self.drawn, **self._magnitudes(values)})
+
+    def _magnitudes(self, values: Mapping[Key, Any]) -> dict[Key, Any]:
+        return {
+            key: value.to(self.rows[key][0].unit).m if isinstance(value, units.Quantity) else value
+            for key, value in values.items()
+        }
+
+    def options(self, key: Key) -> np.ndarray:
+        """Every sourced value of a key, in the unit of its central row, the central one first."""
+        unit = self.rows[key][0].unit
+        return np.array([float(units.Q(r.value, r.unit).to(unit).m) for r in self.rows[key]])
+
+
+def read_conditions(text: str) -> dict[str, str]:
+    """The pairs of a `key=value;…` cell.
+
+    >>> read_conditions("precision=bf16;ranks=64")
+    {'precision': 'bf16', 'ranks': '64'}
+    """
+    return dict(pair.split("=", 1) for pair in text.split(";") if pair)  # type: ignore[misc]
+
+
+def write_conditions(conditions: Mapping[str, str]) -> str:
+    """The canonical cell for some pairs: sorted by key."""
+    return ";".join(f"{key}={value}" for key, value in sorted(conditions.items()))
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def load_specs(*more: str | Path) -> Specs:
+    """The sourced table of this project, with the rows of other files added.
+
+    A file that brings a central row for a key replaces all rows of that key; alternatives alone
+    are added to those there. Refuses a bad row with file, line, column and what was expected.
+    """
+    specs = _own_specs()
+    for path in more:
+        added = group_rows(read_rows(Path(path), specs.kinds), specs.rows, Path(path).name)
+        specs = Specs({**specs.rows, **added}, specs.kinds)
+    return specs
+
+
+@cache
+def _own_specs() -> Specs:
+    kinds = {kind.quantity: kind for kind in read_kinds(DATA / "quantities.csv")}
+    rows = read_rows(DATA / "specs.csv", kinds, read_keys(DATA / "sources.bib"))
+    return Specs(group_rows(rows, {}, "specs.csv"), kinds)
+
+
+def read_kinds(path: Path) -> list[Kind]:
+    """The vocabulary of quantities."""
+    table = read_table(path, [f.name for f in dataclasses.fields(Kind)])
+    return [Kind(**values) for values in records(table)]
+
+
+def read_rows(path: Path, kinds: Mapping[str, Kind], keys: Iterable[str] | None = None) -> list[Row]:
+    """The rows of a specs file, checked; `keys` closes the list of sources, when given."""
+    table = read_table(path, [f.name for f in dataclasses.fields(Row)])
+    check_table(table, specs_schema(kinds, keys), path.name)
+    rows = [Row(**{**values, "value": float(values["value"])}) for values in records(table)]
+    for line, row in zip(table.index, rows, strict=True):
+        if row.value == 0 and row.quantity != "count":
+            raise bad_cell(path.name, line, "value", "0", "a positive number")
+        if not units.same_kind(row.unit, kinds[row.quantity].unit):
+            expected = f"a unit of {row.quantity}, such as {kinds[row.quantity].unit}"
+            raise bad_cell(path.name, line, "unit", row.unit, expected)
+        if row.conditions != write_conditions(read_conditions(row.conditions)):
+            raise bad_cell(path.name, line, "conditions", row.conditions, "keys in sorted order")
+    return rows
+
+
+def group_rows(
+    rows: Sequence[Row], known: Mapping[Key, tuple[Row, ...]], file: str
+) -> dict[Key, tuple[Row, ...]]:
+    """The rows by key, the central one first; refuses a key with two central rows, or with none."""
+    grouped: dict[Key, tuple[Row, ...]] = {}
+    for row in rows:
+        central = row.role == "central"
+        present = grouped.get(row.key, ())
+        if central and any(other.role == "central" for other in present):
+            raise InputError(f"{file}: two central rows for {row.name}; expected one")
+        grouped[row.key] = (row, *present) if central else (*present, row)
+    for key, group in grouped.items():
+        if group[0].role != "central":
+            if key not in known:
+                raise InputError(f"{file}: no central row for {key_name(key)}; expected one")
+            grouped[key] = (*known[key], *group)
+    return grouped
+
+
+def specs_schema(kinds: Mapping[str, Kind], keys: Iterable[str] | None) -> pa.DataFrameSchema:
+    """What a specs file must look like: one check a column, each with the words of its error."""
+    import pandera.pandas as pa  # a second to import, and needed only here
+
+    stated = [name for name, kind in kinds.items() if kind.kind == "stated"]
+    columns = {
+        "subject": matches(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and hyphens"),
+        "quantity": one_of(stated),
+        "conditions": matches(r"([a-z_]+=[^;=]+(;[a-z_]+=[^;=]+)*)?", "key=value;key=value"),
+        "value": pa.Check(_is_amount, element_wise=True, error="a positive number"),
+        "unit": pa.Check(_is_unit, element_wise=True, error="a unit such as TFLOP/s or GB"),
+        "basis": one_of(BASES),
+        "role": one_of(["central", "alternative"]),
+        "group": matches(r"[a-z0-9-]*", "lower-case letters, digits and hyphens"),
+        "source": matches(r"\S.*", "a source") if keys is None else one_of(keys),
+        "locator": matches(r"\S.*", "the place in the source"),
+    }
+    return pa.DataFrameSchema({name: pa.Column(str, check) for name, check in columns.items()})
+
+
+def matches(pattern: str, expected: str) -> pa.Check:
+    """A check that a cell has a form; `expected` says it in words."""
+    import pandera.pandas as pa
+
+    return pa.Check(
+        lambda cell: bool(re.fullmatch(pattern, cell)), element_wise=True, error=expected
+    )
+
+
+def one_of(names: Iterable[str]) -> pa.Check:
+    """A check that a cell is one of some names; the error suggests the nearest."""
+    import pandera.pandas as pa
+
+    known = frozenset(names)
+    return pa.Check(
+        lambda cell: cell in known, element_wise=True, error="one of\t" + "\t".join(sorted(known))
+    )
+
+
+def _is_amount(cell: str) -> bool:
+    return is_number(cell) and float(cell) >= 0
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a finite number, written without separators."""
+    try:
+        return math.isfinite(float(cell)) and "_" not in cell
+    except ValueError:
+        return False
+
+
+def _is_unit(cell: str) -> bool:
+    try:
+        return bool(cell) and units.parse_unit(cell) is not None
+    except InputError:
+        return False
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """A CSV file as text cells, indexed by line number; refuses an unreadable or misshapen file."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path.name}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path.name}: cannot be read as UTF-8 text ({error})") from None
+    reader = csv.reader(io.StringIO(text, newline=""))
+    header = next(reader, [])
+    if not header:
+        raise InputError(f"{path.name}: empty file; expected the columns {','.join(columns)}")
+    for name in header:
+        if name not in columns:
+            raise InputError(f"{path.name} line 1: unknown column {name!r}{suggestion(name, columns)}")
+    if missing := [name for name in columns if name not in header]:
+        raise InputError(f"{path.name} line 1: missing column {missing[0]!r}")
+    lines: dict[int, list[str]] = {}
+    for cells in reader:
+        if len(cells) != len(header) and cells:
+            raise InputError(f"{path.name} line {reader.line_num}: {len(cells)} cells; "
+                             f"expected {len(header)}")  # fmt: skip
+        if cells:
+            lines[reader.line_num] = [cell.strip() for cell in cells]
+    if not lines:
+        raise InputError(f"{path.name}: no rows below the header")
+    return pd.DataFrame.from_dict(lines, orient="index", columns=header, dtype=str)
+
+
+def records(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """The rows of a text table as dictionaries."""
+    names = [str(name) for name in table.columns]
+    return (dict(zip(names, row, strict=True)) for row in table.itertuples(index=False))
+
+
+def check_table(table: pd.DataFrame, schema: pa.DataFrameSchema, file: str) -> None:
+    """Check a text table against a schema; the first bad cell becomes one line."""
+    import pandera.errors
+
+    try:
+        schema.validate(table, lazy=True)
+    except pandera.errors.SchemaErrors as errors:
+        cases = errors.failure_cases.sort_values("index", kind="stable")
+        line, column, cell, expected = cases[["index", "column", "failure_case", "check"]].iloc[0]
+        raise bad_cell(file, line, column, str(cell), str(expected)) from None
+
+
+def bad_cell(file: str, line: int, column: str, cell: str, expected: str) -> InputError:
+    """The error for one cell: file, line, column, what it holds and what was expected there."""
+    what, *known = expected.split("\t")
+    tail = suggestion(cell, known) if known else ""
+    expectation = f"; expected {what}" if not known else f" is not known{tail}"
+    return InputError(f"{file} line {line}, column {column}: {cell!r}{expectation}")
+
+
+def read_keys(path: Path) -> list[str]:
+    """The keys of a BibTeX file.
+
+    >>> "huawei2025cloudmatrix" in read_keys(DATA / "sources.bib")
+    True
+    """
+    return re.findall(r"^@\w+\{\s*([^,\s]+)\s*,", path.read_text(encoding="utf-8"), flags=re.M)

@@ -1,0 +1,282 @@
+"""Tables as a notebook shows them: stable, plain HTML with the same numbers as text beside it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cm384 import units
+from cm384.claims import Claim, attempt, attempts, load_claims, scorecard
+from cm384.derivation import DERIVATIONS, Explanation, derive, ratio, title, words
+from cm384.errors import InputError
+from cm384.specs import Specs
+from cm384.uncertainty import Span, span
+
+# A verdict's mark says it without colour.
+MARKS = {
+    "confirmed": "✔", "within sources": "≈", "within model error": "≈", "other basis": "⇄",
+    "source agrees": "○", "understated": "▼", "overstated": "▲", "misattributed": "⚑",
+    "inconsistent": "≠", "contradicted": "✖", "unsupported": "?",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text cells. `code` names the columns that hold source keys."""
+
+    cells: pd.DataFrame
+    code: tuple[str, ...] = ()
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/html": self.html, "text/plain": str(self)}
+
+    @property
+    def html(self) -> str:
+        """A plain table, every cell escaped, source keys as code."""
+        head = "".join(f"<th>{html.escape(str(name))}</th>" for name in self.cells.columns)
+        body = "\n".join(
+            "<tr>" + "".join(self._cell(name, row[name]) for name in self.cells.columns) + "</tr>"
+            for _, row in self.cells.iterrows()
+        )
+        return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+    def _cell(self, name: str, value: str) -> str:
+        if name not in self.code:
+            return f"<td>{html.escape(value)}</td>"
+        keys = [f"<code>{html.escape(key)}</code>" for key in value.split(";") if key]
+        return f"<td>{' '.join(keys)}</td>"
+
+    def __str__(self) -> str:
+        return as_text(self.cells)
+
+
+def as_text(cells: pd.DataFrame) -> str:
+    """A text table, columns flush left, the last one unpadded.
+
+    >>> print(as_text(pd.DataFrame({"a": ["x", "long"], "b": ["1", "2"]})))
+    a     b
+    x     1
+    long  2
+    """
+    lines = [[str(name) for name in cells.columns], *cells.astype(str).to_numpy().tolist()]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(cells.columns))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def number_or_dash(value: float) -> str:
+    """A number to four digits, or a dash where there is none."""
+    return units.number(value) if np.isfinite(value) else "–"
+
+
+def interval(low: float, high: float) -> str:
+    """What the sources allow: one number when they agree, a dash when nothing was derived."""
+    if not np.isfinite(low):
+        return "–"
+    return units.number(low) if np.isclose(low, high) else f"{units.number(low)} – {units.number(high)}"
+
+
+def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
+    """The reconciliation of some claims: claimed, derived, what the sources allow, verdict, reason."""
+    return reconciliation(scorecard(claims, specs))
+
+
+def reconciliation(lines: pd.DataFrame) -> Table:
+    """The lines of a scorecard as a table: claimed | derived | sources allow | verdict | why."""
+    cells = pd.DataFrame({
+        "claim": lines["id"] + ": " + lines["claim"],
+        "claimed": lines["claimed"].where(lines["claimed"] != "", "–"),
+        "derived": [number_or_dash(value) for value in lines["derived"]],
+        "sources allow": [interval(a, b) for a, b in zip(lines["low"], lines["high"], strict=True)],
+        "verdict": [f"{MARKS[verdict]} {verdict}" for verdict in lines["verdict"]],
+        "why": lines["why"],
+        "sources": lines["sources"],
+    })  # fmt: skip
+    return Table(cells, code=("sources",))
+
+
+def verdict_table(lines: pd.DataFrame, by: str) -> Table:
+    """How many claims got which verdict, by article or category."""
+    counts = pd.crosstab(lines["verdict"], lines[by], margins=True, margins_name="all")
+    counts = counts.reindex([v for v in MARKS if v in counts.index] + ["all"])
+    counts.index = pd.Index([f"{MARKS.get(v, '')} {v}".strip() for v in counts.index])
+    cells = counts.astype(str).rename_axis("verdict").reset_index()
+    cells.columns.name = None
+    return Table(cells.astype(str))
+
+
+PRODUCTS: Mapping[str, str] = {
+    "peak_from_units": "peak",
+    "hbm_capacity_from_stacks": "hbm_capacity",
+    "hbm_bandwidth_from_stacks": "hbm_bandwidth",
+    "scale_up_bandwidth_from_links": "scale_up_bandwidth",
+}
+
+
+def products_table(chip: str, precision: str, specs: Specs) -> Table:
+    """What the parts of a package multiply to, beside the figure that is stated for it."""
+    peaks = [{"precision": precision, "basis": basis} for basis in peak_bases(chip, precision, specs)]
+    lines = [_product_line(chip, "peak_from_units", "peak", specs, peak) for peak in peaks]
+    lines += [_product_line(chip, product, stated, specs, {})
+              for product, stated in PRODUCTS.items() if stated != "peak"]  # fmt: skip
+    return Table(pd.DataFrame(lines))
+
+
+def peak_bases(chip: str, precision: str, specs: Specs) -> list[str]:
+    """The bases on which a chip has a peak: the headline only where it differs from the matrix one."""
+    vector = specs.has(chip, "vector_flop_per_clock", precision=precision)
+    return ["matrix", "headline"] if vector else ["matrix"]
+
+
+def _product_line(
+    chip: str, product: str, stated: str, specs: Specs, conditions: dict[str, str]
+) -> dict[str, str]:
+    line = {"figure": figure_name(stated, conditions), "working": "–", "from parts": "–",
+            "stated": "–", "deviation": "–"}  # fmt: skip
+    traced = specs.traced()
+    try:
+        derived = derive(product, chip, traced, **conditions)
+    except InputError:  # a part of the product has no source
+        derived = None
+    else:
+        assert traced.trace is not None
+        factors = [traced.rows[key][0] for key in traced.trace.keys]
+        line["working"] = ", ".join(
+            f"{words(r.quantity)} {units.number(r.value, 5)}{_unit(r.unit)}" for r in factors
+        )  # in the order the derivation read them
+        line["from parts"] = units.text(derived)
+    try:
+        published = derive(stated, chip, specs, **conditions)
+    except InputError:
+        return line
+    line["stated"] = units.text(published)
+    if derived is not None:
+        line["deviation"] = units.deviation(derived, published)
+    return line
+
+
+def _unit(unit: str) -> str:
+    return "" if unit == "count" else f" {unit}"
+
+
+def totals_table(system: str, baseline: str, precision: str, specs: Specs) -> Table:
+    """The totals of two systems as count × chip, the printed headline of each, and their ratio."""
+    lines = []
+    for quantity, conditions in comparisons(precision):
+        line = {"figure": figure_name(quantity, conditions)}
+        for subject in (system, baseline):
+            line[title(subject)] = total(quantity, subject, specs, conditions)
+            line[f"{title(subject)} as printed"] = printed_total(quantity, subject, specs, conditions)
+        found = compared(quantity, system, baseline, specs, conditions)
+        line["ratio"] = number_or_dash(float(found.central.m)) if found else "–"
+        line["sources allow"] = interval(found.low.m, found.high.m) if found else "–"
+        lines.append(line)
+    return Table(pd.DataFrame(lines))
+
+
+def compared(
+    quantity: str, system: str, baseline: str, specs: Specs, conditions: Mapping[str, str]
+) -> Span | None:
+    """The ratio of two machines over the sources; nothing if one of them lacks the figure."""
+    try:
+        return span(lambda table: ratio(quantity, system, baseline, table, **conditions), specs)
+    except InputError:
+        return None
+
+
+def total(quantity: str, subject: str, specs: Specs, conditions: Mapping[str, str]) -> str:
+    """A derived figure, or a dash where a source is missing."""
+    try:
+        return units.text(derive(quantity, subject, specs, **conditions))
+    except InputError:
+        return "–"
+
+
+def comparisons(precision: str) -> list[tuple[str, dict[str, str]]]:
+    """The five areas of a comparison of systems, compute on both bases and from units."""
+    peaks = [("peak", {"precision": precision, "basis": basis}) for basis in ("headline", "matrix")]
+    peaks.append(("peak_from_units", {"precision": precision}))
+    capacities = [("hbm_capacity", {"basis": basis}) for basis in ("nominal", "usable")]
+    rest = ("hbm_bandwidth", "scale_up_bandwidth", "scale_out_bandwidth")
+    return [*peaks, *capacities, *((quantity, {}) for quantity in rest)]
+
+
+def figure_name(quantity: str, conditions: Mapping[str, str]) -> str:
+    """A figure in words: "peak (BF16, matrix units only)"."""
+    bases = {"matrix": "matrix units only", "headline": "as advertised"}
+    detail = [conditions.get("precision", "").upper(), conditions.get("basis", "")]
+    detail = [bases.get(word, word) for word in detail if word]
+    return words(quantity) + (f" ({', '.join(detail)})" if detail else "")
+
+
+def printed_total(quantity: str, subject: str, specs: Specs, conditions: Mapping[str, str]) -> str:
+    """The headline printed for a system, with the deviation of count × chip from it."""
+    if quantity in DERIVATIONS or not specs.has(subject, quantity, **conditions):
+        return "–"
+    stated = specs.get(subject, quantity, **conditions)
+    gap = units.deviation(derive(quantity, subject, specs, **conditions), stated)
+    return f"{units.text(units.sensible(stated, specs.kinds[quantity].unit))} ({gap})"
+
+
+def systems_table(system: str, precision: str, specs: Specs) -> Table:
+    """The ratios of a system to every other one; figures that an article prints are marked."""
+    quantities = {"hbm_capacity": {}, "hbm_bandwidth": {}, "peak": {"precision": precision}}
+    lines = []
+    for other in specs.systems:
+        if other == system:
+            continue
+        line = {"compared with": title(other)}
+        for quantity, conditions in quantities.items():
+            found = compared(quantity, system, other, specs, conditions)
+            fits = found and any(c.printed.holds(found.central.m) for c in _printed(quantity, specs))
+            line[words(quantity)] = (f"{units.number(found.central.m, 4)}{' ✔' if fits else ''}"
+                                     if found else "–")  # fmt: skip
+        lines.append(line)
+    return Table(pd.DataFrame(lines))
+
+
+def _printed(quantity: str, specs: Specs) -> list[Claim]:
+    """The exact ratios of this quantity that the articles print."""
+    return [c for c in load_claims(specs=specs)
+            if c.form == "ratio" and c.relation == "eq" and c.quantity == quantity]  # fmt: skip
+
+
+def readings_table(claim: Claim, specs: Specs) -> Table:
+    """A claim as stated and on each of its other readings, with what each gives."""
+    ledger = {c.id: c for c in load_claims(specs=specs)}
+    tried = attempts(claim, specs, {**ledger, claim.id: claim})
+    tried += [attempt(tried[0].reading.changed(text), claim.unit, specs)
+              for text in claim.readings.split("|") if text]  # fmt: skip
+    return Table(pd.DataFrame([
+        {"reading": a.reading.text, "derived": units.number(a.central),
+         "sources allow": interval(float(a.span.low.m), float(a.span.high.m)),
+         f"{claim.claimed}?": "✔ holds" if claim.printed.holds(a.central) else "✖ no"}
+        for a in tried
+    ]))  # fmt: skip
+
+
+def explanation_table(found: Explanation) -> Table:
+    """The rows a figure was read from, with value, basis, source and locator."""
+    return Table(found.table, code=("source",))
+
+
+def sources_table(subjects: Iterable[str], quantities: Iterable[str], specs: Specs) -> Table:
+    """Every sourced row of some subjects and quantities, alternatives included."""
+    wanted, names = set(subjects), set(quantities)
+    rows = [row for group in specs.rows.values() for row in group
+            if row.subject in wanted and row.quantity in names]  # fmt: skip
+    cells = pd.DataFrame([
+        {"row": f"{title(r.subject)}: {words(r.quantity)} {r.conditions}".strip(),
+         "value": f"{units.number(r.value, 6)}{_unit(r.unit)}", "basis": r.basis, "role": r.role,
+         "source": r.source, "where": r.locator, "note": r.note}
+        for r in rows
+    ])  # fmt: skip
+    return Table(cells, code=("source",))
+

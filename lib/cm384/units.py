@@ -1,0 +1,123 @@
+"""Units: one Pint registry from our own short list of definitions, and how numbers are printed.
+
+Bytes, operations (FLOP), tokens, accelerators, dollars and joules are dimensions here, so a byte
+plus a count is an error, GB differs from GiB, and tokens/s/TFLOPS is what it should be: tokens per
+TFLOP, the reciprocal of TFLOP per token.
+
+>>> Q(4.45, "token/s/TFLOPS").to("token/TFLOP")
+<Quantity(4.45, 'token / teraoperation')>
+>>> print(round((1 / Q(4.45, "token/s/TFLOPS")).to("GFLOP/token"), 1))
+224.7 gigaoperation / token
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pint
+from numpy.typing import ArrayLike
+
+from cm384.errors import InputError
+
+registry: pint.UnitRegistry[Any] = pint.UnitRegistry(
+    Path(__file__).with_name("units.txt"), autoconvert_offset_to_baseunit=False
+)
+Quantity = registry.Quantity
+
+# Units in which a reader expects a figure, smallest first, and how many of the larger one it takes
+# to use it: people write 3.2 TB/s and 1,228.8 TB/s, but 1,504 TFLOPS and 288.8 PFLOPS.
+_LADDERS = (
+    (1, ("GB", "TB")),
+    (1, ("GB/s", "TB/s")),
+    (1, ("Gbit/s", "Tbit/s")),
+    (10, ("TFLOPS", "PFLOPS", "EFLOPS")),
+    (10, ("W", "kW", "MW")),
+)
+
+
+def Q(value: ArrayLike, unit: str) -> Any:
+    """The quantity `value` × `unit`; `value` may be an array. Refuses an unknown unit by name.
+
+    >>> print(round(Q(128, "GB").to("GiB"), 2))
+    119.21 gibibyte
+    >>> Q(1, "byte") + Q(1, "count")
+    Traceback (most recent call last):
+    ...
+    pint.errors.DimensionalityError: Cannot convert from 'byte' ([data]) to 'count' (dimensionless)
+    """
+    return Quantity(np.asarray(value, dtype=float)[()], parse_unit(unit))
+
+
+def parse_unit(unit: str) -> Any:
+    """The unit that `unit` spells, such as "TB/s" or "token/s/TFLOPS"; refuses any other."""
+    try:
+        return registry.parse_units(unit)
+    except Exception as error:  # Pint raises five kinds for a unit it cannot read
+        raise InputError(f"unknown unit {unit!r}") from error
+
+
+def same_kind(unit: str, other: str) -> bool:
+    """Whether a value in `unit` can be expressed in `other`.
+
+    >>> same_kind("Gbit/s", "GB/s"), same_kind("FLOP/s", "B/s")
+    (True, False)
+    """
+    return bool(parse_unit(unit).dimensionality == parse_unit(other).dimensionality)
+
+
+def sensible(quantity: Any, like: str = "") -> Any:
+    """`quantity` in the unit a reader expects: 49.15 TB, 1,228.8 TB/s, 288.8 PFLOPS.
+
+    `like` is a unit the quantity is usually given in; it decides between bits and bytes.
+
+    >>> text(sensible(Q(49152, "GB"))), text(sensible(Q(392, "GB/s"))), text(sensible(Q(1504, "TOPS")))
+    ('49.15 TB', '392 GB/s', '1,504 TFLOPS')
+    """
+    for least, ladder in _LADDERS:
+        bits = "bit" in like
+        if ("bit" in ladder[0]) == bits and quantity.check(parse_unit(ladder[0]).dimensionality):
+            sizes = [float(np.max(np.abs(quantity.to(unit).m))) for unit in ladder]
+            return quantity.to(ladder[sum(size >= least for size in sizes[1:])])
+    return quantity
+
+
+def number(value: float, digits: int = 4) -> str:
+    """`value` to `digits` significant digits, with thousands separators and no exponent.
+
+    >>> number(1228.8), number(3.5556, 3), number(0.000123), number(707.7888), number(384.0)
+    ('1,229', '3.56', '0.000123', '707.8', '384')
+    """
+    if not np.isfinite(value) or value == 0:
+        return f"{value:g}"
+    decimals = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
+    rounded = f"{value:,.{decimals}f}"
+    return rounded.rstrip("0").rstrip(".") if "." in rounded else rounded
+
+
+def deviation(derived: Any, stated: Any) -> str:
+    """How far a derived figure lies from a stated one, in per cent.
+
+    >>> deviation(Q(3276.8, "GB/s"), Q(3.2, "TB/s")), deviation(Q(707.79, "TFLOPS"), Q(707.8, "TFLOPS"))
+    ('+2.4 %', '0.0 %')
+    """  # noqa: E501
+    percent = round(100 * (float((derived / stated).to_base_units().m) - 1), 1)
+    return f"{percent:+.1f} %" if percent else "0.0 %"
+
+
+def text(quantity: Any, digits: int = 4) -> str:
+    """A quantity as a reader sees it: the number and a short unit.
+
+    >>> text(Q(49.152, "TB")), text(Q(4.447, "token/s/TFLOPS")), text(Q(3, "count"))
+    ('49.15 TB', '4.447 token/s/TFLOPS', '3')
+    """
+    unit = unit_text(quantity.units)
+    return f"{number(float(quantity.m), digits)} {unit}".strip()
+
+
+def unit_text(unit: Any) -> str:
+    """The short form of a unit: "TB/s", "FLOP/B"; nothing for a pure number."""
+    if unit == registry.count or unit == registry.dimensionless:
+        return ""
+    return f"{unit:~}".replace(" ", "").replace("**", "^")
