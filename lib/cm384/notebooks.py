@@ -256,6 +256,7 @@ def report(progress: Callable[[Any, int], Any]) -> Path:
     shutil.rmtree(source, ignore_errors=True)
     (source / "_static" / "mathjax").mkdir(parents=True)
     shutil.copy(mathjax(), source / "_static" / "mathjax")
+    shutil.copy(NOTEBOOKS / "page.css", source / "_static")
     for path in [*NOTEBOOKS.glob("*.py"), *NOTEBOOKS.glob("*.md"), DATA / "sources.bib"]:
         shutil.copy(path, source)
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
