@@ -13,6 +13,8 @@ extensions = ["myst_nb", "sphinxcontrib.bibtex"]
 exclude_patterns = ["_build"]
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_code_prompt_show = "show the {type}"
+nb_code_prompt_hide = "hide the {type}"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
@@ -27,6 +29,8 @@ html_theme = "sphinx_book_theme"
 html_theme_options = {
     "show_toc_level": 2,
     "home_page_in_toc": True,
+    "navbar_persistent": [],
+    "pygments_light_style": "tango",
     "use_download_button": False,
     "use_fullscreen_button": False,
     "use_source_button": False,

@@ -18,10 +18,21 @@ from cm384.derivation import explain as explain_figure
 from cm384.errors import InputError
 from cm384.specs import load_specs, read_conditions
 
-FORMAT = click.option("--format", "style", type=click.Choice(["table", "csv", "json"]),
-                      default="table", show_default=True, help="How rows are printed.")  # fmt: skip
-SPECS = click.option("--specs", "more", multiple=True, type=click.Path(path_type=Path),
-                     help="A CSV file of specs rows to add or replace by key.")  # fmt: skip
+FORMAT = click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="How rows are printed.",
+)
+SPECS = click.option(
+    "--specs",
+    "more",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A CSV file of specs rows to add or replace by key.",
+)
 
 
 class OneLine(click.Group):
@@ -82,8 +93,14 @@ def check(claims_file: Path, more: tuple[Path, ...], style: str) -> None:
 @main.command()
 @click.argument("quantity")
 @click.argument("subject")
-@click.option("-c", "--condition", "given", multiple=True, metavar="NAME=VALUE",
-              help="A condition, such as precision=bf16 or basis=matrix.")  # fmt: skip
+@click.option(
+    "-c",
+    "--condition",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A condition, such as precision=bf16 or basis=matrix.",
+)
 @SPECS
 @FORMAT
 def explain(
@@ -127,13 +144,15 @@ def _print(lines: pd.DataFrame, style: str) -> None:
 
 def _short(lines: pd.DataFrame) -> pd.DataFrame:
     """The scorecard as a terminal shows it."""
-    return pd.DataFrame({
-        "claim": lines["id"],
-        "claimed": lines["claimed"],
-        "derived": [tables.number_or_dash(value) for value in lines["derived"]],
-        "verdict": [f"{tables.MARKS[verdict]} {verdict}" for verdict in lines["verdict"]],
-        "why": lines["why"],
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "claim": lines["id"],
+            "claimed": lines["claimed"],
+            "derived": [tables.number_or_dash(value) for value in lines["derived"]],
+            "verdict": [f"{tables.MARKS[verdict]} {verdict}" for verdict in lines["verdict"]],
+            "why": lines["why"],
+        }
+    )
 
 
 def _summary(lines: pd.DataFrame) -> None:

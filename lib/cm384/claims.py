@@ -27,15 +27,32 @@ from cm384.specs import Specs, read_conditions
 from cm384.uncertainty import Figure, Span, span
 
 CATEGORIES = (
-    "chip spec", "system spec", "serving throughput", "efficiency", "parity", "power/energy",
-    "software", "deployment", "timeline", "market/finance",
-)  # fmt: skip
+    "chip spec",
+    "system spec",
+    "serving throughput",
+    "efficiency",
+    "parity",
+    "power/energy",
+    "software",
+    "deployment",
+    "timeline",
+    "market/finance",
+)
 FORMS = ("value", "ratio", "share", "count", "date", "statement")
 RELATIONS = ("eq", "gt", "ge", "lt", "le", "about")
 VERDICTS = (
-    "confirmed", "within sources", "within model error", "other basis", "source agrees",
-    "understated", "overstated", "misattributed", "inconsistent", "contradicted", "unsupported",
-)  # fmt: skip
+    "confirmed",
+    "within sources",
+    "within model error",
+    "other basis",
+    "source agrees",
+    "understated",
+    "overstated",
+    "misattributed",
+    "inconsistent",
+    "contradicted",
+    "unsupported",
+)
 MULTIPLES = {"half": "0.50", "double": "2.0", "twice": "2.0", "triple": "3.0", "quadruple": "4.0"}
 
 
@@ -147,9 +164,12 @@ class Reading:
         names = {n: changes.pop(n) for n in ("subject", "quantity", "comparator") if n in changes}
         against = {n.split(".")[1]: changes.pop(n) for n in list(changes) if "." in n}
         return dataclasses.replace(
-            self, **names, label=text, conditions={**self.conditions, **changes},
+            self,
+            **names,
+            label=text,
+            conditions={**self.conditions, **changes},
             against={**self.against, **against},
-        )  # fmt: skip
+        )
 
     @property
     def figure(self) -> Figure:
@@ -159,8 +179,9 @@ class Reading:
             return lambda specs: derive(self.quantity, self.subject, specs, **conditions)
         if not self.comparator:
             return lambda specs: derive(self.quantity, self.subject, specs, **self.conditions)
-        return lambda specs: ratio(self.quantity, self.subject, self.comparator, specs,
-                                   self.against, **self.conditions)  # fmt: skip
+        return lambda specs: ratio(
+            self.quantity, self.subject, self.comparator, specs, self.against, **self.conditions
+        )
 
     @property
     def text(self) -> str:
@@ -190,8 +211,11 @@ def as_stated(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[R
     plain = Reading(claim.subject, claim.quantity, claim.comparator, conditions)
     if claim.comparator in ledger:
         other = ledger[claim.comparator]
-        found = [attempt.reading.comparator for attempt in attempts(other, specs, ledger)
-                 if other.printed.holds(attempt.central)]  # fmt: skip
+        found = [
+            attempt.reading.comparator
+            for attempt in attempts(other, specs, ledger)
+            if other.printed.holds(attempt.central)
+        ]
         return [dataclasses.replace(plain, comparator=name) for name in found]
     if claim.comparator or claim.form not in ("ratio", "share"):
         return [plain]
@@ -269,15 +293,16 @@ def judge(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> Verdict:
     return Verdict(claim, verdict, why, best, tuple(sources))
 
 
-def _first_match(
-    claim: Claim, tried: Sequence[Attempt], specs: Specs
-) -> tuple[str, Attempt, str]:
+def _first_match(claim: Claim, tried: Sequence[Attempt], specs: Specs) -> tuple[str, Attempt, str]:
     target = claim.printed
     if held := [a for a in tried if target.holds(a.central)]:
         return "confirmed", held[0], _confirmed(claim, held, tried)
     best = min(tried, key=lambda a: abs(np.log(a.central / target.value)) if a.central else np.inf)
-    others = [attempt(best.reading.changed(text), claim.unit, specs)
-              for text in claim.readings.split("|") if text]  # fmt: skip
+    others = [
+        attempt(best.reading.changed(text), claim.unit, specs)
+        for text in claim.readings.split("|")
+        if text
+    ]
     fitting = [a for a in others if target.holds(a.central)]
     owners = [a for a in fitting if _another_owner(a.reading, best.reading)]
     if owners:
@@ -292,8 +317,10 @@ def _first_match(
         return "within sources", within[0], why
     if fitting:
         held_as = " and ".join(_found(claim, a) for a in fitting)
-        why = (f"As stated, {_found(claim, best)}; of {_count(len(others), 'other reading')} it "
-               f"holds on {len(fitting)}: {held_as}.")  # fmt: skip
+        why = (
+            f"As stated, {_found(claim, best)}; of {_count(len(others), 'other reading')} it "
+            f"holds on {len(fitting)}: {held_as}."
+        )
         return "other basis", best, why
     return _missed(claim, best, others, specs)
 
@@ -312,8 +339,11 @@ def _missed(
     verdict = "overstated" if flattering else "understated"
     size = units.number(max(factor, 1 / factor), 3)
     spread = best.span
-    reach = (f"sourced values allow {units.number(spread.low.m)} to {units.number(spread.high.m)}"
-             if spread.low.m < spread.high.m else "one source each")  # fmt: skip
+    reach = (
+        f"sourced values allow {units.number(spread.low.m)} to {units.number(spread.high.m)}"
+        if spread.low.m < spread.high.m
+        else "one source each"
+    )
     tail = f"; none of {_count(len(others), 'other reading')} fits" if others else ""
     return verdict, best, f"{_found(claim, best)}, {reach}: {verdict} {size} times{tail}."
 
@@ -345,7 +375,7 @@ def judge_all(claims: Iterable[Claim], specs: Specs) -> list[Verdict]:
 
 
 def scorecard(claims: Iterable[Claim], specs: Specs) -> pd.DataFrame:
-    """One line a claim: what was claimed, what follows, its interval, the verdict and the reason."""
+    """One line a claim: the figure claimed, the one derived, its span, the verdict, the reason."""
     return pd.DataFrame([_line(verdict) for verdict in judge_all(claims, specs)])
 
 

@@ -1,8 +1,8 @@
 """The one idea: a derivation is a pure function of the table of specs.
 
-A derivation is registered under the quantity it gives, with its formula in words. `derive` calls it;
-`explain` calls it on a table that notes what was read. What is true of every system is said once
-here: it is the sum of its accelerators.
+A derivation is registered under the quantity it gives, with its formula in words. `derive` calls
+it; `explain` calls it on a table that notes what was read. What is true of every system is said
+once here: it is the sum of its accelerators.
 """
 
 from __future__ import annotations
@@ -10,22 +10,31 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from cm384 import units
 from cm384.errors import InputError, unknown
-from cm384.specs import Row, Specs, Step, key_name
+from cm384.specs import Row, Specs, Step, key_name, read_conditions
 
 Formula = Callable[..., Any]
 
 # Quantities of which a system has as much as its accelerators together.
-ADDITIVE = frozenset({
-    "peak", "peak_from_units", "hbm_capacity", "hbm_capacity_from_stacks", "hbm_bandwidth",
-    "hbm_bandwidth_from_stacks", "scale_up_bandwidth", "scale_up_bandwidth_from_links",
-    "scale_out_bandwidth",
-})  # fmt: skip
+ADDITIVE = frozenset(
+    {
+        "peak",
+        "peak_from_units",
+        "hbm_capacity",
+        "hbm_capacity_from_stacks",
+        "hbm_bandwidth",
+        "hbm_bandwidth_from_stacks",
+        "scale_up_bandwidth",
+        "scale_up_bandwidth_from_links",
+        "scale_out_bandwidth",
+    }
+)
 
 DERIVATIONS: dict[str, tuple[Formula, str]] = {}
 
@@ -74,19 +83,19 @@ def ratio(
     subject: str,
     comparator: str,
     specs: Specs,
-    against: Mapping[str, str] | None = None,
-    **conditions: str,
+    against: Mapping[str, str] = MappingProxyType({}),
+    **conditions: Any,
 ) -> Any:
     """How many times the comparator's figure the subject's is, a pure number.
 
     `against` holds conditions that differ for the comparator, such as its own 8-bit format.
 
     >>> from cm384 import load_specs
-    >>> print(round(ratio("hbm_capacity", "cloudmatrix-384", "gb200-nvl72", load_specs()), 3))
+    >>> print(round(ratio("hbm_capacity", "cloudmatrix-384", "gb200-nvl72", load_specs()).m, 3))
     3.556
     """
     ours = derive(quantity, subject, specs, **conditions)
-    theirs = derive(quantity, comparator, specs, **{**conditions, **(against or {})})
+    theirs = derive(quantity, comparator, specs, **{**conditions, **against})
     return (ours / theirs).to(units.registry.dimensionless)
 
 
@@ -111,6 +120,16 @@ def title(subject: str) -> str:
     """
     names = {"cloudmatrix": "CloudMatrix", "ascend": "Ascend", "atlas": "Atlas"}
     return " ".join(names.get(word, word.upper()) for word in subject.split("-"))
+
+
+def row_name(row: Row) -> str:
+    """What a row states, as people write it: "CloudMatrix 384: count (Ascend 910C)"."""
+    conditions = read_conditions(row.conditions)
+    names = {"precision": str.upper, "part": title}
+    detail = [names.get(key, str)(value) for key, value in conditions.items()]
+    return f"{title(row.subject)}: {words(row.quantity)}" + (
+        f" ({', '.join(detail)})" if detail else ""
+    )
 
 
 def _sum_of_parts(quantity: str, subject: str, specs: Specs, conditions: dict[str, str]) -> Any:
@@ -154,11 +173,15 @@ class Explanation:
         """The rows that were read, one a line, with value, basis, source and locator."""
         columns = ["row", "value", "basis", "source", "locator"]
         cells = [
-            [f"{r.subject} {words(r.quantity)}" + f" {r.conditions}".rstrip(),
-             f"{units.number(r.value, 6)} {r.unit}".removesuffix(" count"),
-             r.basis, r.source, r.locator]
+            [
+                row_name(r),
+                f"{units.number(r.value, 6)} {r.unit}".removesuffix(" count"),
+                r.basis,
+                r.source,
+                r.locator,
+            ]
             for r in self.rows
-        ]  # fmt: skip
+        ]
         return pd.DataFrame(cells, columns=columns)
 
     def __str__(self) -> str:

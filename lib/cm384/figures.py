@@ -26,14 +26,27 @@ if TYPE_CHECKING:
 
 INK = "#333333"
 BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY = (
-    "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494",
-)  # fmt: skip
+    "#0173b2",
+    "#de8f05",
+    "#029e73",
+    "#d55e00",
+    "#cc78bc",
+    "#ca9161",
+    "#fbafe4",
+    "#949494",
+)
 # Shape says the verdict without colour: filled reaches the figure, open does not.
 SHAPES = {
-    "confirmed": ("o", GREEN), "within sources": ("D", BLUE), "within model error": ("D", BLUE),
-    "other basis": ("s", ORANGE), "understated": ("v", PURPLE), "overstated": ("^", RED),
-    "misattributed": ("X", BROWN), "inconsistent": ("P", BROWN), "contradicted": ("X", INK),
-}  # fmt: skip
+    "confirmed": ("o", GREEN),
+    "within sources": ("D", BLUE),
+    "within model error": ("D", BLUE),
+    "other basis": ("s", ORANGE),
+    "understated": ("v", PURPLE),
+    "overstated": ("^", RED),
+    "misattributed": ("X", BROWN),
+    "inconsistent": ("P", BROWN),
+    "contradicted": ("X", INK),
+}
 
 
 @dataclass(frozen=True)
@@ -57,9 +70,18 @@ def canvas(width: float, height: float, columns: int = 1) -> tuple[Figure, list[
     import matplotlib.pyplot as plt
     import seaborn as sns
 
-    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind",
-                  rc={"axes.edgecolor": INK, "axes.titleweight": "bold", "axes.titlesize": 12,
-                      "axes.titlelocation": "left", "font.family": "DejaVu Sans"})  # fmt: skip
+    sns.set_theme(
+        context="notebook",
+        style="whitegrid",
+        palette="colorblind",
+        rc={
+            "axes.edgecolor": INK,
+            "axes.titleweight": "bold",
+            "axes.titlesize": 12,
+            "axes.titlelocation": "left",
+            "font.family": "DejaVu Sans",
+        },
+    )
     figure, axes = plt.subplots(1, columns, figsize=(width, height), layout="constrained")
     return figure, list(np.ravel(axes))
 
@@ -86,7 +108,7 @@ def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> Picture:
     first = np.array([not claim.same_as for claim in ledger])
     lines = lines[first & (lines["ratio"] > 0)].reset_index(drop=True)
     figure, (axis,) = canvas(8.5, 1.6 + 0.3 * len(lines))
-    for place, line in lines.iterrows():
+    for place, line in enumerate(lines.to_dict("records")):
         shape, colour = SHAPES[line["verdict"]]
         scale = line["ratio"] / line["derived"]
         axis.plot([line["low"] * scale, line["high"] * scale], [place, place], color=colour, lw=3)
@@ -96,14 +118,18 @@ def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> Picture:
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
     axis.set_yticks(range(len(lines)), lines["label"])
     axis.invert_yaxis()
-    axis.set_xlabel("derived ÷ claimed (log scale); 1 = as claimed, bar = what the sources allow")
+    axis.set_xlabel("derived ÷ claimed (log scale)")
     for verdict in [v for v in VERDICTS if v in set(lines["verdict"])]:
         shape, colour = SHAPES[verdict]
-        axis.plot([], [], shape, color=colour, mec=INK, mew=0.6, label=f"{MARKS[verdict]} {verdict}")
+        axis.plot(
+            [], [], shape, color=colour, mec=INK, mew=0.6, label=f"{MARKS[verdict]} {verdict}"
+        )
     figure.legend(loc="outside upper left", ncols=3, frameon=False)
-    shows = (f"Derived divided by claimed for the {len(lines)} claims that can be computed "
-             f"(repetitions left out): {sum(lines['verdict'] == 'confirmed')} are confirmed; the "
-             "others miss by the factor on the axis or hold only on another basis.")  # fmt: skip
+    shows = (
+        f"Derived divided by claimed for the {len(lines)} claims that can be computed "
+        f"(repetitions left out): {sum(lines['verdict'] == 'confirmed')} are confirmed; the "
+        "others miss by the factor on the axis or hold only on another basis."
+    )
     columns = ["id", "claimed", "derived", "low", "high", "ratio", "verdict"]
     return picture(figure, shows, lines[columns])
 
@@ -116,8 +142,15 @@ def package_figure(chips: Iterable[str], precision: str, specs: Specs) -> Pictur
     for axis, (quantity, pieces) in zip(axes, PIECES.items(), strict=True):
         for place, chip in enumerate(chips):
             whole, parts = _pieces(chip, quantity, pieces, precision, specs)
-            data.append({"chip": title(chip), "figure": words(quantity), "total": float(whole.m),
-                         "unit": units.unit_text(whole.units), "pieces": len(parts)})  # fmt: skip
+            data.append(
+                {
+                    "chip": title(chip),
+                    "figure": words(quantity),
+                    "total": float(whole.m),
+                    "unit": units.unit_text(whole.units),
+                    "pieces": len(parts),
+                }
+            )
             left = 0.0
             for part, colour in parts:
                 axis.barh(place, part, left=left, color=colour, edgecolor="white", height=0.6)
@@ -130,16 +163,20 @@ def package_figure(chips: Iterable[str], precision: str, specs: Specs) -> Pictur
         axis.spines[["top", "right", "bottom"]].set_visible(False)
         axis.invert_yaxis()
     axes[0].set_yticks(range(len(chips)), [title(chip) for chip in chips])
-    shows = ("Each bar is cut into the pieces it is built of: dies (orange: their vector units), "
-             "memory stacks, links.")  # fmt: skip
+    shows = (
+        "Each bar is cut into the pieces it is built of: dies (orange: their vector units), "
+        "memory stacks, links."
+    )
     return picture(figure, shows, pd.DataFrame(data))
 
 
 # A figure and the count of equal pieces it is made of.
 PIECES = {
-    "peak": "dies", "hbm_capacity": "hbm_stacks", "hbm_bandwidth": "hbm_stacks",
+    "peak": "dies",
+    "hbm_capacity": "hbm_stacks",
+    "hbm_bandwidth": "hbm_stacks",
     "scale_up_bandwidth": "scale_up_links",
-}  # fmt: skip
+}
 
 
 def _pieces(
@@ -173,41 +210,77 @@ def roofline_figure(chips: Iterable[str], precision: str, specs: Specs) -> Pictu
         ridge = derive("ridge_point", chip, specs, precision=precision).m
         axis.plot(intensity, np.minimum(peak, intensity * bandwidth), style, color=colour, lw=2.5)
         axis.plot(ridge, peak, "o", color=colour, ms=8, mec=INK)
-        data.append({"chip": title(chip), "peak TFLOPS": peak, "HBM TB/s": bandwidth,
-                     "ridge FLOP/byte": ridge})  # fmt: skip
+        data.append(
+            {
+                "chip": title(chip),
+                "peak TFLOPS": peak,
+                "HBM TB/s": bandwidth,
+                "ridge FLOP/byte": ridge,
+            }
+        )
     for place, line in enumerate(sorted(data, key=lambda line: -float(line["peak TFLOPS"]))):
         text = f"{line['chip']}: {units.number(line['ridge FLOP/byte'], 3)} FLOP/byte"
-        axis.annotate(text, (line["ridge FLOP/byte"], line["peak TFLOPS"]),
-                      (-14, 8) if place == 0 else (14, -8 - 14 * place), ha="right" if place == 0 else "left",
-                      va="bottom" if place == 0 else "top", textcoords="offset points")  # fmt: skip
-    axis.set(xscale="log", yscale="log", xlabel="arithmetic intensity, FLOP per byte of HBM traffic",
-             ylabel=f"attainable rate, TFLOPS ({precision.upper()}, dense)")  # fmt: skip
+        axis.annotate(
+            text,
+            (line["ridge FLOP/byte"], line["peak TFLOPS"]),
+            textcoords="offset points",
+            **_beside(place),
+        )
+    axis.set(
+        xscale="log",
+        yscale="log",
+        xlabel="arithmetic intensity, FLOP per byte of memory",
+        ylabel=f"attainable rate, TFLOPS ({precision.upper()}, dense)",
+    )
     axis.set_ylim(top=axis.get_ylim()[1] * 1.5)
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-    shows = ("Left of its ridge point a chip is limited by memory, right of it by its units: the "
-             "further right the ridge, the more work per byte it takes to use the peak.")  # fmt: skip
+    shows = (
+        "Left of its ridge point a chip is limited by memory, right of it by its units: the "
+        "further right the ridge, the more work per byte it takes to use the peak."
+    )
     return picture(figure, shows, pd.DataFrame(data))
+
+
+def _beside(place: int) -> dict[str, Any]:
+    """Where a label goes: above and left of the first ridge point, below and right of others."""
+    if place == 0:
+        return {"xytext": (-14, 8), "ha": "right", "va": "bottom"}
+    return {"xytext": (14, -8 - 14 * place), "ha": "left", "va": "top"}
 
 
 def ratios_figure(system: str, baseline: str, precision: str, specs: Specs) -> Picture:
     """The ratios of two systems with what the sources allow, against the claimed figures."""
-    rows = [(figure_name(q, c), q, compared(q, system, baseline, specs, c))
-            for q, c in comparisons(precision)]  # fmt: skip
+    rows = [
+        (figure_name(q, c), q, compared(q, system, baseline, specs, c))
+        for q, c in comparisons(precision)
+    ]
     found = [(name, quantity, ratio) for name, quantity, ratio in rows if ratio]
     printed = claimed_ratios(specs)
     figure, (axis,) = canvas(8, 1.4 + 0.42 * len(found))
     for place, (_, quantity, ratio) in enumerate(found):
         central = float(ratio.central.m)
-        axis.plot([ratio.low.m, ratio.high.m], [place, place], color=BLUE, lw=5, solid_capstyle="butt")
+        axis.plot(
+            [ratio.low.m, ratio.high.m], [place, place], color=BLUE, lw=5, solid_capstyle="butt"
+        )
         axis.plot(central, place, "o", color=BLUE, ms=9, mec=INK)
-        axis.annotate(units.number(central, 3), (central, place), (0, 9), ha="center", fontsize=10,
-                      textcoords="offset points")  # fmt: skip
+        axis.annotate(
+            units.number(central, 3),
+            (central, place),
+            (0, 9),
+            ha="center",
+            fontsize=10,
+            textcoords="offset points",
+        )
         for value, sign in printed.get(quantity, []):
             axis.plot(value, place, "D", color=RED, mfc="none", mew=2, ms=11)
             if sign:
-                axis.annotate("", (value * 1.18, place), (value, place),
-                              arrowprops={"arrowstyle": "->", "color": RED, "lw": 2})  # fmt: skip
+                axis.annotate(
+                    "",
+                    (value * 1.18, place),
+                    (value, place),
+                    arrowprops={"arrowstyle": "->", "color": RED, "lw": 2},
+                )
     axis.axvline(1, color=INK, lw=1)
     axis.set_xscale("log", base=2)
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
@@ -217,13 +290,24 @@ def ratios_figure(system: str, baseline: str, precision: str, specs: Specs) -> P
     axis.plot([], [], "o-", color=BLUE, lw=5, label="derived, with what the sources allow")
     axis.plot([], [], "D", color=RED, mfc="none", mew=2, ms=9, label="claimed (→ more than)")
     figure.legend(loc="outside upper left", ncols=2, frameon=False)
-    data = pd.DataFrame([
-        {"figure": name, "ratio": float(r.central.m), "low": float(r.low.m), "high": float(r.high.m),
-         "claimed": " ".join(f"{sign}{value:g}" for value, sign in printed.get(quantity, []))}
-        for name, quantity, r in found
-    ])  # fmt: skip
-    shows = (f"{title(system)} against {title(baseline)}: dots are derived, bars what the sources "
-             "allow, open diamonds what the articles print.")  # fmt: skip
+    data = pd.DataFrame(
+        [
+            {
+                "figure": name,
+                "ratio": float(r.central.m),
+                "low": float(r.low.m),
+                "high": float(r.high.m),
+                "claimed": " ".join(
+                    f"{sign}{value:g}" for value, sign in printed.get(quantity, [])
+                ),
+            }
+            for name, quantity, r in found
+        ]
+    )
+    shows = (
+        f"{title(system)} against {title(baseline)}: dots are derived, bars what the sources "
+        "allow, open diamonds what the articles print."
+    )
     return picture(figure, shows, data)
 
 

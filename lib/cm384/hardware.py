@@ -24,7 +24,9 @@ def per_package(specs: Specs, chip: str, quantity: str) -> Any:
     return specs.get(chip, "dies") * specs.get(chip, quantity, basis="die")
 
 
-@derivation("units × FLOP per clock and unit × clock, matrix units; for the headline, vector too")
+@derivation(
+    "units × FLOP per clock of one × clock (matrix units; for the headline vector units too)"
+)
 def peak_from_units(specs: Specs, subject: str, *, precision: str, basis: str = "matrix") -> Any:
     """The dense peak that the units, their rate and their clock multiply to.
 
@@ -38,11 +40,13 @@ def peak_from_units(specs: Specs, subject: str, *, precision: str, basis: str = 
     """
     if basis not in ("matrix", "headline"):
         raise InputError(f"peak_from_units has basis matrix or headline, not {basis!r}")
-    rate = specs.get(subject, "matrix_flop_per_clock", precision=precision)
-    flop_per_clock = per_package(specs, subject, "matrix_units") * rate
+    flop_per_clock = per_package(specs, subject, "matrix_units") * specs.get(
+        subject, "matrix_flop_per_clock", precision=precision
+    )
     if basis == "headline" and specs.has(subject, "vector_flop_per_clock", precision=precision):
-        rate = specs.get(subject, "vector_flop_per_clock", precision=precision)
-        flop_per_clock = flop_per_clock + per_package(specs, subject, "vector_units") * rate
+        flop_per_clock = flop_per_clock + per_package(specs, subject, "vector_units") * specs.get(
+            subject, "vector_flop_per_clock", precision=precision
+        )
     return flop_per_clock * specs.get(subject, "clock")
 
 
@@ -86,7 +90,9 @@ def areas_led(
     """In how many of the five areas of a comparison on paper the subject is ahead."""
     led = units.Q(0, "count")
     for area in AREAS:
-        conditions = {"precision": precision, "basis": basis} if area == "peak" else {}
+        conditions: dict[str, Any] = (
+            {"precision": precision, "basis": basis} if area == "peak" else {}
+        )
         quotient = ratio(area, subject, comparator, specs, **conditions)
         led = led + units.Q(quotient.m > 1, "count")
     return led

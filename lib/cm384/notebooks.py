@@ -7,7 +7,6 @@ command line builds the same dataclass first, so that a bad value starts no kern
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import os
 import re
@@ -107,12 +106,12 @@ PARAMETERS: Mapping[str, type[Parameters]] = {
 def check(cls: type[P], namespace: Mapping[str, Any]) -> P:
     """Build the parameters of a notebook from its variables; refuse a value of the wrong type.
 
-    >>> check(Package, {"specs_file": "", "chip": 910, "reference": "h100-sxm", "precision": "bf16"})
+    >>> check(Package, {"specs_file": "", "chip": 910})
     Traceback (most recent call last):
     ...
     cm384.errors.InputError: parameter chip: expected str, got int 910
     """
-    values = {}
+    values: dict[str, Any] = {}
     for name, kind in typing.get_type_hints(cls).items():
         if name not in namespace:
             raise InputError(f"parameter {name}: missing; expected {kind.__name__}")
@@ -136,7 +135,7 @@ def convert(name: str, text: str, kind: type) -> Any:
     if kind is bool and text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
-        if kind is bool or "_" in text and kind is not str:
+        if kind is bool or ("_" in text and kind is not str):
             raise ValueError
         return kind(text)
     except ValueError:
@@ -193,7 +192,7 @@ def defaults(path: Path) -> dict[str, Any]:
 
 
 def run(path: Path, values: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
-    """Run a notebook with other parameters; its `.ipynb` and a self-contained `.html` in `folder`."""
+    """Run a notebook with other parameters; its `.ipynb` and an offline `.html` in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     notebook, page = folder / path.name, folder / f"{path.stem}.html"
     with replacing(notebook) as temporary:
@@ -205,15 +204,20 @@ def run(path: Path, values: Mapping[str, Any], folder: Path) -> tuple[Path, Path
 
 
 def execute(path: Path, out: Path, values: Mapping[str, Any]) -> None:
-    """Run a notebook through papermill; a cell that refuses its input becomes our one-line error."""
+    """Run a notebook through papermill; a cell that refuses its input is our one-line error."""
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
     try:
         papermill.execute_notebook(
-            str(path), str(out), dict(values), kernel_name="python3", cwd=str(NOTEBOOKS),
-            progress_bar=False, log_output=False,
-        )  # fmt: skip
+            str(path),
+            str(out),
+            dict(values),
+            kernel_name="python3",
+            cwd=str(NOTEBOOKS),
+            progress_bar=False,
+            log_output=False,
+        )
     except PapermillExecutionError as error:
         raise InputError(f"{path.stem}: {error.ename}: {error.evalue}") from None
 
@@ -267,13 +271,15 @@ def report(progress: Callable[[Any, int], Any]) -> Path:
 
 
 def stage(path: Path, out: Path) -> None:
-    """Run one notebook and prepare it for the site: text of pictures, links to the sources."""
+    """Run one notebook and prepare it for the site: folded code, text of pictures, source links."""
     import nbformat
 
     execute(path, out, {})
     notebook = nbformat.read(out, as_version=4)
     keys = frozenset(read_keys(DATA / "sources.bib"))
     for cell in notebook.cells:
+        if cell.cell_type == "code":  # a reader wants the answer first, the code on request
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if "image/png" in data:
@@ -316,9 +322,11 @@ def refresh(path: Path) -> None:
 
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
-        notebook, kernel_name="python3", record_timing=False,
+        notebook,
+        kernel_name="python3",
+        record_timing=False,
         resources={"metadata": {"path": str(path.parent)}},
-    ).execute()  # fmt: skip
+    ).execute()
     notebook.metadata = nbformat.from_dict(METADATA)
     with replacing(path) as temporary:
         nbformat.write(notebook, temporary)
@@ -328,5 +336,3 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-
-

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 BASES = {
     "nominal": "as the data sheet or the designer states it",
     "matrix": "dense peak of the matrix units alone",
-    "headline": "dense peak as the vendor prints it, vector units included if the vendor counts them",
+    "headline": "dense peak as the vendor prints it, with the vector units where it counts them",
     "sparse": "peak with structured sparsity: twice the dense one",
     "usable": "what software can allocate or is told that it has",
     "measured": "measured by a benchmark",
@@ -112,7 +112,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a derivation did: the keys it read, in order, and the steps it took, inner ones first."""
+    """What a derivation did: the keys it read, and the steps it took, inner ones first."""
 
     keys: dict[Key, None] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
@@ -164,8 +164,11 @@ class Specs:
 
     def _missing(self, subject: str, quantity: str, basis: str, conditions: dict[str, str]) -> str:
         asked = ", ".join(filter(None, [write_conditions(conditions), f"basis {basis}"]))
-        stated = [f"{c or 'no conditions'} ({b})" for s, q, c, b in self.rows
-                  if (s, q) == (subject, quantity)]  # fmt: skip
+        stated = [
+            f"{c or 'no conditions'} ({b})"
+            for s, q, c, b in self.rows
+            if (s, q) == (subject, quantity)
+        ]
         tail = f"stated: {', '.join(sorted(stated))}" if stated else "no source states it"
         return f"{subject} has no {quantity} for {asked}; {tail}"
 
@@ -183,8 +186,11 @@ class Specs:
         >>> load_specs().parts("cloudmatrix-384")
         ['ascend-910c']
         """
-        counted = (read_conditions(c).get("part", "") for s, q, c, _ in self.rows
-                   if s == subject and q == "count")  # fmt: skip
+        counted = (
+            read_conditions(c).get("part", "")
+            for s, q, c, _ in self.rows
+            if s == subject and q == "count"
+        )
         return [part for part in counted if part in self.subjects]
 
     @cached_property
@@ -229,7 +235,7 @@ def read_conditions(text: str) -> dict[str, str]:
     >>> read_conditions("precision=bf16;ranks=64")
     {'precision': 'bf16', 'ranks': '64'}
     """
-    return dict(pair.split("=", 1) for pair in text.split(";") if pair)  # type: ignore[misc]
+    return dict(pair.split("=", 1) for pair in text.split(";") if pair)
 
 
 def write_conditions(conditions: Mapping[str, str]) -> str:
@@ -266,7 +272,9 @@ def read_kinds(path: Path) -> list[Kind]:
     return [Kind(**values) for values in records(table)]
 
 
-def read_rows(path: Path, kinds: Mapping[str, Kind], keys: Iterable[str] | None = None) -> list[Row]:
+def read_rows(
+    path: Path, kinds: Mapping[str, Kind], keys: Iterable[str] | None = None
+) -> list[Row]:
     """The rows of a specs file, checked; `keys` closes the list of sources, when given."""
     table = read_table(path, [f.name for f in dataclasses.fields(Row)])
     check_table(table, specs_schema(kinds, keys), path.name)
@@ -373,14 +381,17 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         raise InputError(f"{path.name}: empty file; expected the columns {','.join(columns)}")
     for name in header:
         if name not in columns:
-            raise InputError(f"{path.name} line 1: unknown column {name!r}{suggestion(name, columns)}")
+            raise InputError(
+                f"{path.name} line 1: unknown column {name!r}{suggestion(name, columns)}"
+            )
     if missing := [name for name in columns if name not in header]:
         raise InputError(f"{path.name} line 1: missing column {missing[0]!r}")
     lines: dict[int, list[str]] = {}
     for cells in reader:
         if len(cells) != len(header) and cells:
-            raise InputError(f"{path.name} line {reader.line_num}: {len(cells)} cells; "
-                             f"expected {len(header)}")  # fmt: skip
+            raise InputError(
+                f"{path.name} line {reader.line_num}: {len(cells)} cells; expected {len(header)}"
+            )
         if cells:
             lines[reader.line_num] = [cell.strip() for cell in cells]
     if not lines:

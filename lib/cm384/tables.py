@@ -12,25 +12,34 @@ import pandas as pd
 
 from cm384 import units
 from cm384.claims import Claim, attempt, attempts, load_claims, scorecard
-from cm384.derivation import DERIVATIONS, Explanation, derive, ratio, title, words
+from cm384.derivation import DERIVATIONS, Explanation, derive, ratio, row_name, title, words
 from cm384.errors import InputError
 from cm384.specs import Specs
 from cm384.uncertainty import Span, span
 
 # A verdict's mark says it without colour.
 MARKS = {
-    "confirmed": "✔", "within sources": "≈", "within model error": "≈", "other basis": "⇄",
-    "source agrees": "○", "understated": "▼", "overstated": "▲", "misattributed": "⚑",
-    "inconsistent": "≠", "contradicted": "✖", "unsupported": "?",
-}  # fmt: skip
+    "confirmed": "✔",
+    "within sources": "≈",
+    "within model error": "≈",
+    "other basis": "⇄",
+    "source agrees": "○",
+    "understated": "▼",
+    "overstated": "▲",
+    "misattributed": "⚑",
+    "inconsistent": "≠",
+    "contradicted": "✖",
+    "unsupported": "?",
+}
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text cells. `code` names the columns that hold source keys."""
+    """A table of text cells; `code` names the columns of source keys, `wide` those of sentences."""
 
     cells: pd.DataFrame
     code: tuple[str, ...] = ()
+    wide: tuple[str, ...] = ()
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/html": self.html, "text/plain": str(self)}
@@ -38,12 +47,16 @@ class Table:
     @property
     def html(self) -> str:
         """A plain table, every cell escaped, source keys as code."""
-        head = "".join(f"<th>{html.escape(str(name))}</th>" for name in self.cells.columns)
+        head = "".join(self._head(str(name)) for name in self.cells.columns)
         body = "\n".join(
             "<tr>" + "".join(self._cell(name, row[name]) for name in self.cells.columns) + "</tr>"
             for _, row in self.cells.iterrows()
         )
         return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+    def _head(self, name: str) -> str:
+        style = ' style="min-width: 13em"' if name in self.wide else ""
+        return f"<th{style}>{html.escape(name)}</th>"
 
     def _cell(self, name: str, value: str) -> str:
         if name not in self.code:
@@ -80,36 +93,41 @@ def interval(low: float, high: float) -> str:
     """What the sources allow: one number when they agree, a dash when nothing was derived."""
     if not np.isfinite(low):
         return "–"
-    return units.number(low) if np.isclose(low, high) else f"{units.number(low)} – {units.number(high)}"
+    return (
+        units.number(low)
+        if np.isclose(low, high)
+        else f"{units.number(low)} – {units.number(high)}"
+    )
 
 
 def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
-    """The reconciliation of some claims: claimed, derived, what the sources allow, verdict, reason."""
+    """The reconciliation of some claims: claimed, derived, span, verdict, reason."""
     return reconciliation(scorecard(claims, specs))
 
 
 def reconciliation(lines: pd.DataFrame) -> Table:
-    """The lines of a scorecard as a table: claimed | derived | sources allow | verdict | why."""
-    cells = pd.DataFrame({
-        "claim": lines["id"] + ": " + lines["claim"],
-        "claimed": lines["claimed"].where(lines["claimed"] != "", "–"),
-        "derived": [number_or_dash(value) for value in lines["derived"]],
-        "sources allow": [interval(a, b) for a, b in zip(lines["low"], lines["high"], strict=True)],
-        "verdict": [f"{MARKS[verdict]} {verdict}" for verdict in lines["verdict"]],
-        "why": lines["why"],
-        "sources": lines["sources"],
-    })  # fmt: skip
-    return Table(cells, code=("sources",))
+    """The lines of a scorecard as a table: claimed | derived | span | verdict | why."""
+    cells = pd.DataFrame(
+        {
+            "claim": lines["id"] + ": " + lines["claim"],
+            "claimed": lines["claimed"].where(lines["claimed"] != "", "–"),
+            "derived": [number_or_dash(value) for value in lines["derived"]],
+            "span": [interval(a, b) for a, b in zip(lines["low"], lines["high"], strict=True)],
+            "verdict": [f"{MARKS[verdict]} {verdict}" for verdict in lines["verdict"]],
+            "why": lines["why"],
+            "sources": lines["sources"],
+        }
+    )
+    return Table(cells, code=("sources",), wide=("claim", "why"))
 
 
 def verdict_table(lines: pd.DataFrame, by: str) -> Table:
-    """How many claims got which verdict, by article or category."""
-    counts = pd.crosstab(lines["verdict"], lines[by], margins=True, margins_name="all")
-    counts = counts.reindex([v for v in MARKS if v in counts.index] + ["all"])
-    counts.index = pd.Index([f"{MARKS.get(v, '')} {v}".strip() for v in counts.index])
-    cells = counts.astype(str).rename_axis("verdict").reset_index()
-    cells.columns.name = None
-    return Table(cells.astype(str))
+    """How many claims of each article or category got which verdict."""
+    counts = pd.crosstab(lines[by], lines["verdict"], margins=True, margins_name="all")
+    counts = counts[[verdict for verdict in [*MARKS, "all"] if verdict in counts.columns]]
+    cells = counts.replace(0, "–").astype(str)
+    cells.columns = pd.Index([f"{MARKS.get(name, '')} {name}".strip() for name in counts.columns])
+    return Table(cells.reset_index())
 
 
 PRODUCTS: Mapping[str, str] = {
@@ -122,15 +140,20 @@ PRODUCTS: Mapping[str, str] = {
 
 def products_table(chip: str, precision: str, specs: Specs) -> Table:
     """What the parts of a package multiply to, beside the figure that is stated for it."""
-    peaks = [{"precision": precision, "basis": basis} for basis in peak_bases(chip, precision, specs)]
+    peaks = [
+        {"precision": precision, "basis": basis} for basis in peak_bases(chip, precision, specs)
+    ]
     lines = [_product_line(chip, "peak_from_units", "peak", specs, peak) for peak in peaks]
-    lines += [_product_line(chip, product, stated, specs, {})
-              for product, stated in PRODUCTS.items() if stated != "peak"]  # fmt: skip
+    lines += [
+        _product_line(chip, product, stated, specs, {})
+        for product, stated in PRODUCTS.items()
+        if stated != "peak"
+    ]
     return Table(pd.DataFrame(lines))
 
 
 def peak_bases(chip: str, precision: str, specs: Specs) -> list[str]:
-    """The bases on which a chip has a peak: the headline only where it differs from the matrix one."""
+    """The bases on which a chip has a peak; the headline only where vector units count in it."""
     vector = specs.has(chip, "vector_flop_per_clock", precision=precision)
     return ["matrix", "headline"] if vector else ["matrix"]
 
@@ -138,8 +161,13 @@ def peak_bases(chip: str, precision: str, specs: Specs) -> list[str]:
 def _product_line(
     chip: str, product: str, stated: str, specs: Specs, conditions: dict[str, str]
 ) -> dict[str, str]:
-    line = {"figure": figure_name(stated, conditions), "working": "–", "from parts": "–",
-            "stated": "–", "deviation": "–"}  # fmt: skip
+    line = {
+        "figure": figure_name(stated, conditions),
+        "working": "–",
+        "from parts": "–",
+        "stated": "–",
+        "deviation": "–",
+    }
     traced = specs.traced()
     try:
         derived = derive(product, chip, traced, **conditions)
@@ -148,9 +176,10 @@ def _product_line(
     else:
         assert traced.trace is not None
         factors = [traced.rows[key][0] for key in traced.trace.keys]
-        line["working"] = ", ".join(
-            f"{words(r.quantity)} {units.number(r.value, 5)}{_unit(r.unit)}" for r in factors
-        )  # in the order the derivation read them
+        line["working"] = " · ".join(
+            f"{units.number(r.value, 5)} {words(r.quantity) if r.unit == 'count' else r.unit}"
+            for r in factors
+        )  # in the order in which the derivation read them
         line["from parts"] = units.text(derived)
     try:
         published = derive(stated, chip, specs, **conditions)
@@ -173,7 +202,9 @@ def totals_table(system: str, baseline: str, precision: str, specs: Specs) -> Ta
         line = {"figure": figure_name(quantity, conditions)}
         for subject in (system, baseline):
             line[title(subject)] = total(quantity, subject, specs, conditions)
-            line[f"{title(subject)} as printed"] = printed_total(quantity, subject, specs, conditions)
+            line[f"{title(subject)} as printed"] = printed_total(
+                quantity, subject, specs, conditions
+            )
         found = compared(quantity, system, baseline, specs, conditions)
         line["ratio"] = number_or_dash(float(found.central.m)) if found else "–"
         line["sources allow"] = interval(found.low.m, found.high.m) if found else "–"
@@ -182,7 +213,7 @@ def totals_table(system: str, baseline: str, precision: str, specs: Specs) -> Ta
 
 
 def compared(
-    quantity: str, system: str, baseline: str, specs: Specs, conditions: Mapping[str, str]
+    quantity: str, system: str, baseline: str, specs: Specs, conditions: Mapping[str, Any]
 ) -> Span | None:
     """The ratio of two machines over the sources; nothing if one of them lacks the figure."""
     try:
@@ -235,48 +266,77 @@ def systems_table(system: str, precision: str, specs: Specs) -> Table:
         line = {"compared with": title(other)}
         for quantity, conditions in quantities.items():
             found = compared(quantity, system, other, specs, conditions)
-            fits = found and any(c.printed.holds(found.central.m) for c in _printed(quantity, specs))
-            line[words(quantity)] = (f"{units.number(found.central.m, 4)}{' ✔' if fits else ''}"
-                                     if found else "–")  # fmt: skip
+            fits = found and any(
+                c.printed.holds(found.central.m) for c in _printed(quantity, specs)
+            )
+            line[words(quantity)] = (
+                f"{units.number(found.central.m, 4)}{' ✔' if fits else ''}" if found else "–"
+            )
         lines.append(line)
     return Table(pd.DataFrame(lines))
 
 
 def _printed(quantity: str, specs: Specs) -> list[Claim]:
     """The exact ratios of this quantity that the articles print."""
-    return [c for c in load_claims(specs=specs)
-            if c.form == "ratio" and c.relation == "eq" and c.quantity == quantity]  # fmt: skip
+    return [
+        c
+        for c in load_claims(specs=specs)
+        if c.form == "ratio" and c.relation == "eq" and c.quantity == quantity
+    ]
 
 
 def readings_table(claim: Claim, specs: Specs) -> Table:
     """A claim as stated and on each of its other readings, with what each gives."""
     ledger = {c.id: c for c in load_claims(specs=specs)}
     tried = attempts(claim, specs, {**ledger, claim.id: claim})
-    tried += [attempt(tried[0].reading.changed(text), claim.unit, specs)
-              for text in claim.readings.split("|") if text]  # fmt: skip
-    return Table(pd.DataFrame([
-        {"reading": a.reading.text, "derived": units.number(a.central),
-         "sources allow": interval(float(a.span.low.m), float(a.span.high.m)),
-         f"{claim.claimed}?": "✔ holds" if claim.printed.holds(a.central) else "✖ no"}
-        for a in tried
-    ]))  # fmt: skip
+    tried += [
+        attempt(tried[0].reading.changed(text), claim.unit, specs)
+        for text in claim.readings.split("|")
+        if text
+    ]
+    return Table(
+        pd.DataFrame(
+            [
+                {
+                    "reading": a.reading.text,
+                    "derived": units.number(a.central),
+                    "sources allow": interval(float(a.span.low.m), float(a.span.high.m)),
+                    f"{claim.claimed}?": "✔ holds" if claim.printed.holds(a.central) else "✖ no",
+                }
+                for a in tried
+            ]
+        )
+    )
 
 
 def explanation_table(found: Explanation) -> Table:
     """The rows a figure was read from, with value, basis, source and locator."""
-    return Table(found.table, code=("source",))
+    return Table(found.table, code=("source",), wide=("row", "locator"))
 
 
-def sources_table(subjects: Iterable[str], quantities: Iterable[str], specs: Specs) -> Table:
-    """Every sourced row of some subjects and quantities, alternatives included."""
-    wanted, names = set(subjects), set(quantities)
-    rows = [row for group in specs.rows.values() for row in group
-            if row.subject in wanted and row.quantity in names]  # fmt: skip
-    cells = pd.DataFrame([
-        {"row": f"{title(r.subject)}: {words(r.quantity)} {r.conditions}".strip(),
-         "value": f"{units.number(r.value, 6)}{_unit(r.unit)}", "basis": r.basis, "role": r.role,
-         "source": r.source, "where": r.locator, "note": r.note}
-        for r in rows
-    ])  # fmt: skip
-    return Table(cells, code=("source",))
-
+def sources_table(
+    subject: str, quantities: Iterable[str], specs: Specs, precision: str = ""
+) -> Table:
+    """Every sourced row of some quantities of a subject, alternatives included."""
+    names, held = set(quantities), ("", f"precision={precision}")
+    rows = [
+        row
+        for group in specs.rows.values()
+        for row in group
+        if row.subject == subject and row.quantity in names and row.conditions in held
+    ]
+    cells = pd.DataFrame(
+        [
+            {
+                "row": row_name(r),
+                "value": f"{units.number(r.value, 6)}{_unit(r.unit)}",
+                "basis": r.basis,
+                "role": r.role,
+                "source": r.source,
+                "where": r.locator,
+                "note": r.note,
+            }
+            for r in rows
+        ]
+    )
+    return Table(cells, code=("source",), wide=("row", "where", "note"))

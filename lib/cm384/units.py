@@ -72,8 +72,8 @@ def sensible(quantity: Any, like: str = "") -> Any:
 
     `like` is a unit the quantity is usually given in; it decides between bits and bytes.
 
-    >>> text(sensible(Q(49152, "GB"))), text(sensible(Q(392, "GB/s"))), text(sensible(Q(1504, "TOPS")))
-    ('49.15 TB', '392 GB/s', '1,504 TFLOPS')
+    >>> text(sensible(Q(49152, "GB"))), text(sensible(Q(1504, "TOPS")))
+    ('49.15 TB', '1,504 TFLOPS')
     """
     for least, ladder in _LADDERS:
         bits = "bit" in like
@@ -86,14 +86,18 @@ def sensible(quantity: Any, like: str = "") -> Any:
 def number(value: float, digits: int = 4) -> str:
     """`value` to `digits` significant digits, with thousands separators and no exponent.
 
-    >>> number(1228.8), number(3.5556, 3), number(0.000123), number(707.7888), number(384.0)
-    ('1,229', '3.56', '0.000123', '707.8', '384')
+    Zeros at the end are kept where they say that digits were rounded away.
+
+    >>> number(1228.8), number(3.5556, 3), number(0.000123), number(1.6042, 3), number(384.0)
+    ('1,229', '3.56', '0.000123', '1.60', '384')
     """
     if not np.isfinite(value) or value == 0:
         return f"{value:g}"
     decimals = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
     rounded = f"{value:,.{decimals}f}"
-    return rounded.rstrip("0").rstrip(".") if "." in rounded else rounded
+    if decimals and np.isclose(round(value, decimals), value, rtol=1e-9, atol=0):
+        return rounded.rstrip("0").rstrip(".")
+    return rounded
 
 
 def deviation(derived: Any, stated: Any) -> str:
