@@ -290,7 +290,7 @@ def judge(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> Verdict:
         return Verdict(claim, "unsupported", "no source states the figure for any comparator")
     verdict, best, why = _first_match(claim, tried, specs)
     sources = {specs.rows[key][0].source: None for key in best.span.keys}
-    return Verdict(claim, verdict, why, best, tuple(sources))
+    return Verdict(claim, verdict, why[0].upper() + why[1:], best, tuple(sources))
 
 
 def _first_match(claim: Claim, tried: Sequence[Attempt], specs: Specs) -> tuple[str, Attempt, str]:
@@ -356,7 +356,7 @@ def _confirmed(claim: Claim, held: Sequence[Attempt], tried: Sequence[Attempt]) 
 
 
 def _found(claim: Claim, found: Attempt) -> str:
-    return f"{found.reading.text} is {_show(claim, found)}"
+    return f"{found.reading.text} = {_show(claim, found)}"
 
 
 def _show(claim: Claim, found: Attempt) -> str:

@@ -115,11 +115,16 @@ def words(quantity: str) -> str:
 def title(subject: str) -> str:
     """The name of a chip or system as people write it.
 
-    >>> title("cloudmatrix-384"), title("gb200-nvl72"), title("ascend-910c"), title("h100-sxm")
-    ('CloudMatrix 384', 'GB200 NVL72', 'Ascend 910C', 'H100 SXM')
+    >>> title("cloudmatrix-384"), title("gb200-nvl72"), title("h100-sxm"), title("compute-rack")
+    ('CloudMatrix 384', 'GB200 NVL72', 'H100 SXM', 'compute rack')
     """
     names = {"cloudmatrix": "CloudMatrix", "ascend": "Ascend", "atlas": "Atlas"}
-    return " ".join(names.get(word, word.upper()) for word in subject.split("-"))
+    return " ".join(names.get(word) or _upper(word) for word in subject.split("-"))
+
+
+def _upper(word: str) -> str:
+    """Part numbers and abbreviations in capitals, other words as they are."""
+    return word.upper() if len(word) <= 3 or any(c.isdigit() for c in word) else word
 
 
 def row_name(row: Row) -> str:

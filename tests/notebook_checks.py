@@ -1,0 +1,270 @@
+"""What every committed notebook must be, and what nbval does not see.
+
+Each check takes the path of a notebook and returns what is wrong with it, one line each. nbval runs
+the cells again and compares; a notebook stripped of its outputs, or run out of order, passes it.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import re
+import tokenize
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+
+from cm384.notebooks import METADATA, PARAMETERS
+
+Check = Callable[[Path], list[str]]
+ROOT = Path(__file__).parents[1]
+LONGEST = 20  # lines of a code cell; more is a function, and belongs in lib/
+
+# What only this machine or this moment would write.
+LOCAL = re.compile(
+    r"(?<![\w.:/~<])(?:/(?:home|root|tmp|usr|opt|var|mnt|srv|private|Users)/[\w.]|[A-Z]:\\\\?\w)"
+    r"|\b0x[0-9a-fA-F]{6,}\b"
+    r"|\bipykernel_\d+"
+    r"|\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d|\b\d\d:\d\d:\d\d\b"
+)
+
+
+def read(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)
+
+
+def code(path: Path) -> list[Any]:
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def outputs(path: Path) -> Iterator[tuple[str, Any]]:
+    for cell in code(path):
+        for output in cell.outputs:
+            yield cell.id, output
+
+
+def parameters_cell(path: Path) -> Any:
+    found = [cell for cell in code(path) if "parameters" in cell.metadata.get("tags", [])]
+    return found[0] if len(found) == 1 else None
+
+
+# --- outputs -------------------------------------------------------------------------------------
+
+
+def is_valid(path: Path) -> list[str]:
+    try:
+        nbformat.validate(json.loads(path.read_text(encoding="utf-8")))
+    except nbformat.ValidationError as error:
+        return [f"not a valid notebook: {error.message}"]
+    return []
+
+
+def is_run_in_order(path: Path) -> list[str]:
+    counts = [cell.execution_count for cell in code(path)]
+    expected = list(range(1, len(counts) + 1))
+    return [] if counts == expected else [f"execution counts {counts}; expected {expected}"]
+
+
+def shows_its_results(path: Path) -> list[str]:
+    """A cell that ends in an expression shows it, and the notebook shows something at all."""
+    silent = [
+        f"{cell.id}: ends in an expression and shows nothing"
+        for cell in code(path)
+        if not cell.outputs and _ends_in_expression(cell.source)
+    ]
+    return silent if any(outputs(path)) else [*silent, "no cell shows anything"]
+
+
+def _ends_in_expression(source: str) -> bool:
+    body = ast.parse(source).body
+    return bool(body) and isinstance(body[-1], ast.Expr)
+
+
+def has_no_error(path: Path) -> list[str]:
+    return [f"{id_}: {o.ename}: {o.evalue}" for id_, o in outputs(path) if o.output_type == "error"]
+
+
+def has_no_stderr(path: Path) -> list[str]:
+    return [f"{id_}: writes to stderr" for id_, o in outputs(path) if o.get("name") == "stderr"]
+
+
+def has_no_semicolon(path: Path) -> list[str]:
+    """A trailing semicolon silences a cell in Jupyter and not under nbval."""
+    return [
+        f"{cell.id}: trailing semicolon"
+        for cell in code(path)
+        if any(line.split("#")[0].rstrip().endswith(";") for line in cell.source.splitlines())
+    ]
+
+
+def has_no_run_metadata(path: Path) -> list[str]:
+    notebook = read(path)
+    wrong = [] if notebook.metadata == METADATA else ["metadata of the notebook depends on the run"]
+    for cell in notebook.cells:
+        if keys := set(cell.metadata) - {"tags"}:
+            wrong.append(f"{cell.id}: metadata {', '.join(sorted(keys))}")
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            wrong.append(f"{cell.id}: parameters injected by papermill")
+    return wrong
+
+
+def has_no_trace_of_the_machine(path: Path) -> list[str]:
+    wrong = []
+    for cell in read(path).cells:
+        texts = [cell.source]
+        for output in cell.get("outputs", []):
+            data = {kind: text for kind, text in output.get("data", {}).items() if "image" not in kind}
+            texts += [str(value) for value in (output.get("text", ""), *data.values())]
+        for text in texts:
+            found = LOCAL.search(text)
+            if found or str(ROOT) in text or str(Path.home()) + "/" in text:
+                wrong.append(f"{cell.id}: {found[0] if found else 'a path of this machine'}")
+    return wrong
+
+
+def has_figures_in_words(path: Path) -> list[str]:
+    """The text of a picture begins with a sentence, which nbval compares and a screen reader reads."""
+    return [
+        f"{id_}: the picture does not say in a sentence what it shows"
+        for id_, output in outputs(path)
+        if any(kind.startswith("image/") for kind in output.get("data", {}))
+        and not _is_sentence(output.data.get("text/plain", "").splitlines()[:1])
+    ]
+
+
+def _is_sentence(lines: list[str]) -> bool:
+    return bool(lines) and bool(re.fullmatch(r"[A-Z]\S*( \S+){4,}\.", lines[0]))
+
+
+# --- parameters ----------------------------------------------------------------------------------
+
+
+def has_typed_parameters(path: Path) -> list[str]:
+    """One typed literal a line, with a comment: papermill reads the cell by regular expression."""
+    cell = parameters_cell(path)
+    if cell is None:
+        return ["expected one cell tagged parameters"]
+    wrong = []
+    for node in ast.parse(cell.source).body:
+        line = ast.get_source_segment(cell.source, node) or ""
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            wrong.append(f"{line}: expected NAME: TYPE = LITERAL")
+            continue
+        try:
+            value = ast.literal_eval(node.value) if node.value else None
+        except ValueError:
+            wrong.append(f"{line}: not a literal")
+            continue
+        if type(value).__name__ != ast.unparse(node.annotation).split("[")[0]:
+            wrong.append(f"{line}: {value!r} is not of the declared type")
+        if (node.end_lineno or 0) not in _commented_lines(cell.source):
+            wrong.append(f"{line}: expected a trailing comment")
+    return wrong
+
+
+def _commented_lines(source: str) -> set[int]:
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {t.start[0] for t in tokens if t.type == tokenize.COMMENT and len(t.string) > 4}
+
+
+def has_parameters_papermill_sees(path: Path) -> list[str]:
+    """Papermill leaves out what it cannot read, without a word: `float | None`, a quoted type."""
+    cell = parameters_cell(path)
+    assigned = _declared(cell.source) if cell else {}
+    seen = {
+        name: about["inferred_type_name"]
+        for name, about in papermill.inspect_notebook(path).items()
+    }
+    return [] if seen == assigned else [f"papermill sees {seen}; the cell declares {assigned}"]
+
+
+def has_the_parameters_of_its_dataclass(path: Path) -> list[str]:
+    if path.stem not in PARAMETERS:
+        return [f"cm384.notebooks.PARAMETERS has no {path.stem}"]
+    hints = {name: kind.__name__ for name, kind in typing.get_type_hints(PARAMETERS[path.stem]).items()}
+    cell = parameters_cell(path)
+    declared = _declared(cell.source) if cell else {}
+    return [] if declared == hints else [f"the cell declares {declared}; the dataclass {hints}"]
+
+
+def _declared(source: str) -> dict[str, str]:
+    """The names that a parameters cell assigns, each with its type as written."""
+    names: dict[str, str] = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.AnnAssign):
+            names[ast.unparse(node.target)] = ast.unparse(node.annotation)
+        elif isinstance(node, ast.Assign):
+            names |= {ast.unparse(target): "" for target in node.targets}
+    return names
+
+
+# --- the page a reader sees ----------------------------------------------------------------------
+
+
+def opens_with_its_question(path: Path) -> list[str]:
+    """The title carries the number of the file, and the first cell asks a question."""
+    first = read(path).cells[0]
+    title = first.source.splitlines()[0]
+    wrong = []
+    if first.cell_type != "markdown" or not title.startswith(f"# {int(path.stem[:2])} · "):
+        wrong.append(f"{first.id}: expected a title such as '# {int(path.stem[:2])} · …?'")
+    if "?" not in first.source:
+        wrong.append(f"{first.id}: no question")
+    return wrong
+
+
+def answers_first(path: Path) -> list[str]:
+    """What is shown first is the answer: one bold sentence, computed."""
+    first = next((output.get("data", {}).get("text/markdown", "") for _, output in outputs(path)), "")
+    bold = re.fullmatch(r"\*\*[^*]+\.\*\*", first.strip(), flags=re.DOTALL)
+    return [] if bold else ["the first output is not one bold sentence"]
+
+
+def ends_with_a_summary(path: Path) -> list[str]:
+    cells = read(path).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    wrong = [] if "## What would change the answer" in text else ["no 'What would change the answer'"]
+    return wrong if "## Summary" in cells[-1].source else [*wrong, f"{cells[-1].id}: no summary"]
+
+
+def has_readable_ids(path: Path) -> list[str]:
+    """Failures and links name a cell by its id."""
+    ids = [cell.id for cell in read(path).cells]
+    wrong = [
+        f"{id_}: not an id in words"
+        for id_ in ids
+        if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", id_)
+        or re.fullmatch(r"(?=.*\d)[0-9a-f-]{8,}", id_)
+    ]
+    return wrong + [f"{id_}: id used twice" for id_ in sorted(set(ids)) if ids.count(id_) > 1]
+
+
+def has_short_cells(path: Path) -> list[str]:
+    lengths = {cell.id: len(cell.source.splitlines()) for cell in code(path)}
+    return [f"{id_}: {n} lines; at most {LONGEST}" for id_, n in lengths.items() if n > LONGEST]
+
+
+CHECKS: tuple[Check, ...] = (
+    is_valid,
+    is_run_in_order,
+    shows_its_results,
+    has_no_error,
+    has_no_stderr,
+    has_no_semicolon,
+    has_no_run_metadata,
+    has_no_trace_of_the_machine,
+    has_figures_in_words,
+    has_typed_parameters,
+    has_parameters_papermill_sees,
+    has_the_parameters_of_its_dataclass,
+    opens_with_its_question,
+    answers_first,
+    ends_with_a_summary,
+    has_readable_ids,
+    has_short_cells,
+)
