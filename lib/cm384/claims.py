@@ -8,6 +8,7 @@ What cannot be derived carries the verdict reached from its primary source.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ import pandas as pd
 
 from cm384 import specs as tables
 from cm384 import units
-from cm384.derivation import DERIVATIONS, compares, derive, ratio, title, words
+from cm384.derivation import compares, derive, ratio, row_name, title, words
 from cm384.errors import InputError, unknown
 from cm384.paths import DATA
 from cm384.specs import Specs, read_conditions
@@ -88,8 +89,10 @@ class Claim:
 
     @property
     def claimed(self) -> str:
-        """The claimed figure as a reader sees it: "> 2", "3.6", "60 %"."""
+        """The claimed figure as a reader sees it: "> 2", "more than double", "60 %"."""
         sign = {"eq": "", "gt": "> ", "ge": "≥ ", "lt": "< ", "le": "≤ ", "about": "about "}
+        if self.value in MULTIPLES:
+            sign |= {"gt": "more than ", "ge": "at least ", "lt": "less than ", "le": "at most "}
         unit = {"percent": " %", "count": ""}.get(self.unit, f" {self.unit}".rstrip())
         return f"{sign.get(self.relation, '')}{self.value}{unit}"
 
@@ -149,7 +152,6 @@ class Reading:
     comparator: str
     conditions: Mapping[str, str]
     against: Mapping[str, str] = field(default_factory=dict)
-    label: str = ""
 
     def changed(self, text: str) -> Reading:
         """This reading with the changes that a cell of `readings` lists: `key=value;…`.
@@ -166,7 +168,6 @@ class Reading:
         return dataclasses.replace(
             self,
             **names,
-            label=text,
             conditions={**self.conditions, **changes},
             against={**self.against, **against},
         )
@@ -213,7 +214,7 @@ def as_stated(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[R
         other = ledger[claim.comparator]
         found = [
             attempt.reading.comparator
-            for attempt in attempts(other, specs, ledger)
+            for attempt in attempts(as_stated(other, specs, ledger), other.unit, specs)
             if other.printed.holds(attempt.central)
         ]
         return [dataclasses.replace(plain, comparator=name) for name in found]
@@ -242,18 +243,18 @@ def attempt(reading: Reading, unit: str, specs: Specs) -> Attempt:
     return Attempt(reading, span(lambda table: reading.figure(table).to(target), specs))
 
 
-def attempts(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[Attempt]:
-    """What the claim taken at its word gives; comparators that lack the figure are left out."""
-    readings = as_stated(claim, specs, ledger)
-    if len(readings) == 1:
-        return [attempt(readings[0], claim.unit, specs)]
+def attempts(readings: Iterable[Reading], unit: str, specs: Specs) -> list[Attempt]:
+    """What each reading gives; those that need a figure no source states are left out."""
     found = []
     for reading in readings:
-        try:
-            found.append(attempt(reading, claim.unit, specs))
-        except InputError:  # no source states this quantity for this machine
-            continue
+        with contextlib.suppress(InputError):
+            found.append(attempt(reading, unit, specs))
     return found
+
+
+def other_readings(claim: Claim, stated: Reading) -> list[Reading]:
+    """The other readings that the claim lists, as changes to the one it states."""
+    return [stated.changed(text) for text in claim.readings.split("|") if text]
 
 
 # --- verdicts ------------------------------------------------------------------------------------
@@ -285,9 +286,10 @@ def judge(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> Verdict:
     if claim.judged:
         why = claim.primary_says or claim.note
         return Verdict(claim, claim.judged, why, sources=tuple(claim.primary.split(";")))
-    tried = attempts(claim, specs, ledger)
+    readings = as_stated(claim, specs, ledger)
+    tried = attempts(readings, claim.unit, specs)
     if not tried:
-        return Verdict(claim, "unsupported", "no source states the figure for any comparator")
+        return Verdict(claim, "unsupported", _missing(readings, claim.unit, specs))
     verdict, best, why = _first_match(claim, tried, specs)
     sources = {specs.rows[key][0].source: None for key in best.span.keys}
     return Verdict(claim, verdict, why[0].upper() + why[1:], best, tuple(sources))
@@ -298,11 +300,7 @@ def _first_match(claim: Claim, tried: Sequence[Attempt], specs: Specs) -> tuple[
     if held := [a for a in tried if target.holds(a.central)]:
         return "confirmed", held[0], _confirmed(claim, held, tried)
     best = min(tried, key=lambda a: abs(np.log(a.central / target.value)) if a.central else np.inf)
-    others = [
-        attempt(best.reading.changed(text), claim.unit, specs)
-        for text in claim.readings.split("|")
-        if text
-    ]
+    others = attempts(other_readings(claim, best.reading), claim.unit, specs)
     fitting = [a for a in others if target.holds(a.central)]
     owners = [a for a in fitting if _another_owner(a.reading, best.reading)]
     if owners:
@@ -312,9 +310,7 @@ def _first_match(claim: Claim, tried: Sequence[Attempt], specs: Specs) -> tuple[
     if claim.form == "count":
         return "contradicted", best, f"{_found(claim, best)}, not {claim.value}."
     if within := [a for a in tried if np.any(target.holds(a.span.values))]:
-        share = np.mean(target.holds(within[0].span.values))
-        why = f"{_found(claim, best)}, but {share:.0%} of the sourced combinations reach it."
-        return "within sources", within[0], why
+        return "within sources", within[0], _reached(claim, within[0], specs)
     if fitting:
         held_as = " and ".join(_found(claim, a) for a in fitting)
         why = (
@@ -323,6 +319,27 @@ def _first_match(claim: Claim, tried: Sequence[Attempt], specs: Specs) -> tuple[
         )
         return "other basis", best, why
     return _missed(claim, best, others, specs)
+
+
+def _missing(readings: Sequence[Reading], unit: str, specs: Specs) -> str:
+    """Why nothing could be derived, in the words of the first figure that is missing."""
+    if not readings:
+        return "No machine fits the claim that this one refers to."
+    try:
+        attempt(readings[0], unit, specs)
+    except InputError as error:
+        return f"Nothing to derive it from: {error}."
+    raise AssertionError("a reading that can be derived was left out")
+
+
+def _reached(claim: Claim, found: Attempt, specs: Specs) -> str:
+    """Which sourced values reach the claim, and what share of the combinations do."""
+    holds = claim.printed.holds(found.span.values)
+    picks = zip(found.span.keys, found.span.choices[int(np.argmax(holds))], strict=True)
+    rows = [specs.rows[key][pick] for key, pick in picks if pick]
+    values = " and ".join(f"{row_name(r)} at {units.number(r.value)} {r.unit}" for r in rows)
+    share = f"{np.mean(holds):.0%} of the sourced combinations reach it"
+    return f"{_found(claim, found)}, but {share}: with {values}."
 
 
 def _another_owner(reading: Reading, stated: Reading) -> bool:
@@ -420,6 +437,9 @@ def load_claims(path: str | Path | None = None, specs: Specs | None = None) -> l
     claims = [Claim(**values) for values in tables.records(table)]
     for line, claim in zip(table.index, claims, strict=True):
         _check_whole(claim, file.name, line, known)
+        if ids.get(claim.comparator, {}).get("comparator") in ids:
+            expected = "a claim that does not refer to another one itself"
+            raise tables.bad_cell(file.name, line, "comparator", claim.comparator, expected)
     return claims
 
 
@@ -464,16 +484,33 @@ def _check_whole(claim: Claim, file: str, line: int, specs: Specs) -> None:
     number = MULTIPLES.get(claim.value, claim.value.replace(",", ""))
     if not tables.is_number(number) or float(number) <= 0:
         raise tables.bad_cell(file, line, "value", claim.value, "a positive number as printed")
-    try:
-        for text in ["", *filter(None, claim.readings.split("|"))]:
-            reading = Reading(claim.subject, claim.quantity, claim.comparator, {}).changed(text)
-            for name in (reading.subject, reading.comparator):
-                if name and name not in specs.subjects and name == reading.subject:
-                    raise unknown("subject", name, specs.subjects)
-            if reading.quantity not in specs.kinds and reading.quantity not in DERIVATIONS:
-                raise unknown("quantity", reading.quantity, specs.kinds)
-    except InputError as error:
-        raise InputError(f"{file} line {line}, column readings: {error}") from None
+    unit = specs.kinds[claim.quantity].unit if claim.form in ("value", "count") else "count"
+    if claim.form != "statement" and not units.same_kind(claim.unit or "count", unit):
+        raise tables.bad_cell(file, line, "unit", claim.unit, f"a unit such as {unit}")
+    plain = Reading(claim.subject, claim.quantity, claim.comparator, {})
+    for column, texts in (
+        ("conditions", [claim.conditions]),
+        ("readings", claim.readings.split("|")),
+    ):
+        try:
+            for text in filter(None, texts):
+                _check_reading(plain.changed(text), specs)
+        except InputError as error:
+            raise InputError(f"{file} line {line}, column {column}: {error}") from None
+
+
+def _check_reading(reading: Reading, specs: Specs) -> None:
+    """Refuse a name that the table does not know."""
+    if reading.subject not in specs.subjects:
+        raise unknown("subject", reading.subject, specs.subjects)
+    if reading.quantity not in specs.kinds:
+        raise unknown("quantity", reading.quantity, specs.kinds)
+    known = specs.condition_values
+    for name, value in [*reading.conditions.items(), *reading.against.items()]:
+        if name not in known:
+            raise unknown("condition", name, known)
+        if value not in known[name]:
+            raise unknown(name, value, known[name])
 
 
 def _is_unit_or_empty(cell: str) -> bool:

@@ -198,6 +198,15 @@ class Specs:
         """Everything the table states something of."""
         return frozenset(subject for subject, *_ in self.rows)
 
+    @cached_property
+    def condition_values(self) -> dict[str, frozenset[str]]:
+        """The conditions that rows have, each with the values that occur; `basis` among them."""
+        values: dict[str, set[str]] = {"basis": set(BASES)}
+        for _, _, conditions, _ in self.rows:
+            for name, value in read_conditions(conditions).items():
+                values.setdefault(name, set()).add(value)
+        return {name: frozenset(held) for name, held in values.items()}
+
     @property
     def systems(self) -> list[str]:
         """The subjects that are made of accelerators."""

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cm384 import units
-from cm384.claims import Claim, attempt, attempts, load_claims, scorecard
+from cm384.claims import Claim, as_stated, attempts, load_claims, other_readings, scorecard
 from cm384.derivation import DERIVATIONS, Explanation, derive, ratio, row_name, title, words
 from cm384.errors import InputError
 from cm384.specs import Specs
@@ -288,12 +288,8 @@ def _printed(quantity: str, specs: Specs) -> list[Claim]:
 def readings_table(claim: Claim, specs: Specs) -> Table:
     """A claim as stated and on each of its other readings, with what each gives."""
     ledger = {c.id: c for c in load_claims(specs=specs)}
-    tried = attempts(claim, specs, {**ledger, claim.id: claim})
-    tried += [
-        attempt(tried[0].reading.changed(text), claim.unit, specs)
-        for text in claim.readings.split("|")
-        if text
-    ]
+    stated = as_stated(claim, specs, ledger)
+    tried = attempts([*stated, *other_readings(claim, stated[0])], claim.unit, specs)
     return Table(
         pd.DataFrame(
             [
