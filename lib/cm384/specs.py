@@ -15,6 +15,7 @@ import dataclasses
 import io
 import math
 import re
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -25,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 from cm384 import units
+from cm384.draws import Draws
 from cm384.errors import InputError, suggestion, unknown
 from cm384.paths import DATA
 
@@ -224,7 +226,17 @@ class Specs:
 
     def replace(self, values: Mapping[Key, Any]) -> Specs:
         """A copy in which the keys have other values: quantities, or numbers in the row's unit."""
-        return dataclasses.replace(self, drawn={**self.drawn, **self._magnitudes(values)})
+        return dataclasses.replace(self, drawn=ChainMap(self._magnitudes(values), self.drawn))  # type: ignore[arg-type]
+
+    def sample(self, count: int, seed: int, start: int = 0) -> Specs:
+        """A copy in which every value is an array of `count` draws of its sourced values.
+
+        Rows of one group are drawn together. A row's draws depend on the seed and on that row (or
+        its group) alone, and are made when it is read. `start` continues a sequence.
+        """
+        if count < 1:
+            raise InputError(f"samples: expected at least 1, got {count}")
+        return dataclasses.replace(self, drawn=Draws(self.rows, self.options, count, seed, start))
 
     def _magnitudes(self, values: Mapping[Key, Any]) -> dict[Key, Any]:
         return {

@@ -6,7 +6,6 @@ are expanded, and both sides of a ratio come from one table, so intervals are ne
 
 from __future__ import annotations
 
-import itertools
 import math
 import zlib
 from collections.abc import Callable, Sequence
@@ -14,9 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cm384 import units
-from cm384.specs import Key, Row, Specs, key_name
+from cm384.draws import block_of, consistent, linked
+from cm384.errors import InputError
+from cm384.specs import Key, Specs, key_name
 
 Figure = Callable[[Specs], Any]
 
@@ -79,55 +81,168 @@ def combinations(
     All of them when there are at most `limit`, else the central one and that many draws, less one;
     also says which. The first is the central one. Rows of one group go together.
     """
-    blocks = [(block, consistent(specs, block)) for block in linked(specs, keys)]
-    sizes = [len(rows) for _, rows in blocks]
+    blocks = linked(specs.rows, keys)
+    options = [consistent([specs.rows[key] for key in block]) for block in blocks]
+    sizes = [len(rows) for rows in options]
     exhaustive = math.prod(sizes) <= limit
     if exhaustive:
         picks = list(np.indices(sizes).reshape(len(sizes), -1)) if sizes else []
     else:
-        picks = [_picks(block, len(rows), limit, seed) for block, rows in blocks]
-    count = math.prod(sizes) if exhaustive else limit
-    choices = np.zeros((count, len(keys)), dtype=int)
-    for (block, rows), pick in zip(blocks, picks, strict=True):
+        picks = [
+            _picks(block[0], len(rows), limit, seed)
+            for block, rows in zip(blocks, options, strict=True)
+        ]
+    choices = np.zeros((math.prod(sizes) if exhaustive else limit, len(keys)), dtype=int)
+    for block, rows, pick in zip(blocks, options, picks, strict=True):
         choices[:, [keys.index(key) for key in block]] = rows[pick]
     return choices, exhaustive
 
 
-def _picks(block: Sequence[Key], options: int, count: int, seed: int) -> np.ndarray:
-    """Draws seeded by the block's own first row, so that other rows do not change them."""
-    generator = np.random.default_rng([seed, zlib.crc32(key_name(block[0]).encode())])
+def _picks(key: Key, options: int, count: int, seed: int) -> np.ndarray:
+    """Draws seeded by a row, the first of them the central choice."""
+    generator = np.random.default_rng([seed, zlib.crc32("|".join(key).encode())])
     picks = generator.integers(options, size=count)
     picks[0] = 0
     return picks
 
 
-def linked(specs: Specs, keys: Sequence[Key]) -> list[list[Key]]:
-    """The keys in blocks, those whose rows share a group in one block."""
-    blocks: list[tuple[set[str], list[Key]]] = []
-    for key in keys:
-        groups = {row.group for row in specs.rows[key]} - {""}
-        joined = [block for block in blocks if block[0] & groups]
-        blocks = [block for block in blocks if block not in joined]
-        members = [member for _, block in joined for member in block]
-        blocks.append((groups.union(*(names for names, _ in joined)), [*members, key]))
-    return [block for _, block in blocks]
+@dataclass(frozen=True)
+class Solution:
+    """The value of one row at which a figure reaches a target; `value` is None if none does.
 
-
-def consistent(specs: Specs, block: Sequence[Key]) -> np.ndarray:
-    """The choices that split no group: an array (choice, key of the block), central first.
-
-    The all-central choice is always one: which values are central is this project's decision.
+    `low` and `high` are the sourced values of that row, `central` the one this project uses.
     """
-    statements = [specs.rows[key] for key in block]
-    everything = itertools.product(*(range(len(rows)) for rows in statements))
-    kept = [pick for pick in everything if not any(pick) or not _splits(statements, pick)]
-    return np.array(kept, dtype=int)
+
+    key: Key
+    value: Any
+    central: Any
+    low: Any
+    high: Any
+
+    def __str__(self) -> str:
+        name = f"{key_name(self.key)}"
+        sourced = f"{units.text(self.low)} to {units.text(self.high)}"
+        if self.low == self.high:
+            sourced = f"only {units.text(self.low)}"
+        if self.value is None:
+            return f"no value of {name} reaches it (sources state {sourced})"
+        factor = units.number(float((self.value / self.central).to_base_units().m), 3)
+        inside = self.low <= self.value <= self.high
+        return (
+            f"{name} would have to be {units.text(self.value)}, {factor} times the central "
+            f"{units.text(self.central)}; sources state {sourced}"
+            f"{', so it is within them' if inside else ', so none reaches it'}"
+        )
 
 
-def _splits(statements: Sequence[Sequence[Row]], pick: Sequence[int]) -> bool:
-    taken = {rows[i].group for rows, i in zip(statements, pick, strict=True)} - {""}
-    return any(
-        any(row.group == group for row in rows) and rows[i].group != group
-        for group in taken
-        for rows, i in zip(statements, pick, strict=True)
+def solve_for(figure: Figure, specs: Specs, key: Key, target: Any) -> Solution:
+    """The value of one row nearest to its central one at which the figure equals `target`.
+
+    Searched from a thousandth to a thousand times the central value; refuses a row that the figure
+    does not read. Root finding by scipy.optimize.brentq on the logarithm of the value.
+
+    >>> from cm384 import ratio, load_specs
+    >>> compute = lambda s: ratio("peak", "cloudmatrix-384", "gb200-nvl72", s, precision="bf16")
+    >>> key = load_specs().find("ascend-910c", "peak", precision="bf16")
+    >>> print(units.text(solve_for(compute, load_specs(), key, units.Q(2, "count")).value))
+    937.5 TFLOP/s
+    """
+    from scipy.optimize import brentq
+
+    traced = specs.traced()
+    unit = figure(traced).units
+    assert traced.trace is not None
+    if key not in traced.trace.keys:
+        read = ", ".join(key_name(k) for k in traced.trace.keys)
+        raise InputError(f"the figure does not read {key_name(key)}; it reads: {read}")
+    row, goal = specs.rows[key][0], float(target.to(unit).m)
+
+    def gap(log_factor: Any) -> Any:
+        changed = specs.replace({key: row.value * np.exp(log_factor)})
+        return np.asarray(figure(changed).to(unit).m) - goal
+
+    grid = np.log(np.geomspace(1e-3, 1e3, 1201))
+    signs = np.sign(np.broadcast_to(gap(grid), grid.shape))
+    crossings = np.flatnonzero(signs[:-1] * signs[1:] <= 0)
+    value = None
+    if len(crossings):
+        i = min(crossings, key=lambda i: abs(grid[i]))
+        edge = grid[i] if signs[i] == 0 else None
+        root = edge if edge is not None else brentq(gap, grid[i], grid[i + 1], xtol=1e-12)
+        value = units.Q(row.value * np.exp(root), row.unit)
+    options = specs.options(key)
+    low, high = (units.Q(edge, row.unit) for edge in (options.min(), options.max()))
+    return Solution(key, value, units.Q(row.value, row.unit), low, high)
+
+
+def tornado(figure: Figure, specs: Specs) -> pd.DataFrame:
+    """How far each disputed row alone moves a figure: one line a row, the widest first.
+
+    Columns: row, low and high of the figure over that row's sourced values, and their spread as a
+    share of the central figure. Rows of which sources agree are left out.
+    """
+    traced = specs.traced()
+    central = figure(traced)
+    assert traced.trace is not None
+    lines = []
+    for key in traced.trace.keys:
+        values = specs.options(key)
+        if len(values) == 1 or key in specs.drawn:
+            continue
+        found = np.broadcast_to(
+            figure(specs.replace({key: values})).to(central.units).m, values.shape
+        )
+        low, high = float(found.min()), float(found.max())
+        lines.append(
+            {
+                "row": key_name(key),
+                "low": low,
+                "high": high,
+                "spread": (high - low) / float(central.m),
+            }
+        )
+    table = pd.DataFrame(lines, columns=["row", "low", "high", "spread"])
+    return table.sort_values("spread", ascending=False, kind="stable", ignore_index=True)
+
+
+def sobol(figure: Figure, specs: Specs, samples: int = 1024, seed: int = SEED) -> pd.DataFrame:
+    """How much of a figure's variance over the sources each disputed block of rows explains.
+
+    Columns: rows (those drawn together), first (alone) and total (with its interactions); widest
+    first. Estimated by scipy.stats.sobol_indices from `samples` (a power of 2) seeded points.
+    """
+    from scipy import stats
+
+    traced = specs.traced()
+    unit = figure(traced).units
+    assert traced.trace is not None
+    blocks = [block_of(specs.rows, key) for key in traced.trace.keys]
+    blocks = [block for i, block in enumerate(blocks) if block not in blocks[:i]]
+    choices = [consistent([specs.rows[key] for key in block]) for block in blocks]
+    disputed = [(b, c) for b, c in zip(blocks, choices, strict=True) if len(c) > 1]
+    columns = ["rows", "first", "total"]
+    if not disputed:
+        return pd.DataFrame(columns=columns)
+
+    def evaluate(points: np.ndarray) -> np.ndarray:
+        drawn: dict[Key, np.ndarray] = {}
+        for point, (block, options) in zip(points, disputed, strict=True):
+            picks = options[(point * len(options)).astype(int)]
+            drawn |= {key: specs.options(key)[picks[:, i]] for i, key in enumerate(block)}
+        values = figure(specs.replace(drawn)).to(unit).m
+        return np.broadcast_to(values, points.shape[1:]).astype(float)[np.newaxis]
+
+    found = stats.sobol_indices(
+        func=evaluate, n=samples, dists=[stats.uniform()] * len(disputed), rng=seed
     )
+    names = ["; ".join(key_name(key) for key in block) for block, _ in disputed]
+    table = pd.DataFrame(
+        dict(
+            zip(
+                columns,
+                (names, np.ravel(found.first_order), np.ravel(found.total_order)),
+                strict=True,
+            )
+        )
+    )
+    return table.sort_values("total", ascending=False, kind="stable", ignore_index=True)
