@@ -1,8 +1,8 @@
 """One sourced value per row: which statements go together, and seeded draws of them.
 
-Rows of one group are taken together or not at all. A draw is seeded by the row (the first of its
-group) and by the block of samples, so that adding a row changes no other draw and a long sample
-begins with the short one.
+Rows of one group are taken together or not at all, among the rows that have a choice. A draw is
+seeded by the row (the first of its group) and by the block of samples, so that adding a row changes
+no other draw and a long sample begins with the short one.
 """
 
 from __future__ import annotations
@@ -98,9 +98,16 @@ def _groups(rows: Rows, key: Key) -> set[str]:
 
 
 def _splits(statements: Sequence[Sequence[Row]], pick: Sequence[int]) -> bool:
-    taken = {rows[i].group for rows, i in zip(statements, pick, strict=True)} - {""}
+    """Whether one key takes a group that another one has and does not take.
+
+    A key with a single statement has no choice, so it binds no other.
+    """
+    free = [
+        (rows, rows[i].group) for rows, i in zip(statements, pick, strict=True) if len(rows) > 1
+    ]
+    taken = {group for _, group in free} - {""}
     return any(
-        any(row.group == group for row in rows) and rows[i].group != group
-        for group in taken
-        for rows, i in zip(statements, pick, strict=True)
+        group != other and any(row.group == other for row in rows)
+        for rows, group in free
+        for other in taken
     )

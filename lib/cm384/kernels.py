@@ -1,0 +1,290 @@
+"""Times of single kernels on one rank: matrix products, attention, exchanges between ranks.
+
+A rank is what holds one share of the experts: a GPU, or one die of an Ascend 910C. A `Machine` is the
+rows of one accelerator at the precisions of one deployment, read once, as plain numbers in base
+units (seconds, bytes, FLOP), so that everything below broadcasts over numpy arrays. Every constant
+comes from a benchmark of the kernel alone, never from a serving throughput.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from cm384 import units
+from cm384.errors import InputError
+from cm384.operators import Numbers
+from cm384.specs import Key, Specs, read_conditions, write_conditions
+from cm384.transformer import bytes_per_element
+
+HALF = 2.0  # bytes of a 16-bit element, in which outputs and hidden states are kept
+
+
+def read(specs: Specs, subject: str, quantity: str, basis: str = "", **conditions: str) -> Any:
+    """What `specs.get` gives, as a plain number or array in base units, at a tenth of the cost.
+
+    What no benchmark states can be assumed: then the row of basis `assumed` is read.
+    """
+    key = _stated(specs, subject, quantity, basis, conditions)
+    if key is None:
+        key = specs.find(subject, quantity, basis or None, **conditions)  # says what is missing
+    if specs.trace is not None:
+        specs.trace.keys[key] = None
+    row = specs.rows[key][0]
+    return specs.drawn.get(key, row.value) * _base(row.unit)
+
+
+def _stated(
+    specs: Specs, subject: str, quantity: str, basis: str, conditions: Mapping[str, str]
+) -> Key | None:
+    if quantity not in specs.kinds:
+        return None
+    text = write_conditions(conditions)
+    for tried in (basis or specs.kinds[quantity].default_basis, "assumed", "nominal"):
+        if (key := (subject, quantity, text, tried)) in specs.rows:
+            return key
+    return None
+
+
+@cache
+def _base(unit: str) -> float:
+    return float(units.Q(1, unit).to_base_units().m)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A sourced figure over one condition: straight lines between points, flat beyond them.
+
+    `open_start` carries the first line on below the first point.
+    """
+
+    points: tuple[float, ...]
+    values: tuple[Any, ...]
+    open_start: bool = False
+
+    def at(self, x: Numbers) -> Any:
+        """The figure at `x`; broadcasts."""
+        value = self.values[0]
+        for i, (start, end) in enumerate(zip(self.points, self.points[1:], strict=False)):
+            low = -np.inf if self.open_start and i == 0 else 0.0
+            share = np.minimum(np.maximum((x - start) / (end - start), low), 1.0)
+            value = value + share * (self.values[i + 1] - self.values[i])
+        return value
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """The sustained figures of matrix products in one precision.
+
+    Form and constants from DeepGEMM's tables (28 shapes within a median of 5 %) and CANN's (six
+    within 2 %): operands are read while the matrix units work, the output is written afterwards.
+    """
+
+    rate: Any
+    bandwidth: Any
+    output_bandwidth: Any
+    fixed_time: Any
+    element_bytes: Any
+
+    def time(
+        self,
+        rows: Numbers,
+        inputs: Numbers,
+        outputs: Numbers,
+        groups: Numbers = 1,
+        units_share: Numbers = 1.0,
+    ) -> Any:
+        """Seconds of `groups` products that share `rows`, each with a weight `(inputs, outputs)`.
+
+        `units_share` is the part of the matrix units that is not busy with something else.
+        """
+        flop = 2.0 * rows * inputs * outputs
+        operands = (rows * inputs + groups * inputs * outputs) * self.element_bytes
+        work = np.hypot(flop / (self.rate * units_share), operands / self.bandwidth)
+        return self.fixed_time + work + rows * outputs * HALF / self.output_bandwidth
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Dispatch or combine: a fixed time, and every copy of a token at a bandwidth.
+
+    Both over the reciprocal of the number of ranks, in which the share of the copies that leave the
+    node is a straight line. Copies are counted as the benchmark counts them.
+    """
+
+    fixed_time: Curve
+    seconds_per_byte: Curve
+
+    def time(self, ranks: Numbers, size: Numbers) -> Any:
+        """Seconds to move `size` bytes out of every rank of `ranks`."""
+        share = 1.0 / np.asarray(ranks, dtype=float)
+        return self.fixed_time.at(share) + size * self.seconds_per_byte.at(share)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The figures of one accelerator for one phase and set of precisions, in base units per rank."""
+
+    ranks: Any  # per package
+    memory: Any
+    memory_bandwidth: Any
+    gemm: Mapping[str, Gemm]
+    row_tile: Any
+    attention_rate: Curve  # over the logarithm of the length
+    attention_bandwidth: Any
+    attention_fixed_time: Any
+    small_kernel_time: Any
+    launch_gap: Any
+    all_reduce_latency: Curve
+    seconds_per_all_reduced_byte: Curve
+    dispatch: Exchange
+    combine: Exchange
+    node_ranks: Any  # None where all ranks are on one fabric
+    communication_share: Any  # of the matrix units, while an exchange runs beside compute
+    streams: Mapping[str, Any]  # share of the matrix units of either decode stream; may be empty
+    sequence_parallel: Any  # ranks that share prefill attention; 1 where it stays on its rank
+    peer_bandwidth: Mapping[str, Any]
+    host_bandwidth: Any  # None where weights cannot be streamed from the host
+    iteration_overhead: Any
+
+
+def machine(specs: Specs, name: str, phase: str, matrix: str, attention: str) -> Machine:
+    """The rows of accelerator `name`; InputError names the field that asks for what it lacks."""
+    keys = [key for key in specs.rows if key[0] == name]
+
+    def number(quantity: str, basis: str = "", **conditions: str) -> Any:
+        return read(specs, name, quantity, basis, **conditions)
+
+    def has(quantity: str, basis: str = "", **conditions: str) -> bool:
+        return _stated(specs, name, quantity, basis, conditions) is not None
+
+    def optional(quantity: str, default: Any, **conditions: str) -> Any:
+        return number(quantity, **conditions) if has(quantity, **conditions) else default
+
+    def curve(quantity: str, over: str, invert: bool = False, **fixed: str) -> Curve:
+        """The rows of a quantity by one of their conditions; ranks count by their reciprocal."""
+        found = {}
+        for _, stated, text, basis in keys:
+            if stated == quantity:
+                conditions = read_conditions(text)
+                point = conditions.pop(over, None)
+                if point is not None and conditions == fixed:
+                    value = number(quantity, basis, **conditions, **{over: point})
+                    x = 1 / float(point) if over == "ranks" else float(np.log(float(point)))
+                    found[x] = 1 / value if invert else value
+        if not found:
+            specs.get(name, quantity, **fixed)  # says what is missing
+        points = tuple(sorted(found))
+        return Curve(points, tuple(found[x] for x in points), open_start=over == "ranks")
+
+    def exchange(op: str) -> Exchange:
+        return Exchange(
+            curve("exchange_fixed_time", "ranks", op=op, phase=phase),
+            curve("exchange_bandwidth", "ranks", invert=True, op=op, phase=phase),
+        )
+
+    def gemm(precision: str) -> Gemm:
+        bandwidth = number("gemm_bandwidth", precision=precision)
+        scaled = _stated(specs, "serving", "element_bytes", "", {"precision": precision})
+        return Gemm(
+            rate=number("gemm_rate", precision=precision),
+            bandwidth=bandwidth,
+            output_bandwidth=optional("gemm_output_bandwidth", bandwidth),
+            fixed_time=number("gemm_fixed_time", precision=precision) + gap,
+            element_bytes=read(specs, "serving", "element_bytes", precision=precision)
+            if scaled
+            else bytes_per_element(precision),
+        )
+
+    precisions = sorted(
+        read_conditions(text)["precision"] for _, stated, text, _ in keys if stated == "gemm_rate"
+    )
+    if not precisions:
+        raise InputError(f"accelerator: no source states how fast kernels run on {name}")
+    for field, precision in (("matrix_precision", matrix), ("attention_precision", attention)):
+        if precision not in precisions:
+            raise InputError(f"{field}: {name} has no {precision}; it has {', '.join(precisions)}")
+    gap = optional("launch_gap", 0.0)
+    bandwidth = number("memory_bandwidth_sustained")
+    ranks = number("ranks_per_package")
+    usable = (name, "hbm_capacity", "", "usable") in specs.rows
+    if phase == "prefill":
+        rate = curve("attention_rate", "length", phase=phase, precision=attention)
+        fixed = 0.0  # part of the rates, which are of whole calls
+    else:
+        rate = Curve((0.0,), (number("attention_rate", phase=phase, precision=attention),))
+        fixed = number("attention_fixed_time", phase=phase, precision=attention) + gap
+    taken = optional("communication_matrix_units", 0.0, phase=phase)
+    split = {
+        stream: number("stream_matrix_units", stream=stream)
+        for stream in ("attention", "experts")
+        if phase == "decode" and has("stream_matrix_units", stream=stream)
+    }
+    whole = matrix_units(specs, name) if split or np.any(taken) else 1.0
+    sequence = optional("sequence_parallel_ranks", 1.0, phase=phase)
+    return Machine(
+        ranks=ranks,
+        memory=number("hbm_capacity", "usable" if usable else "nominal") / ranks,
+        memory_bandwidth=bandwidth,
+        gemm={precision: gemm(precision) for precision in sorted({matrix, attention, "bf16"})},
+        row_tile=number("gemm_row_tile"),
+        attention_rate=rate,
+        attention_bandwidth=optional("attention_bandwidth", bandwidth, phase=phase),
+        attention_fixed_time=fixed,
+        small_kernel_time=number("small_kernel_time"),
+        launch_gap=gap,
+        all_reduce_latency=curve("all_reduce_latency", "ranks"),
+        seconds_per_all_reduced_byte=curve("all_reduce_bandwidth", "ranks", invert=True),
+        dispatch=exchange("dispatch"),
+        combine=exchange("combine"),
+        node_ranks=optional("node_ranks", None),
+        communication_share=taken / whole,
+        streams={stream: count / whole for stream, count in split.items()},
+        sequence_parallel=sequence,
+        peer_bandwidth={op: number("peer_bandwidth", op=op) for op in ("read", "write")}
+        if np.any(sequence > 1)
+        else {},
+        host_bandwidth=optional("host_link_bandwidth", None),
+        iteration_overhead=number("iteration_overhead"),
+    )
+
+
+def matrix_units(specs: Specs, name: str) -> Any:
+    """Matrix units of one rank: of the package, or of a die where the source counts by die."""
+    by_package = (name, "matrix_units", "", "package") in specs.rows
+    return read(specs, name, "matrix_units", "package" if by_package else "die")
+
+
+# --- how many, how uneven ------------------------------------------------------------------------
+
+
+def distinct(places: Numbers, choices: float) -> Any:
+    """How many of `places` equally likely ones some random choices hit, on average."""
+    places = np.maximum(places, 1.0)
+    return places * (1.0 - (1.0 - 1.0 / places) ** choices)
+
+
+def normal_maximum(count: Numbers) -> Any:
+    """The expected largest of `count` standard normal numbers (to 2 %), 0 for one.
+
+    Extreme-value theory: the location of the maximum plus Euler's constant times its scale.
+    """
+    log = np.log(np.maximum(count, 2.0))
+    root = np.sqrt(2.0 * log)
+    location = root - (np.log(log) + np.log(4.0 * np.pi)) / (2.0 * root)
+    return np.where(np.asarray(count) > 1, np.maximum(location + np.euler_gamma / root, 0.56), 0.0)
+
+
+def random_maximum(mean: Numbers, count: Numbers) -> Any:
+    """The expected largest of `count` random loads of a `mean`, over that mean.
+
+    Loads of a uniformly random routing are nearly Poisson: standard deviation the root of the mean.
+    """
+    deviations = normal_maximum(count)
+    skew = np.maximum(deviations**2 - 1.0, 0.0) / 6.0
+    largest = 1.0 + deviations / np.sqrt(mean) + skew / mean
+    return np.minimum(largest, np.maximum(count, 1.0))
