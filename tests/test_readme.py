@@ -1,0 +1,70 @@
+"""The README's answers are the computed ones, and what it says about the project is true."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import cm384
+import pytest
+import yaml
+from cm384 import tables, units
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SPECS = cm384.load_specs()
+LINES = cm384.scorecard(cm384.load_claims(specs=SPECS), SPECS).set_index("id")
+# The claims of the table at the top of the README, in its order.
+ANSWERS = ["S000-11", "S000-12", "S000-02", "S001-06", "S001-17", "S001-04", "S002-09", "S000-09"]
+
+
+def answers() -> list[list[str]]:
+    """The cells of the README's first table, without its head."""
+    table = re.search(r"\n\|(?:.*\n\|)+.*\n", README)
+    assert table
+    rows = [line.strip("|").split("|") for line in table[0].strip().splitlines()[2:]]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+@pytest.mark.parametrize(("claim", "cells"), list(zip(ANSWERS, answers(), strict=True)))
+def test_answer_is_the_computed_one(claim: str, cells: list[str]) -> None:
+    line = LINES.loc[claim]
+    assert cells[1] == tables.number_or_dash(line["derived"])
+    assert cells[2].startswith(f"{tables.MARKS[line['verdict']]} {line['verdict']}")
+
+
+def test_factors_in_the_answers_are_the_computed_ones() -> None:
+    assert f"overstated {units.number(2 / LINES.loc['S000-02', 'derived'], 3)} times" in README
+    assert f"understated {units.number(LINES.loc['S001-17', 'derived'] / 2, 3)} times" in README
+    matrix = cm384.ratio(
+        "peak", "cloudmatrix-384", "gb200-nvl72", SPECS, precision="bf16", basis="matrix"
+    )
+    assert f"like for like it is {units.number(matrix.m, 3)}" in README
+
+
+def test_summary_counts_the_verdicts() -> None:
+    counts = LINES["verdict"].value_counts()
+    rest = len(LINES) - counts["confirmed"] - counts["source agrees"]
+    text = " ".join(README.split())
+    assert f"{len(LINES)} claims of the five articles" in text
+    assert (
+        f"{counts['confirmed']} confirmed, {counts['source agrees']} agree with their source"
+        in text
+    )
+    assert f"{rest} do not hold as stated" in text
+
+
+def test_version_is_one() -> None:
+    project = tomllib.loads((ROOT / "lib" / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert project["version"] == cm384.__version__ == citation["version"]
+    assert f"## {cm384.__version__}" in changelog
+
+
+def test_links_to_files_resolve() -> None:
+    for page in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (ROOT / target).exists(), f"{page}: {target}"
