@@ -9,7 +9,7 @@ PYTHON := .venv/bin/python
 READY := .venv/ready
 endif
 
-.PHONY: report test refresh lint constraints .installed-check
+.PHONY: report test refresh constraints .installed-check
 
 report: $(READY)
 	@$(PYTHON) -m cm384 report
@@ -22,6 +22,12 @@ test: $(READY)
 
 refresh: $(READY)
 	@$(PYTHON) -m cm384 refresh
+
+# The pins of CI: everything that a fresh environment gets today.
+constraints:
+	python3 -m venv --clear build/newest
+	build/newest/bin/python -m pip install --quiet --disable-pip-version-check -e 'lib[notebooks,test]'
+	build/newest/bin/python -m pip freeze --exclude cm384 > constraints.txt
 
 # One clear line when a prerequisite is missing, before anything is made.
 .venv/ready: lib/pyproject.toml environment.yml constraints.txt
@@ -36,5 +42,5 @@ refresh: $(READY)
 	@touch $@
 
 .installed-check:
-	@$(PYTHON) -c 'import cm384' 2>/dev/null || \
+	@$(PYTHON) -c 'import cm384, myst_nb, nbval' 2>/dev/null || \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check $(if $(CI),-c constraints.txt) -e 'lib[notebooks,test]'

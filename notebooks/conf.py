@@ -1,4 +1,4 @@
-"""Sphinx configuration of the site; `python -m cm384 report` renders the staged notebooks with it."""
+"""Sphinx configuration of the site; `python -m cm384 report` renders the staged pages with it."""
 
 project = "CloudMatrix 384 from first principles"
 author = "The CloudMatrix 384 from first principles authors"

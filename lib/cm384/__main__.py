@@ -107,9 +107,10 @@ def explain(
     quantity: str, subject: str, given: tuple[str, ...], more: tuple[Path, ...], style: str
 ) -> None:
     """Print one figure with its formula and every row it was read from."""
-    if wrong := [text for text in given if "=" not in text]:
+    pairs = [pair for text in given for pair in text.split(";")]
+    if wrong := [pair for pair in pairs if "=" not in pair]:
         raise InputError(f"condition {wrong[0]!r}; expected NAME=VALUE, such as precision=bf16")
-    found = explain_figure(quantity, subject, load_specs(*more), **read_conditions(";".join(given)))
+    found = explain_figure(quantity, subject, load_specs(*more), **read_conditions(";".join(pairs)))
     if style == "table":
         click.echo(str(found))
     else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -130,7 +131,7 @@ def printed(value: str, form: str, relation: str) -> Printed:
         return Printed(centre, centre, np.inf, open=relation == "gt")
     if relation in ("lt", "le"):
         return Printed(centre, -np.inf, centre, open=relation == "lt")
-    if form == "count":
+    if form in ("count", "date") and relation != "about":
         return Printed(centre, centre, centre)
     whole = digits == digits.to_integral_value() and "." not in str(digits)
     exponent = (digits.normalize() if whole else digits).as_tuple().exponent
@@ -164,7 +165,8 @@ class Reading:
         if changes.get("quantity", self.quantity) != self.quantity and self.conditions:
             return plain.changed(text)  # another quantity has conditions of its own
         names = {n: changes.pop(n) for n in ("subject", "quantity", "comparator") if n in changes}
-        against = {n.split(".")[1]: changes.pop(n) for n in list(changes) if "." in n}
+        theirs = [name for name in changes if name.startswith("comparator.")]
+        against = {name.split(".", 1)[1]: changes.pop(name) for name in theirs}
         return dataclasses.replace(
             self,
             **names,
@@ -427,10 +429,17 @@ def load_claims(path: str | Path | None = None, specs: Specs | None = None) -> l
     table = tables.read_table(file, [f.name for f in dataclasses.fields(Claim)])
     own = tables.read_keys(DATA / "sources.bib") if path is None else None
     rows = dict(zip(table.index, tables.records(table), strict=True))
-    ids = {row["id"]: row for row in rows.values()}
+    ids: dict[str, dict[str, str]] = {}
+    for line, row in rows.items():
+        if row["id"] in ids:
+            raise tables.bad_cell(file.name, line, "id", row["id"], "an id that is not taken")
+        ids[row["id"]] = row
     for line, row in rows.items():
         if row["same_as"] and row["same_as"] not in ids:
             raise tables.bad_cell(file.name, line, "same_as", row["same_as"], _names(ids))
+        if ids.get(row["same_as"], {}).get("same_as"):
+            expected = "a claim that does not repeat another one itself"
+            raise tables.bad_cell(file.name, line, "same_as", row["same_as"], expected)
         repeated = ids.get(row["same_as"], {})
         table.loc[line] = [row[c] or repeated.get(c, "") for c in table.columns]
     tables.check_table(table, claims_schema(known, ids, own), file.name)
@@ -468,7 +477,7 @@ def claims_schema(specs: Specs, ids: Iterable[str], keys: Iterable[str] | None) 
     if keys is not None:
         columns["article"] = tables.one_of(keys)
     schema = {name: pa.Column(str, check) for name, check in columns.items()}
-    return pa.DataFrameSchema(schema, unique=["id"])
+    return pa.DataFrameSchema(schema)
 
 
 def _check_whole(claim: Claim, file: str, line: int, specs: Specs) -> None:
@@ -481,28 +490,38 @@ def _check_whole(claim: Claim, file: str, line: int, specs: Specs) -> None:
     if not claim.subject or not claim.quantity:
         column = "quantity" if claim.subject else "subject"
         raise tables.bad_cell(file, line, column, "", "a name, or a verdict in column judged")
-    number = MULTIPLES.get(claim.value, claim.value.replace(",", ""))
-    if not tables.is_number(number) or float(number) <= 0:
+    if claim.value not in MULTIPLES and not _is_printed_number(claim.value):
         raise tables.bad_cell(file, line, "value", claim.value, "a positive number as printed")
-    unit = specs.kinds[claim.quantity].unit if claim.form in ("value", "count") else "count"
-    if claim.form != "statement" and not units.same_kind(claim.unit or "count", unit):
-        raise tables.bad_cell(file, line, "unit", claim.unit, f"a unit such as {unit}")
     plain = Reading(claim.subject, claim.quantity, claim.comparator, {})
-    for column, texts in (
-        ("conditions", [claim.conditions]),
-        ("readings", claim.readings.split("|")),
-    ):
+    quotient = claim.form in ("ratio", "share") or (
+        claim.comparator and not compares(claim.quantity)
+    )
+    unit = "count" if quotient else specs.kinds[claim.quantity].unit
+    if not units.same_kind(claim.unit or "count", unit):
+        raise tables.bad_cell(file, line, "unit", claim.unit, f"a unit such as {unit}")
+    stated = dataclasses.replace(plain, conditions=read_conditions(claim.conditions))
+    readings = [plain.changed(text) for text in claim.readings.split("|") if text]
+    for column, reading in [("conditions", stated), *(("readings", r) for r in readings)]:
         try:
-            for text in filter(None, texts):
-                _check_reading(plain.changed(text), specs)
+            _check_reading(reading, specs, claim.comparator)
+            if not quotient and not units.same_kind(specs.kinds[reading.quantity].unit, unit):
+                raise InputError(f"{reading.quantity} is not given in {claim.unit}")
         except InputError as error:
             raise InputError(f"{file} line {line}, column {column}: {error}") from None
 
 
-def _check_reading(reading: Reading, specs: Specs) -> None:
-    """Refuse a name that the table does not know."""
-    if reading.subject not in specs.subjects:
-        raise unknown("subject", reading.subject, specs.subjects)
+def _is_printed_number(cell: str) -> bool:
+    """Whether a cell is a positive number as people print it: 3.6, 60, 1,943."""
+    grouped = re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?", cell)
+    plain = cell.replace(",", "") if grouped else cell
+    return tables.is_number(plain) and float(plain) > 0
+
+
+def _check_reading(reading: Reading, specs: Specs, comparator: str) -> None:
+    """Refuse a name that the table does not know; `comparator` may be the id of a claim."""
+    for name in (reading.subject, reading.comparator):
+        if name and name != comparator and name not in specs.subjects:
+            raise unknown("subject", name, specs.subjects)
     if reading.quantity not in specs.kinds:
         raise unknown("quantity", reading.quantity, specs.kinds)
     known = specs.condition_values

@@ -49,7 +49,7 @@ def derivation(formula: str) -> Callable[[Formula], Formula]:
     return register
 
 
-def derive(quantity: str, subject: str, specs: Specs, **conditions: str) -> Any:
+def derive(quantity: str, subject: str, specs: Specs, /, **conditions: str) -> Any:
     """The figure that follows from the table, in the unit a reader expects.
 
     A system's figure is the sum over its accelerators, whatever headline is printed for the system;
@@ -69,7 +69,8 @@ def derive(quantity: str, subject: str, specs: Specs, **conditions: str) -> Any:
         value = _sum_of_parts(quantity, subject, specs, conditions)
     elif quantity in DERIVATIONS:
         function, formula = DERIVATIONS[quantity]
-        value = function(specs, subject, **_accepted(function, quantity, conditions))
+        _check_conditions(function, quantity, subject, conditions)
+        value = function(specs, subject, **conditions)
     else:
         return units.sensible(specs.get(subject, quantity, **conditions), usual)
     value = units.sensible(value, usual)
@@ -155,12 +156,16 @@ def compares(quantity: str) -> bool:
     return "comparator" in inspect.signature(function).parameters
 
 
-def _accepted(function: Formula, quantity: str, conditions: dict[str, str]) -> dict[str, str]:
-    allowed = list(inspect.signature(function).parameters)[2:]
+def _check_conditions(
+    function: Formula, quantity: str, subject: str, conditions: Mapping[str, str]
+) -> None:
+    taken = list(inspect.signature(function).parameters.values())[2:]
     for name in conditions:
-        if name not in allowed:
-            raise unknown(f"condition for {quantity}", name, allowed)
-    return conditions
+        if name not in [parameter.name for parameter in taken]:
+            raise unknown(f"condition for {quantity}", name, (p.name for p in taken))
+    for parameter in taken:
+        if parameter.default is parameter.empty and parameter.name not in conditions:
+            raise InputError(f"{quantity} of {subject} needs {parameter.name}")
 
 
 @dataclass(frozen=True)
@@ -201,7 +206,7 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(quantity: str, subject: str, specs: Specs, **conditions: str) -> Explanation:
+def explain(quantity: str, subject: str, specs: Specs, /, **conditions: str) -> Explanation:
     """A figure with its formula in words and every row that was read, found by tracing it.
 
     >>> from cm384 import load_specs

@@ -25,7 +25,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     >>> suggestion("tiger", ["matrix", "headline"])
     '; known: headline, matrix'
     """
-    names = sorted(set(known))
+    names = sorted({known_name for known_name in known if known_name})
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
     if near:
         return f"; did you mean {near[0]!r}?"

@@ -127,8 +127,8 @@ def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> Picture:
     figure.legend(loc="outside upper left", ncols=3, frameon=False)
     shows = (
         f"Derived divided by claimed for the {len(lines)} claims that can be computed "
-        f"(repetitions left out): {sum(lines['verdict'] == 'confirmed')} are confirmed; the "
-        "others miss by the factor on the axis or hold only on another basis."
+        f"(repetitions left out). Confirmed: {sum(lines['verdict'] == 'confirmed')}; the others "
+        "miss by the factor on the axis or hold only on another basis."
     )
     columns = ["id", "claimed", "derived", "low", "high", "ratio", "verdict"]
     return picture(figure, shows, lines[columns])

@@ -217,6 +217,7 @@ def execute(path: Path, out: Path, values: Mapping[str, Any]) -> None:
             cwd=str(NOTEBOOKS),
             progress_bar=False,
             log_output=False,
+            extra_arguments=["--log-level=50"],  # the remarks of a kernel are not for the user
         )
     except PapermillExecutionError as error:
         raise InputError(f"{path.stem}: {error.ename}: {error.evalue}") from None
@@ -299,8 +300,10 @@ def link_sources(text: str, keys: frozenset[str]) -> str:
 
     def link(match: re.Match[str]) -> str:
         key = html.unescape(match[1])
-        known = key in keys
-        return f'<a href="bibliography.html#cite-{key}">{match[0]}</a>' if known else match[0]
+        if key not in keys:
+            return match[0]
+        anchor = re.sub(r"[^a-z0-9]+", "-", f"cite-{key}".lower())  # as docutils writes an id
+        return f'<a href="bibliography.html#{anchor}">{match[0]}</a>'
 
     return re.sub(r"<code>([^<]+)</code>", link, text)
 
@@ -325,6 +328,7 @@ def refresh(path: Path) -> None:
         notebook,
         kernel_name="python3",
         record_timing=False,
+        extra_arguments=["--log-level=50"],
         resources={"metadata": {"path": str(path.parent)}},
     ).execute()
     notebook.metadata = nbformat.from_dict(METADATA)

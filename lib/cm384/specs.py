@@ -134,7 +134,9 @@ class Specs:
     drawn: Mapping[Key, Any] = field(default_factory=dict)
     trace: Trace | None = None
 
-    def get(self, subject: str, quantity: str, basis: str | None = None, **conditions: str) -> Any:
+    def get(
+        self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str
+    ) -> Any:
         """The value that the table states, as a quantity; refuses what it does not state.
 
         Without `basis`, the default one of the quantity. A headline peak that the vendor states for
@@ -149,7 +151,9 @@ class Specs:
         row = self.rows[key][0]
         return units.Q(self.drawn.get(key, row.value), row.unit)
 
-    def find(self, subject: str, quantity: str, basis: str | None = None, **conditions: str) -> Key:
+    def find(
+        self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str
+    ) -> Key:
         """The key under which the table states a quantity; one clear line when it does not."""
         if quantity not in self.kinds:
             raise unknown("quantity", quantity, self.kinds)
@@ -174,7 +178,9 @@ class Specs:
         tail = f"stated: {', '.join(sorted(stated))}" if stated else "no source states it"
         return f"{subject} has no {quantity} for {asked}; {tail}"
 
-    def has(self, subject: str, quantity: str, basis: str | None = None, **conditions: str) -> bool:
+    def has(
+        self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str
+    ) -> bool:
         """Whether the table states a quantity."""
         try:
             self.find(subject, quantity, basis, **conditions)
@@ -239,6 +245,9 @@ class Specs:
         return dataclasses.replace(self, drawn=Draws(self.rows, self.options, count, seed, start))
 
     def _magnitudes(self, values: Mapping[Key, Any]) -> dict[Key, Any]:
+        for key in values:
+            if key not in self.rows:
+                raise InputError(f"no row {key_name(key)} to replace")
         return {
             key: value.to(self.rows[key][0].unit).m if isinstance(value, units.Quantity) else value
             for key, value in values.items()
@@ -295,8 +304,8 @@ def read_kinds(path: Path) -> list[Kind]:
 
 def read_rows(
     path: Path, kinds: Mapping[str, Kind], keys: Iterable[str] | None = None
-) -> list[Row]:
-    """The rows of a specs file, checked; `keys` closes the list of sources, when given."""
+) -> dict[int, Row]:
+    """The rows of a specs file by line, checked; `keys` closes the list of sources, when given."""
     table = read_table(path, [f.name for f in dataclasses.fields(Row)])
     check_table(table, specs_schema(kinds, keys), path.name)
     rows = [Row(**{**values, "value": float(values["value"])}) for values in records(table)]
@@ -308,24 +317,29 @@ def read_rows(
             raise bad_cell(path.name, line, "unit", row.unit, expected)
         if row.conditions != write_conditions(read_conditions(row.conditions)):
             raise bad_cell(path.name, line, "conditions", row.conditions, "keys in sorted order")
-    return rows
+    return dict(zip(table.index, rows, strict=True))
 
 
 def group_rows(
-    rows: Sequence[Row], known: Mapping[Key, tuple[Row, ...]], file: str
+    rows: Mapping[int, Row], known: Mapping[Key, tuple[Row, ...]], file: str
 ) -> dict[Key, tuple[Row, ...]]:
     """The rows by key, the central one first; refuses a key with two central rows, or with none."""
     grouped: dict[Key, tuple[Row, ...]] = {}
-    for row in rows:
+    lines: dict[Key, int] = {}
+    for line, row in rows.items():
         central = row.role == "central"
         present = grouped.get(row.key, ())
         if central and any(other.role == "central" for other in present):
-            raise InputError(f"{file}: two central rows for {row.name}; expected one")
+            expected = f"one central row for {row.name}, which has one above"
+            raise bad_cell(file, line, "role", row.role, expected)
         grouped[row.key] = (row, *present) if central else (*present, row)
+        lines[row.key] = line
     for key, group in grouped.items():
         if group[0].role != "central":
             if key not in known:
-                raise InputError(f"{file}: no central row for {key_name(key)}; expected one")
+                raise InputError(
+                    f"{file} line {lines[key]}, column role: no central row for {key_name(key)}"
+                )
             grouped[key] = (*known[key], *group)
     return grouped
 
@@ -405,10 +419,13 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             raise InputError(
                 f"{path.name} line 1: unknown column {name!r}{suggestion(name, columns)}"
             )
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise InputError(f"{path.name} line 1: column {twice!r} is given twice")
     if missing := [name for name in columns if name not in header]:
         raise InputError(f"{path.name} line 1: missing column {missing[0]!r}")
     lines: dict[int, list[str]] = {}
-    for cells in reader:
+    for cells in _cells(reader, path.name):
         if len(cells) != len(header) and cells:
             raise InputError(
                 f"{path.name} line {reader.line_num}: {len(cells)} cells; expected {len(header)}"
@@ -418,6 +435,13 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if not lines:
         raise InputError(f"{path.name}: no rows below the header")
     return pd.DataFrame.from_dict(lines, orient="index", columns=header, dtype=str)
+
+
+def _cells(reader: Any, file: str) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise InputError(f"{file} line {reader.line_num}: not a CSV file ({error})") from None
 
 
 def records(table: pd.DataFrame) -> Iterator[dict[str, Any]]:

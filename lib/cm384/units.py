@@ -93,7 +93,8 @@ def number(value: float, digits: int = 4) -> str:
     """
     if not np.isfinite(value) or value == 0:
         return f"{value:g}"
-    decimals = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
+    exponent = int(f"{value:.{digits - 1}e}".split("e")[1])  # of the rounded value: 9.9996 is 10.00
+    decimals = max(0, digits - 1 - exponent)
     rounded = f"{value:,.{decimals}f}"
     if decimals and np.isclose(round(value, decimals), value, rtol=1e-9, atol=0):
         return rounded.rstrip("0").rstrip(".")

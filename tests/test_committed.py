@@ -1,0 +1,276 @@
+"""The committed notebooks, each check on each; and each check, and nbval, on planted defects."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import notebook_checks as checks
+import pytest
+from nbformat.v4 import new_code_cell, new_output
+
+from cm384.notebooks import NOTEBOOKS, PARAMETERS
+from cm384.paths import DATA
+
+COMMITTED = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+GOOD = NOTEBOOKS / "02-supernode.ipynb"
+
+
+@pytest.mark.parametrize("check", checks.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_committed_notebook(path: Path, check: checks.Check) -> None:
+    assert check(path) == []
+
+
+def test_every_notebook_has_its_parameters_and_nothing_else_lies_there() -> None:
+    assert [path.stem for path in COMMITTED] == sorted(PARAMETERS)
+    assert sorted(NOTEBOOKS.glob("*.ipynb")) == COMMITTED
+
+
+# --- defects that the checks must see ------------------------------------------------------------
+
+
+def edited(folder: Path, change: Callable[[Any], None], good: Path = GOOD) -> Path:
+    """A copy of a good notebook with a defect in it."""
+    notebook = nbformat.read(good, as_version=4)
+    change(notebook)
+    path = folder / good.name
+    path.write_text(json.dumps(notebook), encoding="utf-8")  # nbformat would mend some defects
+    return path
+
+
+def cell(notebook: Any, id_: str) -> Any:
+    return next(cell for cell in notebook.cells if cell.id == id_)
+
+
+def strip_outputs(notebook: Any) -> None:
+    for each in notebook.cells:
+        if each.cell_type == "code":
+            each.outputs, each.execution_count = [], None
+
+
+def empty_outputs(notebook: Any) -> None:
+    for each in notebook.cells:
+        if each.cell_type == "code":
+            each.outputs = []
+
+
+def reorder(notebook: Any) -> None:
+    first, second = (i for i, c in enumerate(notebook.cells) if c.id in ("ratios", "answer"))
+    notebook.cells[first], notebook.cells[second] = notebook.cells[second], notebook.cells[first]
+
+
+def write_stderr(notebook: Any) -> None:
+    cell(notebook, "answer").outputs.append(new_output("stream", name="stderr", text="a warning"))
+
+
+def raise_error(notebook: Any) -> None:
+    cell(notebook, "answer").outputs = [new_output("error", ename="ValueError", evalue="bad")]
+
+
+def end_in_semicolon(notebook: Any) -> None:
+    cell(notebook, "figure").source += ";"
+
+
+def time_a_cell(notebook: Any) -> None:
+    cell(notebook, "answer").metadata["papermill"] = {"duration": 0.1, "status": "completed"}
+
+
+def keep_papermill_metadata(notebook: Any) -> None:
+    notebook.metadata["papermill"] = {"input_path": GOOD.name}
+
+
+def inject_parameters(notebook: Any) -> None:
+    tags = {"tags": ["injected-parameters"]}
+    notebook.cells.insert(2, new_code_cell('system = "atlas-950"', id="injected", metadata=tags))
+
+
+def say(text: str) -> Callable[[Any], None]:
+    def change(notebook: Any) -> None:
+        cell(notebook, "explain-memory-read").outputs[0].data["text/markdown"] += text
+
+    return change
+
+
+def add_parameter(line: str) -> Callable[[Any], None]:
+    def change(notebook: Any) -> None:
+        cell(notebook, "parameters").source += f"\n{line}"
+
+    return change
+
+
+def drop_question(notebook: Any) -> None:
+    notebook.cells[0].source = notebook.cells[0].source.replace("?", ".")
+
+
+def drop_title(notebook: Any) -> None:
+    notebook.cells[0].source = notebook.cells[0].source.removeprefix("# 2 · ")
+
+
+def drop_summary(notebook: Any) -> None:
+    del notebook.cells[-1]
+
+
+def answer_late(notebook: Any) -> None:
+    answer = cell(notebook, "answer")
+    notebook.cells.remove(answer)
+    notebook.cells.append(answer)
+
+
+def lengthen(notebook: Any) -> None:
+    cell(notebook, "setup").source += "\npass" * checks.LONGEST
+
+
+def name_by_chance(notebook: Any) -> None:
+    notebook.cells[3].id = "5ac3f21e"
+
+
+def name_twice(notebook: Any) -> None:
+    notebook.cells[3].id = notebook.cells[4].id
+
+
+def silence_picture(notebook: Any) -> None:
+    cell(notebook, "figure").outputs[0].data["text/plain"] = "<Figure size 640x480 with 1 Axes>"
+
+
+DEFECTS: list[tuple[Callable[[Any], None], checks.Check]] = [
+    (strip_outputs, checks.is_run_in_order),
+    (strip_outputs, checks.shows_its_results),
+    (empty_outputs, checks.shows_its_results),
+    (reorder, checks.is_run_in_order),
+    (raise_error, checks.has_no_error),
+    (write_stderr, checks.has_no_stderr),
+    (end_in_semicolon, checks.has_no_semicolon),
+    (time_a_cell, checks.has_no_run_metadata),
+    (keep_papermill_metadata, checks.has_no_run_metadata),
+    (inject_parameters, checks.has_no_run_metadata),
+    (say(" Written to /home/somebody/out.csv."), checks.has_no_trace_of_the_machine),
+    (say(f" Read from {DATA}."), checks.has_no_trace_of_the_machine),
+    (say(" <object at 0x7f3a5c01d2e0>"), checks.has_no_trace_of_the_machine),
+    (say(" Run at 2026-01-02T03:04:05."), checks.has_no_trace_of_the_machine),
+    (silence_picture, checks.has_figures_in_words),
+    (add_parameter("share: float | None = None  # not seen"), checks.has_parameters_papermill_sees),
+    (
+        add_parameter('share: "float | None" = None  # not seen'),
+        checks.has_parameters_papermill_sees,
+    ),
+    (add_parameter("share = 1.0  # of unknown type"), checks.has_parameters_papermill_sees),
+    (add_parameter("share = 1.0  # of unknown type"), checks.has_typed_parameters),
+    (add_parameter("share: float = 1 / 2  # no literal"), checks.has_typed_parameters),
+    (add_parameter('share: float = "half"  # another type'), checks.has_typed_parameters),
+    (add_parameter("share: float = 0.5"), checks.has_typed_parameters),
+    (
+        add_parameter("share: float = 0.5  # nobody checks"),
+        checks.has_the_parameters_of_its_dataclass,
+    ),
+    (drop_question, checks.opens_with_its_question),
+    (drop_title, checks.opens_with_its_question),
+    (answer_late, checks.answers_first),
+    (drop_summary, checks.ends_with_a_summary),
+    (name_by_chance, checks.has_readable_ids),
+    (name_twice, checks.has_readable_ids),
+    (lengthen, checks.has_short_cells),
+]
+
+
+@pytest.mark.parametrize(
+    ("plant", "check"), DEFECTS, ids=lambda function: getattr(function, "__name__", None)
+)
+def test_planted_defect_is_seen(
+    tmp_path: Path, plant: Callable[[Any], None], check: checks.Check
+) -> None:
+    assert check(edited(tmp_path, lambda notebook: None)) == []
+    assert check(edited(tmp_path, plant))
+
+
+def test_every_check_is_itself_checked() -> None:
+    unproven = set(checks.CHECKS) - {check for _, check in DEFECTS}
+    assert unproven <= {checks.is_valid}
+
+
+def test_invalid_notebook_is_seen(tmp_path: Path) -> None:
+    fields = json.loads(GOOD.read_text(encoding="utf-8"))
+    fields["cells"][0]["cell_type"] = "prose"
+    path = tmp_path / GOOD.name
+    path.write_text(json.dumps(fields), encoding="utf-8")
+    assert checks.is_valid(path)
+
+
+# --- defects that nbval must see -----------------------------------------------------------------
+
+
+def nbval(path: Path, library: Path | None = None) -> tuple[int, str]:
+    """What the suite's own configuration says of one notebook; with another copy of the library."""
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-c", checks.ROOT / "pytest.ini", "-p", "no:xdist",
+         "--rootdir", path.parent, "--color=no", path],
+        cwd=path.parent, capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(library or checks.ROOT / "lib")},
+    )  # fmt: skip
+    return found.returncode, found.stdout + found.stderr
+
+
+def change_output(notebook: Any) -> None:
+    data = cell(notebook, "answer").outputs[0].data
+    data["text/markdown"] = data["text/markdown"].replace("3.56", "3.57")
+
+
+def change_default(notebook: Any) -> None:
+    cell(notebook, "parameters").source = cell(notebook, "parameters").source.replace(
+        '"gb200-nvl72"', '"gb300-nvl72"'
+    )
+
+
+def change_plotted_number(notebook: Any) -> None:
+    data = cell(notebook, "figure").outputs[0].data
+    data["text/plain"] = data["text/plain"].replace("3.556", "3.557")
+
+
+@pytest.mark.parametrize(
+    ("plant", "red"),
+    [
+        (lambda notebook: None, ""),
+        (change_output, "answer"),
+        (change_default, "answer"),
+        (change_plotted_number, "figure"),
+    ],
+    ids=["nothing", "changed-output", "changed-default", "changed-plotted-number"],
+)
+def test_nbval_compares_what_is_shown(
+    tmp_path: Path, plant: Callable[[Any], None], red: str
+) -> None:
+    """Only the cells up to the one in question, to be quick."""
+
+    def change(notebook: Any) -> None:
+        plant(notebook)
+        wanted = {"parameters", "setup", "ratios", red or "answer"}
+        notebook.cells = [cell for cell in notebook.cells if cell.id in wanted]
+
+    status, said = nbval(edited(tmp_path, change))
+    assert (status, "Cell execution failed" in said or "mismatch" in said) == (
+        (1, True) if red else (0, False)
+    ), said
+
+
+def test_nbval_sees_a_changed_datum(tmp_path: Path) -> None:
+    library = tmp_path / "lib"
+    shutil.copytree(
+        checks.ROOT / "lib" / "cm384",
+        library / "cm384",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    specs = library / "cm384" / "data" / "specs.csv"
+    text = specs.read_text(encoding="utf-8")
+    row = "ascend-910c,hbm_capacity,,128,GB,nominal,"
+    assert text.count(row) == 1
+    specs.write_text(text.replace(row, row.replace("128", "127")), encoding="utf-8")
+    status, said = nbval(edited(tmp_path, lambda notebook: None), library)
+    assert status == 1, said
+    assert "48.77 TB" in said  # 384 × 127 GB, where 384 × 128 GB = 49.15 TB is committed

@@ -1,0 +1,462 @@
+"""Every headline figure redone by hand, as literals with their sources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cm384 import derive, explain, load_specs, ratio, span, units
+from cm384.derivation import ADDITIVE, DERIVATIONS, compares, title, words
+from cm384.errors import InputError
+from cm384.hardware import AREAS, per_package
+
+SPECS = load_specs()
+
+
+def value(quantity: str, subject: str, unit: str, **conditions: str) -> float:
+    return float(derive(quantity, subject, SPECS, **conditions).to(unit).m)
+
+
+def against_nvl72(quantity: str, **conditions: str) -> float:
+    return float(ratio(quantity, "cloudmatrix-384", "gb200-nvl72", SPECS, **conditions).m)
+
+
+def refusal(quantity: str, subject: str, **conditions: str) -> str:
+    with pytest.raises(InputError) as caught:
+        derive(quantity, subject, SPECS, **conditions)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# --- peaks: units × FLOP per clock × clock --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chip", "precision", "tflops", "printed"),
+    [
+        # huawei2025cloudmatrix: 2 dies, 24 cube cores each; huawei2026cannruntime: 16x16x16
+        # multiply-adds a clock, 1,800 MHz
+        ("ascend-910c", "bf16", 2 * 24 * 8192 * 1.8e-3, 707.8),
+        ("ascend-910c", "int8", 2 * 24 * 16384 * 1.8e-3, 1415.6),
+        # huawei2026cannruntime: the bins of the 910B
+        ("ascend-910b1", "bf16", 24 * 8192 * 1.85e-3, 363.7),
+        ("ascend-910b2", "bf16", 24 * 8192 * 1.8e-3, 353.9),
+        ("ascend-910b3", "bf16", 20 * 8192 * 1.8e-3, 294.9),
+        ("ascend-910b4", "bf16", 20 * 8192 * 1.5e-3, 245.8),
+        # huawei2023atlas200idka2: one core at 500 MHz, printed as 8 TOPS
+        ("ascend-310b", "int8", 1 * 16384 * 0.5e-3, 8.2),
+        # huawei2026ascend950, table 3-1: 32 cube cores on both dies, printed as 432
+        ("ascend-950pr", "bf16", 32 * 8192 * 1.65e-3, 432.5),
+        # nvidia2020a100: 108 SMs, 4 tensor cores of 256 multiply-adds; nvidia2022hopper: 1,410 MHz
+        ("a100-sxm", "bf16", 108 * 2048 * 1.41e-3, 311.9),
+        # nvidia2022hopper, table 3: 132 SMs, 1,830 MHz; printed as 989.4 and 1,978.9
+        ("h100-sxm", "bf16", 132 * 4096 * 1.83e-3, 989.4),
+        ("h100-sxm", "fp8", 132 * 8192 * 1.83e-3, 1978.9),
+        # zadouri2026fa4: 148 SMs at 1,850 MHz; printed as 2,250
+        ("b200", "bf16", 148 * 8192 * 1.85e-3, 2243.0),
+        # bekman2026mlengineering: 2,062 MHz; printed as 2,500 and 10,000
+        ("gb200", "bf16", 148 * 8192 * 2.062e-3, 2500.0),
+        ("gb200", "fp4", 148 * 32768 * 2.062e-3, 10000.0),
+        # amd2025mi300arch: 304 compute units of 2,048; printed as 1,307.4
+        ("mi300x", "bf16", 304 * 2048 * 2.1e-3, 1307.4),
+        # amd2026gpuspecs: 256 compute units; printed as 2,516.6
+        ("mi355x", "bf16", 256 * 4096 * 2.4e-3, 2516.6),
+    ],
+)
+def test_matrix_peak(chip: str, precision: str, tflops: float, printed: float) -> None:
+    found = value("peak_from_units", chip, "TFLOPS", precision=precision)
+    assert found == pytest.approx(tflops, rel=1e-12)
+    assert round(found, 1) == printed
+
+
+def test_printed_peak_of_the_910c_counts_the_vector_units() -> None:
+    # huawei2025cloudmatrix: 48 vector cores a die; huawei2026cannruntime: 128 lanes, multiply-add
+    found = value("peak_from_units", "ascend-910c", "TFLOPS", precision="bf16", basis="headline")
+    assert found == pytest.approx(2 * (24 * 8192 + 48 * 256) * 1.8e-3, rel=1e-12)
+    assert round(found, 1) == 752.0
+    assert found - 2 * 24 * 8192 * 1.8e-3 == pytest.approx(44.2368, rel=1e-9)
+    assert value("peak", "ascend-910c", "TFLOPS", precision="bf16") == 752
+
+
+def test_headline_of_a_chip_without_vector_cores_is_its_matrix_peak() -> None:
+    conditions = {"precision": "bf16", "basis": "headline"}
+    assert value("peak_from_units", "h100-sxm", "TFLOPS", **conditions) == pytest.approx(
+        989.43, 1e-5
+    )
+
+
+def test_vector_rate_counts_only_at_the_precision_it_is_stated_for() -> None:
+    # The vector cores have a row for bf16 and none for int8.
+    conditions = {"precision": "int8", "basis": "headline"}
+    assert value("peak_from_units", "ascend-910c", "TFLOPS", **conditions) == pytest.approx(
+        1415.5776
+    )
+
+
+def test_units_per_package_are_stated_or_units_per_die_times_dies() -> None:
+    assert per_package(SPECS, "ascend-910c", "matrix_units").m == 48
+    assert per_package(SPECS, "b200", "matrix_units").m == 148  # of both dies, as printed
+    assert per_package(SPECS, "ascend-910c", "scale_up_links").m == 14
+
+
+# --- memory and links -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chip", "gigabytes"),
+    [
+        ("ascend-910c", 8 * 16),  # huawei2025cloudmatrix, v2 section 3.3.1
+        ("h100-sxm", 5 * 16),  # nvidia2022hopper, p. 18
+        ("h200-sxm", 6 * 24),  # hwcooling2023h200; 141 are sold
+        ("gb200", 8 * 24),  # techpowerup2024blackwell
+        ("gb300", 8 * 36),  # nvidia2025blackwellultra
+        ("mi300x", 8 * 24),  # bekman2026mlengineering
+        ("ascend-950dt", 4 * 36),  # huawei2026ascend950
+    ],
+)
+def test_capacity_from_stacks(chip: str, gigabytes: float) -> None:
+    assert value("hbm_capacity_from_stacks", chip, "GB") == pytest.approx(gigabytes, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("chip", "gigabytes_per_second", "deviation"),
+    [
+        # bekman2026mlengineering: 1,024 bits; ascendskills2026npusmi: 2 x 1,600 MHz
+        ("ascend-910c", 8 * 1024 * 3.2 / 8, "+2.4 %"),
+        ("h100-sxm", 5 * 1024 * 5.238 / 8, "0.0 %"),  # nvidia2022hopper: 2 x 2,619 MHz
+        ("a100-sxm", 5 * 1024 * 3.186 / 8, "0.0 %"),  # aws2026optimizegpu: 2 x 1,593 MHz
+        ("b200", 8 * 1024 * 7.992 / 8, "+6.3 %"),  # aws2026optimizegpu: 2 x 3,996 MHz
+        ("mi300x", 8 * 1024 * 5.2 / 8, "+0.5 %"),  # kuderski2025amdgpu: 4 x 1,300 MHz
+        ("ascend-310b", 64 * 3.2 / 8, "0.0 %"),  # huawei2023atlas200idka2: 64 bits of LPDDR4X
+    ],
+)
+def test_bandwidth_from_stacks(chip: str, gigabytes_per_second: float, deviation: str) -> None:
+    derived = derive("hbm_bandwidth_from_stacks", chip, SPECS)
+    assert float(derived.to("GB/s").m) == pytest.approx(gigabytes_per_second, rel=1e-12)
+    assert units.deviation(derived, derive("hbm_bandwidth", chip, SPECS)) == deviation
+
+
+def test_bandwidth_of_the_910c_is_3276_8_against_nominal_3_2() -> None:
+    assert value("hbm_bandwidth_from_stacks", "ascend-910c", "GB/s") == pytest.approx(3276.8)
+    assert value("hbm_bandwidth", "ascend-910c", "TB/s") == 3.2
+
+
+@pytest.mark.parametrize(
+    ("chip", "gigabytes_per_second"),
+    [
+        ("ascend-910c", 2 * 7 * 28),  # huawei2025cloudmatrix: 7 transceivers a die, 224 Gbit/s
+        ("a100-sxm", 12 * 25),  # nvidia2022hopper, p. 47
+        ("h100-sxm", 18 * 25),  # nvidia2022hopper, p. 47
+        ("h800-sxm", 8 * 25),  # sglang_issue2889: 8 bonded links
+        ("b200", 18 * 50),  # nvidia2025blackwell, p. 10
+        ("gb200", 18 * 50),
+        ("mi300x", 7 * 64),  # bekman2026mlengineering
+        ("ascend-950dt", 18 * 56),  # huawei2026ascend950
+    ],
+)
+def test_links(chip: str, gigabytes_per_second: float) -> None:
+    found = value("scale_up_bandwidth_from_links", chip, "GB/s")
+    assert found == pytest.approx(gigabytes_per_second, rel=1e-12)
+    assert found == pytest.approx(value("scale_up_bandwidth", chip, "GB/s"), rel=1e-12)
+
+
+# --- systems --------------------------------------------------------------------------------------
+
+
+def test_cloudmatrix_has_48_nodes_of_8() -> None:
+    assert value("accelerators_from_nodes", "cloudmatrix-384", "count") == 48 * 8 == 384
+
+
+@pytest.mark.parametrize(
+    ("quantity", "conditions", "total", "unit"),
+    [
+        ("hbm_capacity", {}, 384 * 128e-3, "TB"),  # huawei2025cloudmatrix; 49.152
+        ("hbm_bandwidth", {}, 384 * 3.2, "TB/s"),  # 1,228.8
+        ("peak", {"precision": "bf16"}, 384 * 752e-3, "PFLOPS"),  # ascendmsmodeling; 288.768
+        ("peak", {"precision": "bf16", "basis": "matrix"}, 384 * 707.8e-3, "PFLOPS"),  # 271.7952
+        ("peak", {"precision": "int8"}, 384 * 1504e-3, "PFLOPS"),
+        ("peak_from_units", {"precision": "bf16"}, 384 * 707.7888e-3, "PFLOPS"),
+        ("hbm_capacity_from_stacks", {}, 384 * 8 * 16e-3, "TB"),
+        ("hbm_bandwidth_from_stacks", {}, 384 * 3.2768, "TB/s"),
+        ("scale_up_bandwidth", {}, 384 * 392e-3, "TB/s"),
+        ("scale_up_bandwidth_from_links", {}, 384 * 14 * 28e-3, "TB/s"),
+        ("scale_out_bandwidth", {}, 384 * 0.4, "Tbit/s"),
+    ],
+)
+def test_cloudmatrix_total(
+    quantity: str, conditions: dict[str, str], total: float, unit: str
+) -> None:
+    found = value(quantity, "cloudmatrix-384", unit, **conditions)
+    assert found == pytest.approx(total, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "conditions", "printed"),
+    [
+        ("hbm_capacity", {}, "49.15 TB"),
+        ("hbm_bandwidth", {}, "1,229 TB/s"),
+        ("peak", {"precision": "bf16"}, "288.8 PFLOPS"),
+        ("peak", {"precision": "bf16", "basis": "matrix"}, "271.8 PFLOPS"),
+    ],
+)
+def test_cloudmatrix_total_as_printed(
+    quantity: str, conditions: dict[str, str], printed: str
+) -> None:
+    assert units.text(derive(quantity, "cloudmatrix-384", SPECS, **conditions)) == printed
+
+
+@pytest.mark.parametrize(
+    ("quantity", "conditions", "total", "unit"),
+    [
+        ("hbm_capacity", {}, 72 * 192e-3, "TB"),  # nvidia2026nim; 13.824
+        ("hbm_capacity", {"basis": "usable"}, 72 * 186e-3, "TB"),  # nvidia2026gb200
+        ("hbm_bandwidth", {}, 72 * 8, "TB/s"),  # nvidia2025blackwell; 576
+        ("peak", {"precision": "bf16"}, 72 * 2.5, "PFLOPS"),  # nvidia2025blackwell; 180
+        ("scale_up_bandwidth", {}, 72 * 0.9, "TB/s"),  # nvidia2025blackwell; half of 129.6
+        ("scale_out_bandwidth", {}, 72 * 0.4, "Tbit/s"),  # nvidia2025dgxgb
+    ],
+)
+def test_gb200_nvl72_total(
+    quantity: str, conditions: dict[str, str], total: float, unit: str
+) -> None:
+    assert value(quantity, "gb200-nvl72", unit, **conditions) == pytest.approx(total, rel=1e-12)
+
+
+def test_ratios_to_gb200_nvl72() -> None:
+    assert against_nvl72("hbm_capacity") == pytest.approx(49.152 / 13.824, rel=1e-12)
+    assert against_nvl72("hbm_bandwidth") == pytest.approx(1228.8 / 576, rel=1e-12)
+    assert against_nvl72("peak", precision="bf16") == pytest.approx(288.768 / 180, rel=1e-12)
+    matrix = against_nvl72("peak", precision="bf16", basis="matrix")
+    assert matrix == pytest.approx(271.7952 / 180, rel=1e-12)
+
+
+def test_ratios_to_gb200_nvl72_as_the_articles_round_them() -> None:
+    assert round(against_nvl72("hbm_capacity"), 3) == 3.556
+    assert round(against_nvl72("hbm_bandwidth"), 3) == 2.133
+    assert round(against_nvl72("peak", precision="bf16"), 3) == 1.604
+    assert round(against_nvl72("peak", precision="bf16", basis="matrix"), 2) == 1.51
+    assert round(against_nvl72("peak_from_units", precision="bf16"), 2) == 1.51
+
+
+@pytest.mark.parametrize(
+    ("quantity", "conditions", "high"),
+    [
+        # the highest sourced 910C over the lowest sourced GB200
+        ("peak", {"precision": "bf16"}, 384 * 800 / (72 * 2250)),
+        ("peak", {"precision": "bf16", "basis": "matrix"}, 384 * 707.8 / (72 * 2250)),
+        # the faster bin of the 910C, 148 SMs
+        ("peak_from_units", {"precision": "bf16"}, 384 * 48 * 1.85 / (72 * 148 * 2.062)),
+    ],
+)
+def test_no_sourced_combination_doubles_gb200_nvl72(
+    quantity: str, conditions: dict[str, str], high: float
+) -> None:
+    found = span(
+        lambda s: ratio(quantity, "cloudmatrix-384", "gb200-nvl72", s, **conditions), SPECS
+    )
+    assert float(found.high.m) == pytest.approx(high, rel=1e-9)
+    assert float(found.high.m) < 2
+
+
+def test_ratio_takes_conditions_of_the_comparator_alone() -> None:
+    found = ratio(
+        "peak", "cloudmatrix-384", "gb200-nvl72", SPECS, {"precision": "fp4"}, precision="int8"
+    )
+    assert float(found.m) == pytest.approx(384 * 1504 / (72 * 10_000), rel=1e-12)
+
+
+def test_a_systems_own_printed_headline_does_not_enter_its_total() -> None:
+    assert SPECS.get("cloudmatrix-384", "peak", precision="bf16").to("PFLOPS").m == 300
+    rows = explain("peak", "cloudmatrix-384", SPECS, precision="bf16").rows
+    assert [row.subject for row in rows] == ["cloudmatrix-384", "ascend-910c"]
+
+
+# --- ridge points and areas -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chip", "conditions", "intensity"),
+    [
+        ("ascend-910c", {}, 752 / 3.2),  # 235
+        ("ascend-910c", {"basis": "matrix"}, 707.8 / 3.2),
+        ("h100-sxm", {}, 989.4 / 3.352),  # 295
+        ("h20", {}, 148 / 4.0),  # 37
+        ("gb200", {}, 2500 / 8.0),
+        ("mi300x", {}, 1307.4 / 5.3),
+        ("cloudmatrix-384", {}, 752 / 3.2),  # a system's is that of its chips
+    ],
+)
+def test_ridge_point(chip: str, conditions: dict[str, str], intensity: float) -> None:
+    found = value("ridge_point", chip, "FLOP/byte", precision="bf16", **conditions)
+    assert found == pytest.approx(intensity, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("subject", "comparator", "led"),
+    [
+        ("cloudmatrix-384", "gb200-nvl72", 5),
+        ("gb200-nvl72", "cloudmatrix-384", 0),
+        # 752 > 148 TFLOPS, 128 > 96 GB, 3.2 < 4 TB/s, 392 < 450 GB/s, 400 > 200 Gbit/s
+        ("ascend-910c", "h20", 3),
+        # a tie leads nothing: both have 400 Gbit/s of scale-out
+        ("ascend-910c", "gb200", 0),
+        ("gb200", "ascend-910c", 4),
+    ],
+)
+def test_areas_led(subject: str, comparator: str, led: int) -> None:
+    found = value("areas_led", subject, "count", comparator=comparator, precision="bf16")
+    assert found == led
+
+
+def test_areas_are_those_the_comparison_names() -> None:
+    assert AREAS == (
+        "peak",
+        "hbm_capacity",
+        "hbm_bandwidth",
+        "scale_up_bandwidth",
+        "scale_out_bandwidth",
+    )
+
+
+def test_only_areas_led_takes_a_comparator() -> None:
+    assert [name for name in DERIVATIONS if compares(name)] == ["areas_led"]
+    assert not compares("hbm_capacity")
+
+
+# --- arrays ---------------------------------------------------------------------------------------
+
+ASKED: dict[str, dict[str, str]] = {
+    "peak_from_units": {"precision": "bf16", "basis": "headline"},
+    "hbm_capacity_from_stacks": {},
+    "hbm_bandwidth_from_stacks": {},
+    "scale_up_bandwidth_from_links": {},
+    "ridge_point": {"precision": "bf16"},
+    "accelerators_from_nodes": {},
+    "areas_led": {"precision": "bf16", "comparator": "gb200-nvl72"},
+}
+
+
+@pytest.mark.parametrize("quantity", sorted(DERIVATIONS))
+def test_derivation_broadcasts(quantity: str) -> None:
+    """Over arrays, a derivation gives in one call what it gives draw by draw."""
+    found = explain(quantity, "cloudmatrix-384", SPECS, **ASKED[quantity])
+    factors = np.array([1.0, 0.5, 1.25])
+    keys = [row.key for row in found.rows]
+
+    def derived(scale: Any) -> Any:
+        values = {key: SPECS.options(key)[0] * scale for key in keys}
+        result = derive(quantity, "cloudmatrix-384", SPECS.replace(values), **ASKED[quantity])
+        return result.to(found.value.units).m
+
+    one_by_one = [float(derived(factor)) for factor in factors]
+    together = np.broadcast_to(derived(factors), factors.shape)
+    assert together.tolist() == pytest.approx(one_by_one, rel=1e-12)
+    assert one_by_one[0] == pytest.approx(float(found.value.m), rel=1e-12)
+
+
+def test_areas_led_counts_draw_by_draw() -> None:
+    key = SPECS.find("ascend-910c", "hbm_capacity")
+    changed = SPECS.replace({key: np.array([128.0, 36.0, 35.0])})  # the tie is at 36 GB
+    found = derive(
+        "areas_led", "cloudmatrix-384", changed, comparator="gb200-nvl72", precision="bf16"
+    )
+    assert found.m.tolist() == [5, 4, 4]
+
+
+def test_one_replaced_row_moves_a_product_in_proportion() -> None:
+    key = SPECS.find("ascend-910c", "clock")
+    changed = SPECS.replace({key: units.Q([1.8, 0.9], "GHz")})
+    found = derive("peak_from_units", "ascend-910c", changed, precision="bf16").to("TFLOPS")
+    assert found.m.tolist() == pytest.approx([707.7888, 353.8944], rel=1e-12)
+
+
+# --- what cannot be asked -------------------------------------------------------------------------
+
+
+def test_unknown_quantity_and_subject_are_named() -> None:
+    assert refusal("peek", "h20") == "unknown quantity 'peek'; did you mean 'peak'?"
+    assert refusal("peak", "h200") == "unknown subject 'h200'; did you mean 'h20'?"
+
+
+def test_unknown_condition_is_named() -> None:
+    message = refusal("peak_from_units", "h20", precison="bf16")
+    assert message == (
+        "unknown condition for peak_from_units 'precison'; did you mean 'precision'?"
+    )
+
+
+def test_condition_of_a_derivation_that_takes_none() -> None:
+    message = refusal("hbm_capacity_from_stacks", "h100-sxm", precision="bf16")
+    assert message == "unknown condition for hbm_capacity_from_stacks 'precision'"
+
+
+def test_wrong_basis_is_named() -> None:
+    message = refusal("peak_from_units", "h100-sxm", precision="bf16", basis="sparse")
+    assert message == "peak_from_units has basis matrix or headline, not 'sparse'"
+
+
+@pytest.mark.parametrize("quantity", ["peak_from_units", "ridge_point"])
+def test_missing_precision_is_named(quantity: str) -> None:
+    message = refusal(quantity, "h100-sxm")
+    assert quantity in message
+    assert "precision" in message
+
+
+def test_missing_comparator_is_named() -> None:
+    assert "comparator" in refusal("areas_led", "h20", precision="bf16")
+
+
+@pytest.mark.parametrize("name", ["subject", "quantity", "specs"])
+@pytest.mark.parametrize("quantity", ["peak", "peak_from_units"])
+def test_condition_with_the_name_of_an_argument_is_refused(quantity: str, name: str) -> None:
+    conditions = {"precision": "bf16", name: "h20"}
+    with pytest.raises(InputError, match=name):
+        explain(quantity, "h100-sxm", SPECS, **conditions)
+
+
+def test_unknown_comparator_is_named() -> None:
+    message = refusal("areas_led", "h20", precision="bf16", comparator="h10")
+    assert message.startswith("unknown subject 'h10'")
+
+
+def test_missing_row_is_named_for_the_part_that_lacks_it() -> None:
+    message = refusal("peak", "cloudmatrix-384", precision="fp8")
+    assert message.startswith("ascend-910c has no peak for precision=fp8, basis headline; stated:")
+    message = refusal("peak_from_units", "h20", precision="bf16")
+    assert message.startswith("h20 has no ")
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def test_additive_quantities_are_known() -> None:
+    assert set(SPECS.kinds) >= ADDITIVE
+
+
+@pytest.mark.parametrize(
+    ("name", "spelt"),
+    [
+        ("hbm_bandwidth_from_stacks", "HBM bandwidth from stacks"),
+        ("scale_up_bandwidth", "scale-up bandwidth"),
+        ("scale_out_bandwidth", "scale-out bandwidth"),
+        ("matrix_flop_per_clock", "matrix FLOP per clock"),
+    ],
+)
+def test_words(name: str, spelt: str) -> None:
+    assert words(name) == spelt
+
+
+@pytest.mark.parametrize(
+    ("name", "spelt"),
+    [
+        ("cloudmatrix-384", "CloudMatrix 384"),
+        ("gb200-nvl72", "GB200 NVL72"),
+        ("ascend-910c", "Ascend 910C"),
+        ("atlas-950", "Atlas 950"),
+        ("mi300x", "MI300X"),
+    ],
+)
+def test_title(name: str, spelt: str) -> None:
+    assert title(name) == spelt

@@ -1,0 +1,154 @@
+"""The site as `report` builds it: complete, closed in itself, and strict about its links."""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import page_checks
+import pytest
+
+from cm384 import notebooks
+from cm384.paths import DATA
+from cm384.specs import read_keys
+
+# A process of its own, so that Sphinx and the pool of kernels meet no plug-in of the test run.
+BUILD = """
+import sys
+from pathlib import Path
+from cm384 import notebooks
+if __name__ == "__main__":
+    notebooks.BUILD = Path(sys.argv[1])
+    {call}
+"""
+REPORT = BUILD.format(call="notebooks.report(lambda jobs, total: jobs)")
+REBUILD = BUILD.format(
+    call="notebooks.build_site(notebooks.BUILD / 'src', notebooks.BUILD / 'site')"
+)
+
+
+def run(program: str, build: Path) -> subprocess.CompletedProcess[str]:
+    script = build / "program.py"
+    script.write_text(program, encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, script, build], cwd=build, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that a whole `report` writes to."""
+    folder = tmp_path_factory.mktemp("build")
+    done = run(REPORT, folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(build: Path) -> Path:
+    return build / "site"
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def test_site_has_a_page_for_every_notebook(site: Path) -> None:
+    names = [path.stem for path in notebooks.notebooks()]
+    assert {path.stem for path in site.glob("[0-9]*.html")} == set(names)
+    article = re.search(r"<article.*?</article>", read(site / "index.html"), flags=re.DOTALL)
+    assert article
+    listed = page_checks.Page(article[0]).links
+    assert [name for name in names if f"{name}.html" not in listed] == []
+
+
+def test_pages_show_what_the_notebooks_show(site: Path) -> None:
+    """The page of the scorecard carries its bold answer, its picture and its table."""
+    page = read(site / "00-scorecard.html")
+    assert re.search(r"<strong>Of \d+ claims", page)
+    assert re.search(r'<img[^>]+alt="[A-Z][^"]+\."', page)
+    assert "<td>S000-02: " in page
+
+
+def test_opening_a_page_asks_nothing_of_the_network(site: Path) -> None:
+    asked = {path.name: page_checks.requests(read(path)) for path in site.rglob("*.html")}
+    asked |= {path.name: page_checks.style_requests(read(path)) for path in site.rglob("*.css")}
+    assert len(asked) > 5
+    assert {name: found for name, found in asked.items() if found} == {}
+
+
+def test_pages_load_the_mathjax_that_lies_beside_them(site: Path) -> None:
+    page = page_checks.Page(read(site / "01-package.html"))
+    (script,) = (name for name in page.fetched if "mathjax" in name.lower())
+    assert (site / script.split("?")[0]).stat().st_size > 1e6
+
+
+def test_every_link_and_anchor_resolves(site: Path) -> None:
+    assert list(page_checks.broken_links(site)) == []
+
+
+def test_every_source_in_a_table_leads_to_the_bibliography(site: Path) -> None:
+    keys = frozenset(read_keys(DATA / "sources.bib"))
+    linked: set[str] = set()
+    for path in site.glob("[0-9]*.html"):
+        for table in re.findall(r"<table.*?</table>", read(path), flags=re.DOTALL):
+            named = {html.unescape(key) for key in re.findall(r"<code>([^<]+)</code>", table)}
+            links = re.findall(r'<a href="bibliography.html#[^"]+"><code>([^<]+)</code></a>', table)
+            assert set(links) == named & keys == named, path.name
+            linked |= named
+    assert len(linked) > 10
+
+
+def test_every_source_has_an_entry_where_tables_link_to(site: Path) -> None:
+    anchors = page_checks.Page(read(site / "bibliography.html")).anchors
+    keys = frozenset(read_keys(DATA / "sources.bib"))
+    cells = notebooks.link_sources("".join(f"<code>{key}</code>" for key in sorted(keys)), keys)
+    linked = {link.partition("#")[2] for link in page_checks.Page(cells).links}
+    assert len(linked) == len(keys)
+    assert linked - anchors == set()
+
+
+# --- defects -------------------------------------------------------------------------------------
+
+
+def test_planted_broken_links_fail_the_build(build: Path, tmp_path: Path) -> None:
+    """On a copy with one notebook, to be quick: it builds, and with the links it does not."""
+    shutil.copytree(build / "src", tmp_path / "src")
+    for path in (tmp_path / "src").glob("[0-9]*.ipynb"):
+        if path.stem != "02-supernode":
+            path.unlink()
+    index = tmp_path / "src" / "index.md"
+    for path in (index, tmp_path / "src" / "02-supernode.ipynb"):
+        others = r"\[([^\]]+)\]\((?!02)\d\d-[\w-]+\.ipynb[^)]*\)"
+        path.write_text(re.sub(others, r"\1", read(path)), encoding="utf-8")
+    done = run(REBUILD, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+    links = "[a](03-nowhere.ipynb), [b](02-supernode.ipynb#no-such-heading), {cite}`nobody2099`"
+    index.write_text(f"{read(index)}\n{links}\n", encoding="utf-8")
+    done = run(REBUILD, tmp_path)
+    assert done.returncode != 0
+    assert "the site was not built" in done.stderr
+    for name in ("03-nowhere", "no-such-heading", "nobody2099"):
+        assert re.search(rf"index\.md:\d+: WARNING: .*{name}", done.stderr), done.stderr
+
+
+def test_planted_link_to_nowhere_is_seen(site: Path, tmp_path: Path) -> None:
+    """The checks above, on a page with one defect of each kind."""
+    shutil.copytree(site, tmp_path / "site")
+    page = tmp_path / "site" / "index.html"
+    planted = (
+        '<a href="no-page.html">a</a><a href="bibliography.html#cite-nobody">b</a>'
+        '<link rel="stylesheet" href="https://example.org/a.css"><img src="//example.org/b.png">'
+        "<style>p { background: url('https://example.org/c.png') }</style></body>"
+    )
+    page.write_text(read(page).replace("</body>", planted), encoding="utf-8")
+    assert list(page_checks.broken_links(tmp_path / "site")) == [
+        "index.html: no-page.html",
+        "index.html: bibliography.html#cite-nobody",
+    ]
+    assert len(page_checks.requests(read(page))) == 3
