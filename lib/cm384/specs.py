@@ -369,7 +369,7 @@ def matches(pattern: str, expected: str) -> pa.Check:
     import pandera.pandas as pa
 
     return pa.Check(
-        lambda cell: bool(re.fullmatch(pattern, cell)), element_wise=True, error=expected
+        lambda cell: bool(re.fullmatch(pattern, cell, re.S)), element_wise=True, error=expected
     )
 
 
