@@ -6,24 +6,35 @@
 1,229 TB/s
 """
 
-from cm384 import hardware, units
+from cm384 import finance, hardware, throughput, units
 from cm384.claims import load_claims, scorecard
+from cm384.deployment import Deployment
 from cm384.derivation import derive, explain, ratio
 from cm384.errors import InputError
+from cm384.robustness import solve
+from cm384.serving import decode, prefill
 from cm384.specs import Specs, load_specs
+from cm384.transformer import load_model
 from cm384.uncertainty import span
 
 __version__ = "0.1.0"
 __all__ = [
+    "Deployment",
     "InputError",
     "Specs",
+    "decode",
     "derive",
     "explain",
+    "finance",
     "hardware",
     "load_claims",
+    "load_model",
     "load_specs",
+    "prefill",
     "ratio",
     "scorecard",
+    "solve",
     "span",
+    "throughput",
     "units",
 ]

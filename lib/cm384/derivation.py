@@ -106,7 +106,16 @@ def words(quantity: str) -> str:
     >>> words("hbm_bandwidth_from_stacks")
     'HBM bandwidth from stacks'
     """
-    spelt = {"hbm": "HBM", "flop": "FLOP", "scale up": "scale-up", "scale out": "scale-out"}
+    spelt = {
+        "hbm": "HBM",
+        "tflop": "TFLOP",
+        "flop": "FLOP",
+        "tpot": "TPOT",
+        "gemm": "GEMM",
+        "rd spending": "R&D spending",
+        "scale up": "scale-up",
+        "scale out": "scale-out",
+    }
     text = quantity.replace("_", " ")
     for plain, proper in spelt.items():
         text = text.replace(plain, proper)
@@ -119,7 +128,18 @@ def title(subject: str) -> str:
     >>> title("cloudmatrix-384"), title("gb200-nvl72"), title("h100-sxm"), title("compute-rack")
     ('CloudMatrix 384', 'GB200 NVL72', 'H100 SXM', 'compute rack')
     """
-    names = {"cloudmatrix": "CloudMatrix", "ascend": "Ascend", "atlas": "Atlas"}
+    names = {
+        "cloudmatrix": "CloudMatrix",
+        "ascend": "Ascend",
+        "atlas": "Atlas",
+        "nvidia": "NVIDIA",
+        "huawei": "Huawei",
+        "nokia": "Nokia",
+        "china": "China",
+        "united": "United",
+        "states": "States",
+        "kunpeng": "Kunpeng",
+    }
     return " ".join(names.get(word) or _upper(word) for word in subject.split("-"))
 
 
@@ -131,7 +151,7 @@ def _upper(word: str) -> str:
 def row_name(row: Row) -> str:
     """What a row states, as people write it: "CloudMatrix 384: count (Ascend 910C)"."""
     conditions = read_conditions(row.conditions)
-    names = {"precision": str.upper, "part": title}
+    names = {"precision": str.upper, "part": title, "peer": title}
     detail = [names.get(key, str)(value) for key, value in conditions.items()]
     return f"{title(row.subject)}: {words(row.quantity)}" + (
         f" ({', '.join(detail)})" if detail else ""

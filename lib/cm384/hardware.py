@@ -83,6 +83,13 @@ def accelerators_from_nodes(specs: Specs, subject: str) -> Any:
     return specs.get(subject, "count", part="node") * specs.get(subject, "accelerators_per_node")
 
 
+@derivation("peak ÷ electrical power")
+def peak_per_power(specs: Specs, subject: str, *, precision: str, basis: str = "headline") -> Any:
+    """The dense peak of a system for one watt, of the whole system."""
+    peak = derive("peak", subject, specs, precision=precision, basis=basis)
+    return (peak / specs.get(subject, "power", basis="all-in")).to("GFLOP/J")
+
+
 @derivation("how many of peak, memory and link totals exceed the comparator's")
 def areas_led(
     specs: Specs, subject: str, *, comparator: str, precision: str, basis: str = "headline"

@@ -1,7 +1,7 @@
 """Times of single kernels on one rank: matrix products, attention, exchanges between ranks.
 
-A rank is what holds one share of the experts: a GPU, or one die of an Ascend 910C. A `Machine` is the
-rows of one accelerator at the precisions of one deployment, read once, as plain numbers in base
+A rank is what holds one share of the experts: a GPU, or one die of an Ascend 910C. A `Machine` is
+the rows of one accelerator at the precisions of one deployment, read once, as plain numbers in base
 units (seconds, bytes, FLOP), so that everything below broadcasts over numpy arrays. Every constant
 comes from a benchmark of the kernel alone, never from a serving throughput.
 """
@@ -89,6 +89,7 @@ class Gemm:
     output_bandwidth: Any
     fixed_time: Any
     element_bytes: Any
+    row_tile: Any
 
     def time(
         self,
@@ -100,9 +101,10 @@ class Gemm:
     ) -> Any:
         """Seconds of `groups` products that share `rows`, each with a weight `(inputs, outputs)`.
 
-        `units_share` is the part of the matrix units that is not busy with something else.
+        Matrix units work on whole tiles of rows. `units_share` is the part of them that is not busy
+        with something else.
         """
-        flop = 2.0 * rows * inputs * outputs
+        flop = 2.0 * np.maximum(rows, groups * self.row_tile) * inputs * outputs
         operands = (rows * inputs + groups * inputs * outputs) * self.element_bytes
         work = np.hypot(flop / (self.rate * units_share), operands / self.bandwidth)
         return self.fixed_time + work + rows * outputs * HALF / self.output_bandwidth
@@ -121,18 +123,19 @@ class Exchange:
 
     def time(self, ranks: Numbers, size: Numbers) -> Any:
         """Seconds to move `size` bytes out of every rank of `ranks`."""
-        share = 1.0 / np.asarray(ranks, dtype=float)
+        share = 1.0 / ranks
         return self.fixed_time.at(share) + size * self.seconds_per_byte.at(share)
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The figures of one accelerator for one phase and set of precisions, in base units per rank."""
+    """The figures of one accelerator for one phase and set of precisions, in base units a rank."""
 
     ranks: Any  # per package
     memory: Any
     memory_bandwidth: Any
     gemm: Mapping[str, Gemm]
+    grouped_gemm: Gemm | None  # of the experts in decode, where a benchmark of them is known
     row_tile: Any
     attention_rate: Curve  # over the logarithm of the length
     attention_bandwidth: Any
@@ -150,14 +153,39 @@ class Machine:
     peer_bandwidth: Mapping[str, Any]
     host_bandwidth: Any  # None where weights cannot be streamed from the host
     iteration_overhead: Any
+    # What holds for every accelerator.
+    small_kernels: Any
+    vector_bytes: Mapping[str, Any]  # an element, by operator
+    dispatched_bytes: Any  # an element
+    collective_touches: Any
+    routing_groups: Any
+    expert_balance: Any
+    expert_skew: Any
+
+
+VECTOR = ("norm", "add", "quantise", "rotary", "activation", "permute")
 
 
 def machine(specs: Specs, name: str, phase: str, matrix: str, attention: str) -> Machine:
-    """The rows of accelerator `name`; InputError names the field that asks for what it lacks."""
+    """The rows of accelerator `name`; InputError names the field that asks for what it lacks.
+
+    Kept with the table, which never changes, as its cached properties are.
+    """
+    known: dict[tuple[str, ...], Machine] = specs.__dict__.setdefault("machines", {})
+    key = name, phase, matrix, attention
+    if key not in known:
+        known[key] = _read_machine(specs, *key)
+    return known[key]
+
+
+def _read_machine(specs: Specs, name: str, phase: str, matrix: str, attention: str) -> Machine:
     keys = [key for key in specs.rows if key[0] == name]
 
     def number(quantity: str, basis: str = "", **conditions: str) -> Any:
         return read(specs, name, quantity, basis, **conditions)
+
+    def general(quantity: str, **conditions: str) -> Any:
+        return read(specs, "serving", quantity, **conditions)
 
     def has(quantity: str, basis: str = "", **conditions: str) -> bool:
         return _stated(specs, name, quantity, basis, conditions) is not None
@@ -187,28 +215,36 @@ def machine(specs: Specs, name: str, phase: str, matrix: str, attention: str) ->
             curve("exchange_bandwidth", "ranks", invert=True, op=op, phase=phase),
         )
 
-    def gemm(precision: str) -> Gemm:
-        bandwidth = number("gemm_bandwidth", precision=precision)
+    def gemm(precision: str, **kernel: str) -> Gemm:
+        bandwidth = number("gemm_bandwidth", precision=precision, **kernel)
         scaled = _stated(specs, "serving", "element_bytes", "", {"precision": precision})
         return Gemm(
-            rate=number("gemm_rate", precision=precision),
+            rate=number("gemm_rate", precision=precision, **kernel),
             bandwidth=bandwidth,
             output_bandwidth=optional("gemm_output_bandwidth", bandwidth),
-            fixed_time=number("gemm_fixed_time", precision=precision) + gap,
-            element_bytes=read(specs, "serving", "element_bytes", precision=precision)
+            fixed_time=number("gemm_fixed_time", precision=precision, **kernel) + gap,
+            element_bytes=general("element_bytes", precision=precision)
             if scaled
             else bytes_per_element(precision),
+            row_tile=tile,
         )
 
     precisions = sorted(
-        read_conditions(text)["precision"] for _, stated, text, _ in keys if stated == "gemm_rate"
+        {read_conditions(text)["precision"] for _, stated, text, _ in keys if stated == "gemm_rate"}
     )
     if not precisions:
         raise InputError(f"accelerator: no source states how fast kernels run on {name}")
     for field, precision in (("matrix_precision", matrix), ("attention_precision", attention)):
         if precision not in precisions:
-            raise InputError(f"{field}: {name} has no {precision}; it has {', '.join(precisions)}")
-    gap = optional("launch_gap", 0.0)
+            stated = ", ".join(precisions)
+            raise InputError(f"{field}: {name} has no kernels in {precision}; it has {stated}")
+    rates = [text for _, stated, text, _ in keys if stated == "attention_rate"]
+    if not any({"phase": phase, "precision": attention}.items() <= read_conditions(text).items()
+               for text in rates):  # fmt: skip
+        raise InputError(
+            f"attention_precision: no source states how fast {name} attends in {attention}"
+        )
+    gap, tile = optional("launch_gap", 0.0), number("gemm_row_tile")
     bandwidth = number("memory_bandwidth_sustained")
     ranks = number("ranks_per_package")
     usable = (name, "hbm_capacity", "", "usable") in specs.rows
@@ -218,6 +254,7 @@ def machine(specs: Specs, name: str, phase: str, matrix: str, attention: str) ->
     else:
         rate = Curve((0.0,), (number("attention_rate", phase=phase, precision=attention),))
         fixed = number("attention_fixed_time", phase=phase, precision=attention) + gap
+    grouped = phase == "decode" and has("gemm_rate", kernel="grouped", precision=matrix)
     taken = optional("communication_matrix_units", 0.0, phase=phase)
     split = {
         stream: number("stream_matrix_units", stream=stream)
@@ -231,7 +268,8 @@ def machine(specs: Specs, name: str, phase: str, matrix: str, attention: str) ->
         memory=number("hbm_capacity", "usable" if usable else "nominal") / ranks,
         memory_bandwidth=bandwidth,
         gemm={precision: gemm(precision) for precision in sorted({matrix, attention, "bf16"})},
-        row_tile=number("gemm_row_tile"),
+        grouped_gemm=gemm(matrix, kernel="grouped") if grouped else None,
+        row_tile=tile,
         attention_rate=rate,
         attention_bandwidth=optional("attention_bandwidth", bandwidth, phase=phase),
         attention_fixed_time=fixed,
@@ -250,6 +288,13 @@ def machine(specs: Specs, name: str, phase: str, matrix: str, attention: str) ->
         else {},
         host_bandwidth=optional("host_link_bandwidth", None),
         iteration_overhead=number("iteration_overhead"),
+        small_kernels=general("small_kernels"),
+        vector_bytes={op: general("vector_bytes", op=op) for op in VECTOR},
+        dispatched_bytes=general("exchange_payload", precision=matrix),
+        collective_touches=general("collective_touches"),
+        routing_groups=general("routing_groups"),
+        expert_balance=general("expert_balance", routing="eplb"),
+        expert_skew=general("expert_skew"),
     )
 
 
@@ -257,6 +302,11 @@ def matrix_units(specs: Specs, name: str) -> Any:
     """Matrix units of one rank: of the package, or of a die where the source counts by die."""
     by_package = (name, "matrix_units", "", "package") in specs.rows
     return read(specs, name, "matrix_units", "package" if by_package else "die")
+
+
+# The expected largest of 1, 2, 4, ... 4,096 standard normal numbers.
+NORMAL_MAXIMA = (0.0, 0.564, 1.029, 1.424, 1.766, 2.07, 2.344, 2.595, 2.827, 3.044, 3.248, 3.442,
+                 3.626)  # fmt: skip
 
 
 # --- how many, how uneven ------------------------------------------------------------------------
@@ -269,22 +319,18 @@ def distinct(places: Numbers, choices: float) -> Any:
 
 
 def normal_maximum(count: Numbers) -> Any:
-    """The expected largest of `count` standard normal numbers (to 2 %), 0 for one.
+    """The expected largest of `count` standard normal numbers, within 1 %; 0 for one.
 
-    Extreme-value theory: the location of the maximum plus Euler's constant times its scale.
+    Order statistics of the normal distribution for powers of two, joined by straight lines.
     """
-    log = np.log(np.maximum(count, 2.0))
-    root = np.sqrt(2.0 * log)
-    location = root - (np.log(log) + np.log(4.0 * np.pi)) / (2.0 * root)
-    return np.where(np.asarray(count) > 1, np.maximum(location + np.euler_gamma / root, 0.56), 0.0)
+    return np.interp(np.log2(count), np.arange(len(NORMAL_MAXIMA)), NORMAL_MAXIMA)
 
 
-def random_maximum(mean: Numbers, count: Numbers) -> Any:
+def random_maximum(mean: Numbers, count: Numbers, deviations: Any) -> Any:
     """The expected largest of `count` random loads of a `mean`, over that mean.
 
-    Loads of a uniformly random routing are nearly Poisson: standard deviation the root of the mean.
+    Loads of a uniformly random routing are nearly Poisson: standard deviation the root of the mean,
+    the largest `deviations` of them above it, and a little more for their skewness.
     """
-    deviations = normal_maximum(count)
-    skew = np.maximum(deviations**2 - 1.0, 0.0) / 6.0
-    largest = 1.0 + deviations / np.sqrt(mean) + skew / mean
-    return np.minimum(largest, np.maximum(count, 1.0))
+    skewed = np.maximum(deviations**2 - 1.0, 0.0) / 6.0
+    return np.minimum(1.0 + deviations / np.sqrt(mean) + skewed / mean, np.maximum(count, 1.0))

@@ -125,13 +125,16 @@ class Specs:
     """The table of sourced facts. Derivations call `get`; everything else makes a changed copy.
 
     `rows` holds every statement of a key, the central one first; `drawn` holds values that stand in
-    for the central ones (numbers or arrays, in the unit of the central row); `trace` notes what a
-    derivation did when the table was made by `traced`.
+    for the central ones (numbers or arrays, in the unit of the central row); `measurements` and
+    `models` are those that rows and derivations name; `trace` notes what a derivation did when the
+    table was made by `traced`.
     """
 
     rows: Mapping[Key, tuple[Row, ...]]
     kinds: Mapping[str, Kind]
     drawn: Mapping[Key, Any] = field(default_factory=dict)
+    measurements: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, Any] = field(default_factory=dict)
     trace: Trace | None = None
 
     def get(
@@ -189,7 +192,7 @@ class Specs:
         return True
 
     def parts(self, subject: str) -> list[str]:
-        """The accelerators a system is made of; empty for a chip.
+        """The accelerators a system is made of: its parts that have a peak; empty for a chip.
 
         >>> load_specs().parts("cloudmatrix-384")
         ['ascend-910c']
@@ -199,7 +202,11 @@ class Specs:
             for s, q, c, _ in self.rows
             if s == subject and q == "count"
         )
-        return [part for part in counted if part in self.subjects]
+        return [part for part in dict.fromkeys(counted) if part in self._accelerators]
+
+    @cached_property
+    def _accelerators(self) -> frozenset[str]:
+        return frozenset(s for s, quantity, *_ in self.rows if quantity == "peak")
 
     @cached_property
     def subjects(self) -> frozenset[str]:
@@ -209,7 +216,7 @@ class Specs:
     @cached_property
     def condition_values(self) -> dict[str, frozenset[str]]:
         """The conditions that rows have, each with the values that occur; `basis` among them."""
-        values: dict[str, set[str]] = {"basis": set(BASES)}
+        values: dict[str, set[str]] = {"basis": set(BASES), "measurement": set(self.measurements)}
         for _, _, conditions, _ in self.rows:
             for name, value in read_conditions(conditions).items():
                 values.setdefault(name, set()).add(value)
@@ -223,8 +230,7 @@ class Specs:
     @property
     def chips(self) -> list[str]:
         """The subjects of which the table states a peak and that have no parts."""
-        peaks = {subject for subject, quantity, *_ in self.rows if quantity == "peak"}
-        return sorted(peaks - set(self.systems))
+        return sorted(self._accelerators - set(self.systems))
 
     def traced(self) -> Specs:
         """A copy that notes in `trace` the rows that are read and the steps that are taken."""
@@ -285,7 +291,7 @@ def load_specs(*more: str | Path) -> Specs:
     specs = _own_specs()
     for path in more:
         added = group_rows(read_rows(Path(path), specs.kinds), specs.rows, Path(path).name)
-        specs = Specs({**specs.rows, **added}, specs.kinds)
+        specs = dataclasses.replace(specs, rows={**specs.rows, **added})
     return specs
 
 
@@ -293,7 +299,10 @@ def load_specs(*more: str | Path) -> Specs:
 def _own_specs() -> Specs:
     kinds = {kind.quantity: kind for kind in read_kinds(DATA / "quantities.csv")}
     rows = read_rows(DATA / "specs.csv", kinds, read_keys(DATA / "sources.bib"))
-    return Specs(group_rows(rows, {}, "specs.csv"), kinds)
+    specs = Specs(group_rows(rows, {}, "specs.csv"), kinds)
+    from cm384.validation import with_measurements  # stands above: it checks them with this table
+
+    return with_measurements(specs)
 
 
 def read_kinds(path: Path) -> list[Kind]:

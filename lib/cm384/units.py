@@ -36,6 +36,16 @@ _LADDERS = (
     (10, ("W", "kW", "MW")),
 )
 
+# Units that people write otherwise than Pint does.
+SPOKEN = {
+    "%": "%",
+    "GUSD": "bn USD",
+    "MUSD": "m USD",
+    "TUSD": "tn USD",
+    "token/accelerator/s": "tokens/s per accelerator",
+    "token/s/TFLOPS": "tokens/s/TFLOPS",
+}
+
 
 def Q(value: ArrayLike, unit: str) -> Any:
     """The quantity `value` × `unit`; `value` may be an array. Refuses an unknown unit by name.
@@ -115,7 +125,7 @@ def text(quantity: Any, digits: int = 4) -> str:
     """A quantity as a reader sees it: the number and a short unit.
 
     >>> text(Q(49.152, "TB")), text(Q(4.447, "token/s/TFLOPS")), text(Q(3, "count"))
-    ('49.15 TB', '4.447 token/s/TFLOPS', '3')
+    ('49.15 TB', '4.447 tokens/s/TFLOPS', '3')
     """
     unit = unit_text(quantity.units)
     return f"{number(float(quantity.m), digits)} {unit}".strip()
@@ -125,4 +135,5 @@ def unit_text(unit: Any) -> str:
     """The short form of a unit: "TB/s", "FLOP/B"; nothing for a pure number."""
     if unit == registry.count or unit == registry.dimensionless:
         return ""
-    return f"{unit:~}".replace(" ", "").replace("**", "^")
+    short = f"{unit:~}".replace(" ", "").replace("**", "^")
+    return SPOKEN.get(short, short)

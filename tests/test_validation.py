@@ -1,0 +1,254 @@
+"""The serving model against measurements and kernels: accuracy as it stands, and bad files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cm384 import load_specs
+from cm384.errors import InputError
+from cm384.paths import DATA
+from cm384.validation import (
+    check_terms,
+    in_words,
+    load_kernels,
+    load_measurements,
+    predict,
+    shown,
+    summary,
+    validate,
+)
+
+SPECS = load_specs()
+MEASUREMENTS = load_measurements(specs=SPECS)
+LINES = validate(MEASUREMENTS, SPECS)
+ERRORS = dict(zip(LINES["id"], LINES["error"], strict=True))
+WELL = LINES[LINES["assumed"] == ""]
+KERNELS = load_kernels()
+TERMS = check_terms(KERNELS, SPECS, MEASUREMENTS)
+TERM = dict(zip(TERMS["id"], TERMS["predicted"], strict=True))
+
+# --- nothing is fitted to what is predicted ------------------------------------------------------
+
+
+def test_no_constant_is_read_from_a_measured_throughput() -> None:
+    """No row that a prediction reads comes from the place in a source of a validated row."""
+    validated = {(row.source, row.locator) for row in MEASUREMENTS}
+    traced = SPECS.traced()
+    validate(MEASUREMENTS, traced)
+    assert traced.trace is not None
+    constants = {(row.source, row.locator) for key in traced.trace.keys for row in SPECS.rows[key]}
+    assert len(validated) > 40
+    assert len(constants) > 100
+    assert not validated & constants
+
+
+def test_every_measured_row_is_predicted() -> None:
+    assert len(LINES) == 66
+    assert not LINES["reason"].any()
+    assert LINES["predicted"].notna().all()
+
+
+# --- aims, and where the model stands; a figure is changed here only with the reason in hand ------
+
+
+def test_headline_cases_are_within_12_percent() -> None:
+    stands = {
+        "DSK-H800-PREFILL-PROFILE": +0.048,
+        "DSK-H800-DECODE-PROFILE": +0.021,
+        "SGL-H100-PREFILL-4K-PERFECT": +0.110,
+        "SGL-H100-DECODE-SIMMTP": -0.046,
+        "CM384-PREFILL-PERFECT": +0.036,
+        "CM384-DECODE-4K-50MS": +0.098,
+    }
+    for name, error in stands.items():
+        assert ERRORS[name] == pytest.approx(error, abs=0.006), name
+        assert abs(ERRORS[name]) <= 0.12
+
+
+def test_median_error_is_within_the_aims() -> None:
+    """Aims: 8 % where everything is stated, 12 % over all rows."""
+    assert WELL["error"].abs().median() == pytest.approx(0.068, abs=0.003)
+    assert LINES["error"].abs().median() == pytest.approx(0.078, abs=0.004)
+
+
+def test_nine_in_ten_just_miss_22_percent() -> None:
+    """33 of 37 are within 22 %, one too few; the four that are not, by name."""
+    far = WELL[WELL["error"].abs() > 0.22].set_index("id")["error"]
+    assert far.round(2).to_dict() == {
+        # without any overlap these three would be within 10 %: the stated one hides little
+        "VLLM-H200-DECODE-EP32": 0.43,
+        "VLLM-H200-DECODE-EP72": 0.40,
+        "VLLM-H200-DECODE-EP96": 0.45,
+        # three months later the same set-up served 20 % more
+        "SGL-GB200-DECODE-FP8": 0.23,
+    }
+
+
+def test_vllm_on_h200_overlaps_nothing() -> None:
+    for row in MEASUREMENTS:
+        if row.id.startswith("VLLM-H200-DECODE"):
+            serial = predict(row, SPECS, {}, microbatches=1).throughput.m
+            assert serial / row.measured == pytest.approx(1.0, abs=0.10)
+
+
+def test_summary_counts_a_row_that_cannot_be_computed_as_a_miss() -> None:
+    lines = LINES.copy()
+    lines.loc[: len(lines) // 2, "error"] = np.nan
+    assert np.isinf(summary(lines)["median"].iloc[0])
+    table = summary(LINES)
+    assert list(table["rows"].unique()) == ["all", "well specified"]
+    assert table["n"].iloc[0] == 66
+
+
+def test_words_and_lines_for_the_terminal() -> None:
+    assert in_words(LINES).startswith("66 rows: half within 7.")
+    assert "37 well specified: half within 6." in in_words(LINES)
+    lines = shown(LINES)
+    first = lines.set_index("id").loc["CM384-PREFILL-PERFECT"]
+    assert first["measured"] == "6,688"
+    assert first["error"] == "+3.6 %"
+    broken = LINES.head(1).assign(predicted=np.nan, error=np.nan, reason="batch: not stated")
+    assert shown(broken)["error"][0] == "–"
+    assert "1 cannot be computed" in in_words(broken)
+
+
+# --- terms ---------------------------------------------------------------------------------------
+
+
+def test_deepgemm_tables() -> None:
+    """28 points of March 2025: aim 6 %."""
+    tables = [row for row in KERNELS if row.source == "deepseek2025deepgemm"]
+    points = [row for row in tables if "version" not in row.conditions]
+    errors = check_terms(points, SPECS)["error"].abs()
+    assert len(errors) == 28
+    assert errors.median() == pytest.approx(0.043, abs=0.002)
+
+
+def test_gemm_table_of_the_910c() -> None:
+    errors = TERMS[TERMS["kernel"] == "cann int8 gemm"]["error"].abs()
+    assert len(errors) == 6
+    assert errors.max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("kernel", "most"),
+    [
+        ("deepep normal", 0.03), ("deepep masked experts", 0.10),
+        ("one-sided all-to-all low latency", 0.07), ("sglang mla decode", 0.06),
+        ("sglang mla prefill", 0.03), ("trtllm mla prefill", 0.08),
+        ("deepgemm grouped contiguous", 0.08), ("deepgemm dense (newer)", 0.14),
+        ("flashattention-3 mla prefill", 0.01), ("cann ep", 0.01),
+    ],
+)  # fmt: skip
+def test_kernels_are_met_in_the_median(kernel: str, most: float) -> None:
+    errors = TERMS[TERMS["kernel"] == kernel]["error"].abs()
+    assert len(errors) > 3
+    assert errors.median() < most
+
+
+def test_terms_of_cloudmatrix_prefill() -> None:
+    """A serial layer takes 49 to 53 ms, and two half batches gain 23 to 31 %."""
+    assert TERM["CM384-PREFILL-SERIAL-LAYER-LOW"] == pytest.approx(50.6, abs=0.2)
+    assert 23 <= TERM["CM384-PREFILL-OVERLAP-LOW"] <= 31
+
+
+def test_terms_of_cloudmatrix_decode() -> None:
+    """Streams of about 600 us each, 1,260 and 874 us a layer: both come out 8 to 13 % short."""
+    assert TERM["CM384-STREAM-ATTENTION"] == pytest.approx(556, abs=5)
+    assert TERM["CM384-STREAM-MOE"] == pytest.approx(520, abs=5)
+    assert TERM["CM384-LAYER-MTP"] == pytest.approx(1155, abs=8)
+    assert TERM["CM384-LAYER-NO-MTP"] == pytest.approx(768, abs=8)
+    # Drafting gains 6 to 49 %, two half batches 5.8, 9.4 and 6.9 %.
+    assert TERM["CM384-MTP-GAIN-LOW"] == pytest.approx(6.4, abs=1)
+    assert TERM["CM384-MTP-GAIN-HIGH"] == pytest.approx(49.2, abs=1)
+    for batch, gain in ((64, 4.5), (96, 6.9), (128, 8.5)):
+        assert TERM[f"CM384-DECODE-OVERLAP-{batch}"] == pytest.approx(gain, abs=0.5)
+
+
+def test_terms_of_sglang() -> None:
+    """Two batches gain 27 to 35 % in prefill; in decode 25.5 % at 256 requests, -27 % at 32."""
+    assert TERM["SGL-H100-PREFILL-OVERLAP-LOW"] == pytest.approx(34, abs=2)
+    assert TERM["SGL-H100-DECODE-OVERLAP-256"] == pytest.approx(43, abs=2)  # too much
+    assert TERM["SGL-H100-DECODE-OVERLAP-32"] == pytest.approx(-12, abs=2)  # the sign is right
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    return pd.read_csv(DATA / "measurements.csv", dtype=str, keep_default_na=False)
+
+
+def saved(table: pd.DataFrame, folder: Path) -> Path:
+    path = folder / "mine.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "line"),
+    [
+        ("accelerator", "h10-sxm", "column accelerator: 'h10-sxm' is not known; did you mean"),
+        ("phase", "decoding", "column phase: 'decoding' is not known; known: decode, prefill"),
+        ("batch", "many", "column batch: 'many'; expected a number, or nothing"),
+        ("batch", "-1", "column batch: '-1'; expected a number, or nothing"),
+        ("kv_precision", "fp9", "column kv_precision: 'fp9' is not known"),
+        ("throughput", "", "column throughput: ''; expected a throughput, or in decode a tpot"),
+        ("routing", "even", "column routing: 'even' is not known"),
+    ],
+)
+def test_bad_cell_is_one_line(
+    table: pd.DataFrame, tmp_path: Path, column: str, cell: str, line: str
+) -> None:
+    table.loc[3, column] = cell
+    if column == "throughput":
+        table.loc[3, "tpot"] = ""
+    with pytest.raises(InputError) as error:
+        load_measurements(saved(table, tmp_path), SPECS)
+    assert str(error.value).startswith(f"mine.csv line 5, {line}")
+    assert "\n" not in str(error.value)
+
+
+def test_a_strangers_file_needs_no_source(table: pd.DataFrame, tmp_path: Path) -> None:
+    table["source"] = table["locator"] = ""
+    assert len(load_measurements(saved(table, tmp_path), SPECS)) == 66
+
+
+def test_missing_column_is_named(table: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"mine.csv line 1: missing column 'batch'"):
+        load_measurements(saved(table.drop(columns="batch"), tmp_path), SPECS)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "reason"),
+    [
+        ("batch", "", "batch: not stated"),
+        ("routing", "", "routing: not stated"),
+        ("expert_parallel", "31", "expert_parallel: 32 ranks do not divide into groups of 31"),
+        ("model", "deepsek-r1", "unknown model 'deepsek-r1'; did you mean 'deepseek-r1'?"),
+        ("matrix_precision", "int8", "matrix_precision: h800-sxm has no kernels in int8"),
+        ("accelerator", "mi300x", "accelerator: no source states how fast kernels run on mi300x"),
+        ("batch", "10000000", "batch: weights and KV cache take "),
+    ],
+)
+def test_row_that_cannot_be_computed_stays_with_its_reason(
+    table: pd.DataFrame, tmp_path: Path, column: str, cell: str, reason: str
+) -> None:
+    table.loc[0, column] = cell
+    lines = validate(load_measurements(saved(table, tmp_path), SPECS), SPECS)
+    assert len(lines) == 66
+    assert lines["reason"][0].startswith(reason)
+    assert np.isnan(lines["predicted"][0])
+    assert not lines["reason"][1:].any()
+
+
+def test_time_per_token_stands_in_for_a_throughput(table: pd.DataFrame, tmp_path: Path) -> None:
+    row = table.index[table["id"] == "CM384-DECODE-4K-50MS"]
+    table.loc[row, "throughput"] = ""
+    rows = {m.id: m for m in load_measurements(saved(table, tmp_path), SPECS)}
+    assert rows["CM384-DECODE-4K-50MS"].measured == pytest.approx(96 / 0.0494)
