@@ -35,6 +35,27 @@ RERUNS: list[tuple[str, dict[str, str], list[str]]] = [
         {"chip": "h20", "reference": "gb200", "precision": "fp8"},
         ["296 TFLOPS", "FP8", "6% of one GB200"],
     ),
+    (  # 60 layers × 576 elements × 2 bytes = 69,120
+        "05-token-cost",
+        {"model": "deepseek-v2", "context": "8192", "precision": "bf16"},
+        ["8,192 tokens", "69.1 kB"],
+    ),
+    (  # the comparator's own deployment, predicted and published
+        "06-prefill",
+        {
+            "accelerator": "h800-sxm",
+            "accelerators": "32",
+            "precision": "fp8",
+            "published": "DSK-H800-PREFILL-PROFILE",
+        },
+        ["8,218 tokens/s", "+5% from the published 7,839"],
+    ),
+    (
+        "07-decode",
+        {"batch": "8", "microbatches": "1", "published": "CM384-DECODE-4K-15MS"},
+        ["from the published 538"],
+    ),
+    ("10-model-check", {"explained": "DSK-H800-PREFILL-PROFILE"}, ["66 rows: half within"]),
     (  # one of the two claims written below holds
         "00-scorecard",
         {"claims_file": "mine/claims.csv", "specs_file": "mine/specs.csv"},

@@ -6,7 +6,7 @@
 1,229 TB/s
 """
 
-from cm384 import finance, hardware, throughput, units
+from cm384 import fabric, finance, hardware, power, throughput, units
 from cm384.claims import load_claims, scorecard
 from cm384.deployment import Deployment
 from cm384.derivation import derive, explain, ratio
@@ -25,11 +25,13 @@ __all__ = [
     "decode",
     "derive",
     "explain",
+    "fabric",
     "finance",
     "hardware",
     "load_claims",
     "load_model",
     "load_specs",
+    "power",
     "prefill",
     "ratio",
     "scorecard",

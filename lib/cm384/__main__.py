@@ -1,4 +1,4 @@
-"""The command line: `python -m cm384 report | run | check | explain | refresh`.
+"""The command line: `python -m cm384 report | run | check | validate | explain | refresh`.
 
 Rows go to standard output, summaries to standard error. Bad input is one line and exit code 2.
 """
@@ -13,10 +13,10 @@ import click
 import pandas as pd
 
 from cm384 import tables
-from cm384.claims import load_claims, scorecard
+from cm384.claims import Claim, load_claims, scorecard
 from cm384.derivation import explain as explain_figure
 from cm384.errors import InputError
-from cm384.specs import load_specs, read_conditions
+from cm384.specs import Specs, load_specs, read_conditions
 
 FORMAT = click.option(
     "--format",
@@ -82,12 +82,50 @@ def run(notebook: str, given: tuple[tuple[str, str], ...], out: Path | None) -> 
 @click.argument("claims_file", metavar="CLAIMS.csv", type=click.Path(path_type=Path))
 @SPECS
 @FORMAT
-def check(claims_file: Path, more: tuple[Path, ...], style: str) -> None:
+@click.option(
+    "--solve",
+    "row",
+    metavar="SUBJECT.QUANTITY",
+    help="Instead of verdicts: the value of this row that would make each claim true.",
+)
+def check(claims_file: Path, more: tuple[Path, ...], style: str, row: str | None) -> None:
     """Give every claim of CLAIMS.csv its verdict by the rule."""
     specs = load_specs(*more)
-    lines = scorecard(load_claims(claims_file, specs), specs)
+    claims = load_claims(claims_file, specs)
+    if row is not None:
+        _solve(claims, row, specs, style)
+        return
+    lines = scorecard(claims, specs)
     _print(_short(lines) if style == "table" else lines, style)
     _summary(lines)
+
+
+def _solve(claims: list[Claim], row: str, specs: Specs, style: str) -> None:
+    """Print what a row would have to be for each claim."""
+    from cm384.robustness import solve_ledger
+
+    lines = solve_ledger(row, specs, claims)
+    _print(_solutions(lines) if style == "table" else lines, style)
+    read, reached = lines["row"] != "", lines["needed"].notna()
+    click.echo(
+        f"{read.sum()} of {len(lines)} claims read this row; a value of it reaches "
+        f"{reached.sum()} of them",
+        err=True,
+    )
+
+
+@main.command()
+@click.argument("measurements_file", metavar="MEASUREMENTS.csv", type=click.Path(path_type=Path))
+@SPECS
+@FORMAT
+def validate(measurements_file: Path, more: tuple[Path, ...], style: str) -> None:
+    """Compare the serving model with the measurements of MEASUREMENTS.csv."""
+    from cm384 import validation
+
+    specs = load_specs(*more)
+    lines = validation.validate(validation.load_measurements(measurements_file, specs), specs)
+    _print(validation.shown(lines) if style == "table" else lines, style)
+    click.echo(validation.in_words(lines), err=True)
 
 
 @main.command()
@@ -154,6 +192,16 @@ def _short(lines: pd.DataFrame) -> pd.DataFrame:
             "why": lines["why"],
         }
     )
+
+
+def _solutions(lines: pd.DataFrame) -> pd.DataFrame:
+    """What a row would have to be, as a terminal shows it."""
+    needed = [
+        f"{tables.number_or_dash(value)} {unit}".strip() if value == value else "–"
+        for value, unit in zip(lines["needed"], lines["unit"], strict=True)
+    ]
+    shown = {"claim": lines["id"], "claimed": lines["claimed"], "needed": needed}
+    return pd.DataFrame({**shown, "why": lines["why"]})
 
 
 def _summary(lines: pd.DataFrame) -> None:

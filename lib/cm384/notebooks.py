@@ -7,13 +7,14 @@ command line builds the same dataclass first, so that a bad value starts no kern
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import os
 import re
 import shutil
 import tempfile
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,9 +23,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cm384.claims import Claim, load_claims
+from cm384.deployment import Deployment
 from cm384.errors import InputError, unknown
 from cm384.paths import DATA
+from cm384.serving import decode, prefill
 from cm384.specs import Specs, load_specs, read_keys
+from cm384.transformer import bytes_per_element, load_model
+from cm384.validation import Measurement, load_measurements
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -96,10 +101,119 @@ class Supernode(Parameters):
                 specs.find(chip, "peak", precision=self.precision)
 
 
+@dataclass(frozen=True)
+class TokenCost(Parameters):
+    """Parameters of 05-token-cost."""
+
+    model: str
+    context: int
+    precision: str
+
+    def __post_init__(self) -> None:
+        load_model(self.model)
+        bytes_per_element(self.precision)
+        if self.context < 1:
+            raise InputError(f"parameter context: expected at least 1 token, got {self.context}")
+
+
+@dataclass(frozen=True)
+class Prefill(Parameters):
+    """Parameters of 06-prefill: a deployment, and published ones to set beside it."""
+
+    model: str
+    accelerator: str
+    accelerators: int
+    expert_parallel: int
+    batch: int
+    context: int
+    precision: str
+    routing: str
+    microbatches: int
+    published: str
+    comparators: str
+
+    def __post_init__(self) -> None:
+        prefill(self.specs, load_model(self.model), self.deployment)
+        _check_measurements([self.published, *self.compared], "prefill", self.specs)
+
+    @property
+    def compared(self) -> list[str]:
+        """The ids of the published deployments to compare with."""
+        return self.comparators.split(";")
+
+    @property
+    def deployment(self) -> Deployment:
+        """What the parameters describe."""
+        return Deployment(
+            accelerator=self.accelerator,
+            accelerators=self.accelerators,
+            expert_parallel=self.expert_parallel,
+            batch=self.batch,
+            context=self.context,
+            matrix_precision=self.precision,
+            routing=self.routing,
+            microbatches=self.microbatches,
+        )
+
+
+@dataclass(frozen=True)
+class Decode(Prefill):
+    """Parameters of 07-decode: as in prefill, with drafts and a latency target."""
+
+    draft_tokens: int
+    tokens_per_step: float
+    latency_target: float
+
+    def __post_init__(self) -> None:
+        decode(self.specs, load_model(self.model), self.deployment)
+        _check_measurements([self.published, *self.compared], "decode", self.specs)
+        if not self.latency_target > 0:
+            given = self.latency_target
+            raise InputError(f"parameter latency_target: expected more than 0 ms, got {given}")
+
+    @property
+    def deployment(self) -> Deployment:
+        """What the parameters describe."""
+        drafts: dict[str, Any] = {
+            "draft_tokens": self.draft_tokens,
+            "tokens_per_step": self.tokens_per_step,
+        }
+        return dataclasses.replace(super().deployment, **drafts)
+
+
+def _check_measurements(ids: Sequence[str], phase: str, specs: Specs) -> None:
+    known = [name for name, row in specs.measurements.items() if row.phase == phase]
+    for name in ids:
+        if name not in known:
+            raise unknown(f"{phase} measurement", name, known)
+
+
+@dataclass(frozen=True)
+class ModelCheck(Parameters):
+    """Parameters of 10-model-check: a file of measurements, and one whose constants are listed."""
+
+    measurements_file: str
+    explained: str
+
+    def __post_init__(self) -> None:
+        if self.explained not in self.specs.measurements:
+            raise unknown("measurement", self.explained, self.specs.measurements)
+        assert self.measurements
+
+    @property
+    def measurements(self) -> list[Measurement]:
+        """The measurements of `measurements_file`, or this project's."""
+        return load_measurements(self.measurements_file or None, self.specs)
+
+
 PARAMETERS: Mapping[str, type[Parameters]] = {
     "00-scorecard": Scorecard,
     "01-package": Package,
     "02-supernode": Supernode,
+    "05-token-cost": TokenCost,
+    "06-prefill": Prefill,
+    "07-decode": Decode,
+    "10-model-check": ModelCheck,
 }
 
 

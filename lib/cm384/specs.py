@@ -210,8 +210,8 @@ class Specs:
 
     @cached_property
     def subjects(self) -> frozenset[str]:
-        """Everything the table states something of."""
-        return frozenset(subject for subject, *_ in self.rows)
+        """Everything the table states something of, and the models."""
+        return frozenset(subject for subject, *_ in self.rows) | frozenset(self.models)
 
     @cached_property
     def condition_values(self) -> dict[str, frozenset[str]]:

@@ -33,6 +33,14 @@ def _result(specs: Specs, subject: str, measurement: str) -> Result:
     return predict(find_measurement(specs, subject, measurement), specs, dict(specs.models))
 
 
+@derivation("sum of the parameters of all layers, embedding and head, from the model's config.json")
+def parameters(specs: Specs, subject: str) -> Any:
+    """The parameters of a model."""
+    if subject not in specs.models:
+        raise unknown("model", subject, specs.models)
+    return units.Q(specs.models[subject].parameters, "count").to("billion")
+
+
 @derivation("tokens of a step ÷ its time, by the serving model on the deployment named")
 def predicted_throughput(specs: Specs, subject: str, *, measurement: str) -> Any:
     """The throughput that the serving model gives for the deployment of a measurement."""

@@ -44,6 +44,9 @@ SPOKEN = {
     "TUSD": "tn USD",
     "token/accelerator/s": "tokens/s per accelerator",
     "token/s/TFLOPS": "tokens/s/TFLOPS",
+    "token/J": "tokens/J",
+    "USD/Mtoken": "USD per million tokens",
+    "s*W/TB": "W per TB/s",
 }
 
 
