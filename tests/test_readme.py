@@ -6,9 +6,10 @@ import re
 import tomllib
 from pathlib import Path
 
-import cm384
 import pytest
 import yaml
+
+import cm384
 from cm384 import tables, units
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,7 +17,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SPECS = cm384.load_specs()
 LINES = cm384.scorecard(cm384.load_claims(specs=SPECS), SPECS).set_index("id")
 # The claims of the table at the top of the README, in its order.
-ANSWERS = ["S000-11", "S000-12", "S000-02", "S001-06", "S001-17", "S001-04", "S002-09", "S000-09"]
+ANSWERS = [
+    "S000-11", "S000-12", "S000-02", "S001-06", "S001-17", "S001-04", "S002-09", "S000-09",
+    "S003-05", "S003-07", "S003-06", "S003-01", "S000-22", "S004-13",
+]  # fmt: skip
 
 
 def answers() -> list[list[str]]:
@@ -47,12 +51,25 @@ def test_summary_counts_the_verdicts() -> None:
     counts = LINES["verdict"].value_counts()
     rest = len(LINES) - counts["confirmed"] - counts["source agrees"]
     text = " ".join(README.split())
-    assert f"{len(LINES)} claims of the five articles" in text
-    assert (
-        f"{counts['confirmed']} confirmed, {counts['source agrees']} agree with their source"
-        in text
+    numbers = {re.sub("[a-z]+$", "", name) for name in LINES.index}
+    assert f"The {len(numbers)} claims of the five articles make {len(LINES)} rows" in text
+    agreed = f"{counts['confirmed']} confirmed, {counts['source agrees']} agree with their source"
+    assert agreed in text
+    assert f"{rest} do not hold as stated or cannot be known" in text
+
+
+def test_accuracy_of_the_model_is_the_computed_one() -> None:
+    lines = validation.validate(SPECS.measurements.values(), SPECS, SPECS.models)
+    table = validation.summary(lines)
+    every, well = (table[table["rows"] == rows].iloc[0] for rows in ("all", "well specified"))
+    text = " ".join(README.split())
+    half = f"Over {every['n']} published measurements half are met within"
+    assert f"{half} {100 * every['median']:.1f} %" in text
+    assert f"over the {well['n']} whose source states every setting" in text
+    most = (
+        f"within {100 * well['median']:.1f} %, nine in ten within {100 * well['nine in ten']:.1f} %"
     )
-    assert f"{rest} do not hold as stated" in text
+    assert most in text
 
 
 def test_version_is_one() -> None:

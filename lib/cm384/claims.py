@@ -316,7 +316,8 @@ def _first_match(claim: Claim, tried: Sequence[Attempt], specs: Specs) -> tuple[
     if within := [a for a in tried if np.any(target.holds(a.span.values))]:
         return "within sources", within[0], _reached(claim, within[0], specs)
     if fitting:
-        held_as = " and ".join(_found(claim, a) for a in fitting)
+        held_as = " and ".join(_found(claim, a) for a in fitting[:2])
+        held_as += f", and {len(fitting) - 2} more" if len(fitting) > 2 else ""
         why = (
             f"As stated, {_found(claim, best)}; of {_count(len(others), 'other reading')} it "
             f"holds on {len(fitting)}: {held_as}."

@@ -116,7 +116,7 @@ def curve_figure(
     axis.annotate(f"{target:g} ms", (target, 0), (4, 6), textcoords="offset points", fontsize=10)
     axis.set(xlabel="time per output token, ms", ylabel="tokens/s per accelerator",
              xlim=(0, None), ylim=(0, None))  # fmt: skip
-    axis.legend(frameon=False, fontsize=9)
+    axis.legend(frameon=False, fontsize=9, loc="lower right")
     shows = (
         "Each curve is one deployment as its batch grows: more requests give more tokens in all "
         "and fewer to each user; markers are published figures."

@@ -160,6 +160,7 @@ class Prefill(Parameters):
 class Decode(Prefill):
     """Parameters of 07-decode: as in prefill, with drafts and a latency target."""
 
+    output: int
     draft_tokens: int
     tokens_per_step: float
     latency_target: float
@@ -175,6 +176,7 @@ class Decode(Prefill):
     def deployment(self) -> Deployment:
         """What the parameters describe."""
         drafts: dict[str, Any] = {
+            "output": self.output,
             "draft_tokens": self.draft_tokens,
             "tokens_per_step": self.tokens_per_step,
         }

@@ -42,7 +42,7 @@ def percent(value: float, digits: int = 1) -> str:
 def parameters_table(model: Model, precision: str) -> Table:
     """Parameters of a model by component, and the bytes its weights take."""
     counts, sizes = parameters_by_component(model), weight_bytes(model, precision)
-    names = sorted(counts, key=lambda name: -counts[name])
+    names = sorted((name for name in counts if counts[name]), key=lambda name: -counts[name])
     lines = [(n.replace("_", " "), counts[n] / 1e9, sizes[n] / 1e9) for n in names]
     lines.append(("total", model.parameters / 1e9, sum(sizes.values()) / 1e9))
     lines.append(("active for one token", model.active_parameters / 1e9, np.nan))
@@ -151,12 +151,12 @@ def curve(
 
 
 def targets_table(ids: Iterable[str], specs: Specs) -> Table:
-    """The largest batch under each published latency target: predicted and published."""
+    """The largest batch under each published latency target, which ends the id: …-50MS."""
     lines = []
     for name in ids:
         row: Measurement = specs.measurements[name]
         model, deployment = specs.models[row.model], row.deployment
-        limit = 5.0 * np.ceil(float(row.tpot) / 5)
+        limit = float(row.id.rsplit("-", 1)[1].removesuffix("MS"))
         found = predict(row, specs, dict(specs.models))
         most = float(largest_batch(specs, model, deployment, tpot=limit))
         speed = float(found.throughput.m)
