@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import cm384
-from cm384 import tables, units
+from cm384 import tables, units, validation
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
