@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cm384 import derive, explain, load_specs, ratio, span, units
+from cm384 import (
+    Deployment,
+    decode,
+    derive,
+    explain,
+    load_model,
+    load_specs,
+    prefill,
+    ratio,
+    span,
+    units,
+)
 from cm384.derivation import ADDITIVE, DERIVATIONS, compares, title, words
 from cm384.errors import InputError
 from cm384.hardware import AREAS, per_package
@@ -320,34 +331,79 @@ def test_areas_are_those_the_comparison_names() -> None:
     )
 
 
-def test_only_areas_led_takes_a_comparator() -> None:
-    assert [name for name in DERIVATIONS if compares(name)] == ["areas_led"]
+def test_only_comparisons_take_a_comparator() -> None:
+    found = {name for name in DERIVATIONS if compares(name)}
+    assert found == {"areas_led", "accelerators_to_match", "power_to_match"}
     assert not compares("hbm_capacity")
 
 
 # --- arrays ---------------------------------------------------------------------------------------
 
-ASKED: dict[str, dict[str, str]] = {
-    "peak_from_units": {"precision": "bf16", "basis": "headline"},
-    "hbm_capacity_from_stacks": {},
-    "hbm_bandwidth_from_stacks": {},
-    "scale_up_bandwidth_from_links": {},
-    "ridge_point": {"precision": "bf16"},
-    "accelerators_from_nodes": {},
-    "areas_led": {"precision": "bf16", "comparator": "gb200-nvl72"},
+PREFILL, DECODE = "CM384-PREFILL-PERFECT", "CM384-DECODE-4K-50MS"
+# Every derivation with what it is asked of and under which conditions; a new one is added here.
+ASKED: dict[str, tuple[str, dict[str, str]]] = {
+    "peak_from_units": ("cloudmatrix-384", {"precision": "bf16", "basis": "headline"}),
+    "hbm_capacity_from_stacks": ("cloudmatrix-384", {}),
+    "hbm_bandwidth_from_stacks": ("cloudmatrix-384", {}),
+    "scale_up_bandwidth_from_links": ("cloudmatrix-384", {}),
+    "ridge_point": ("cloudmatrix-384", {"precision": "bf16"}),
+    "accelerators_from_nodes": ("cloudmatrix-384", {}),
+    "areas_led": ("cloudmatrix-384", {"precision": "bf16", "comparator": "gb200-nvl72"}),
+    "peak_per_power": ("cloudmatrix-384", {"precision": "bf16"}),
+    "price_per_peak": ("cloudmatrix-384", {"precision": "bf16"}),
+    "price_per_accelerator": ("cloudmatrix-384", {}),
+    "valuation_by_multiple": ("huawei", {"peer": "apple", "year": "2022"}),
+    "lost_revenue_filed": ("nvidia", {"product": "h20"}),
+    "export_rule_cost": ("nvidia", {"product": "h20"}),
+    "predicted_throughput": ("ascend-910c", {"measurement": PREFILL}),
+    "predicted_tpot": ("ascend-910c", {"measurement": DECODE}),
+    "tokens_per_tflop": ("ascend-910c", {"measurement": PREFILL, "precision": "int8"}),
+    "predicted_tokens_per_tflop": ("ascend-910c", {"measurement": DECODE, "precision": "int8"}),
+    "parameters": ("deepseek-r1", {}),
+    "accelerators_to_match": (
+        "cloudmatrix-384",
+        {"precision": "bf16", "comparator": "gb200-nvl72"},
+    ),
+    "power_to_match": ("cloudmatrix-384", {"precision": "bf16", "comparator": "gb200-nvl72"}),
+    "power_per_peak": ("cloudmatrix-384", {"precision": "bf16"}),
+} | {
+    quantity: ("cloudmatrix-384", {})
+    for quantity in (
+        "node_bandwidth",
+        "node_uplink_bandwidth",
+        "oversubscription",
+        "oversubscription_with_cpus",
+        "fabric_bandwidth",
+        "bisection_bandwidth",
+        "switches_from_tiers",
+        "optical_modules_from_accelerators",
+        "optical_modules_from_rate",
+        "system_power",
+        "power_per_accelerator",
+        "power_per_bandwidth",
+        "power_per_capacity",
+    )
 }
+WHOLE = ("ranks_per_package", "sequence_parallel_ranks")  # half a rank is refused, not computed
+
+
+def test_every_derivation_is_asked() -> None:
+    assert set(ASKED) == set(DERIVATIONS)
 
 
 @pytest.mark.parametrize("quantity", sorted(DERIVATIONS))
 def test_derivation_broadcasts(quantity: str) -> None:
     """Over arrays, a derivation gives in one call what it gives draw by draw."""
-    found = explain(quantity, "cloudmatrix-384", SPECS, **ASKED[quantity])
-    factors = np.array([1.0, 0.5, 1.25])
-    keys = [row.key for row in found.rows]
+    subject, conditions = ASKED[quantity]
+    found = explain(quantity, subject, SPECS, **conditions)
+    factors = np.array([1.0, 0.9, 1.1])
+    keys = [row.key for row in found.rows if row.quantity not in WHOLE]
 
     def derived(scale: Any) -> Any:
-        values = {key: SPECS.options(key)[0] * scale for key in keys}
-        result = derive(quantity, "cloudmatrix-384", SPECS.replace(values), **ASKED[quantity])
+        # Each row by a factor of its own, so that no effect cancels another.
+        power = {key: 1 + i % 5 / 9 for i, key in enumerate(keys)}
+        values = {key: SPECS.options(key)[0] * scale ** power[key] for key in keys}
+        result = derive(quantity, subject, SPECS.replace(values), **conditions)
         return result.to(found.value.units).m
 
     one_by_one = [float(derived(factor)) for factor in factors]
@@ -460,3 +516,90 @@ def test_words(name: str, spelt: str) -> None:
 )
 def test_title(name: str, spelt: str) -> None:
     assert title(name) == spelt
+
+
+# --- throughput, power and money ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("quantity", "subject", "unit", "conditions", "wanted"),
+    [
+        # huawei2025cloudmatrix: 6,688 tokens/s (prefill) and 1,943 (decode) a package, 1,504 TOPS
+        ("tokens_per_tflop", "ascend-910c", "token/s/TFLOPS",
+         {"measurement": PREFILL, "precision": "int8"}, 6688 / 1504),
+        ("tokens_per_tflop", "ascend-910c", "token/s/TFLOPS",
+         {"measurement": DECODE, "precision": "int8"}, 1943 / 1504),
+        ("tokens_per_tflop", "ascend-910c", "token/s/TFLOPS",
+         {"measurement": PREFILL, "precision": "bf16"}, 6688 / 752),
+        # lmsys2025largescale: 59,337 tokens/s a node of 8; nvidia2022hopper: 1,978.9 dense FP8
+        ("tokens_per_tflop", "h100-sxm", "token/s/TFLOPS",
+         {"measurement": "SGL-H100-PREFILL-4K-PERFECT", "precision": "fp8"}, 7417.1 / 1978.9),
+        # reportify2025semianalysis: 559,378 W; nvidia: 145 kW
+        ("peak_per_power", "cloudmatrix-384", "GFLOP/J", {"precision": "bf16"},
+         288.768e15 / 559378 / 1e9),
+        ("peak_per_power", "gb200-nvl72", "GFLOP/J", {"precision": "bf16"}, 180e15 / 145000 / 1e9),
+        # benzinga2025cloudmatrix: 8.2 and 3 million dollars
+        ("price_per_peak", "cloudmatrix-384", "USD/TFLOPS", {"precision": "bf16"}, 8.2e6 / 288768),
+        ("price_per_peak", "gb200-nvl72", "USD/TFLOPS", {"precision": "bf16"}, 3e6 / 180000),
+        ("price_per_accelerator", "cloudmatrix-384", "USD", {}, 8.2e6 / 384),
+        ("price_per_accelerator", "gb200-nvl72", "USD", {}, 3e6 / 72),
+        # huawei2022annual: 5,114 million; breakingviews2023huawei: 25 times
+        ("valuation_by_multiple", "huawei", "USD", {"peer": "apple", "year": "2022"}, 5.114e9 * 25),
+        # nvidia2025q1: 2.5 in the quarter, 8.0 in the next; nvidia2025sec: 4.5 booked
+        ("lost_revenue_filed", "nvidia", "GUSD", {"product": "h20"}, 2.5 + 8.0),
+        ("export_rule_cost", "nvidia", "GUSD", {"product": "h20"}, 4.5 + 2.5 + 8.0),
+    ],
+)  # fmt: skip
+def test_figure_by_hand(
+    quantity: str, subject: str, unit: str, conditions: dict[str, str], wanted: float
+) -> None:
+    assert value(quantity, subject, unit, **conditions) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_predicted_figures_are_those_of_the_serving_model() -> None:
+    """Of the deployments that huawei2025cloudmatrix states, tables 3 and 4 of version 2."""
+    model = load_model("deepseek-r1")
+    prompt = Deployment("ascend-910c", 16, 32, 16384, 4096, matrix_precision="int8",
+                        microbatches=2)  # fmt: skip
+    wanted = float(prefill(SPECS, model, prompt).throughput.m)
+    found = value("predicted_throughput", "ascend-910c", "token/s/accelerator", measurement=PREFILL)
+    assert found == pytest.approx(wanted, rel=1e-12)
+    stream = Deployment("ascend-910c", 160, 320, 96, 4096, output=256, matrix_precision="int8",
+                        routing="eplb", microbatches=2, draft_tokens=1,
+                        tokens_per_step=1.7)  # fmt: skip
+    result = decode(SPECS, model, stream)
+    asked = {"measurement": DECODE}
+    found = value("predicted_throughput", "ascend-910c", "token/s/accelerator", **asked)
+    assert found == pytest.approx(float(result.throughput.m), rel=1e-12)
+    assert value("predicted_tpot", "ascend-910c", "ms", **asked) == pytest.approx(
+        float(result.tpot.m), rel=1e-12
+    )
+    assert found == pytest.approx(1e3 * 96 / float(result.tpot.m), rel=1e-12)  # batch over TPOT
+    tokens = value("predicted_tokens_per_tflop", "ascend-910c", "token/s/TFLOPS",
+                   precision="int8", **asked)  # fmt: skip
+    assert tokens == pytest.approx(found / 1504, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "subject", "conditions", "message"),
+    [
+        ("tokens_per_tflop", "h100-sxm", {"measurement": PREFILL, "precision": "fp8"},
+         "h100-sxm has no published_throughput for measurement=CM384-PREFILL-PERFECT"),
+        ("predicted_throughput", "h100-sxm", {"measurement": PREFILL},
+         "measurement CM384-PREFILL-PERFECT is of ascend-910c, not of h100-sxm"),
+        ("predicted_throughput", "ascend-910c", {"measurement": "CM384-PREFIL-PERFECT"},
+         "unknown measurement 'CM384-PREFIL-PERFECT'; did you mean 'CM384-PREFILL-PERFECT'?"),
+        ("predicted_throughput", "ascend-910c", {}, "predicted_throughput of ascend-910c needs "
+                                                    "measurement"),
+        ("peak_per_power", "hgx-h100", {"precision": "bf16"}, "hgx-h100 has no power"),
+        ("lost_revenue_filed", "huawei", {"product": "h20"}, "huawei has no lost_revenue of h20"),
+        ("lost_revenue_filed", "nvidia", {"product": "b200"}, "nvidia has no lost_revenue of b200"),
+        ("price_per_accelerator", "h100-sxm", {}, "h100-sxm has no accelerators as parts"),
+        ("valuation_by_multiple", "huawei", {"peer": "nokia", "year": "2022"},
+         "huawei has no earnings_multiple"),
+    ],
+)  # fmt: skip
+def test_figure_that_no_source_allows(
+    quantity: str, subject: str, conditions: dict[str, str], message: str
+) -> None:
+    assert refusal(quantity, subject, **conditions).startswith(message)

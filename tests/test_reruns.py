@@ -35,6 +35,21 @@ RERUNS: list[tuple[str, dict[str, str], list[str]]] = [
         {"chip": "h20", "reference": "gb200", "precision": "fp8"},
         ["296 TFLOPS", "FP8", "6% of one GB200"],
     ),
+    (  # 8 × 18 × 50 GB/s one-way: 150.5 ÷ 7.2 in all, 392 ÷ 900 for each
+        "03-fabric",
+        {"baseline": "hgx-b200", "tokens_per_rank": "32"},
+        ["HGX B200", "20.9 times", "0.436 times", "32 tokens a rank"],
+    ),
+    (  # 559.378 ÷ 10.2; 559,378 ÷ (384 × 752) ÷ (10,200 ÷ (8 × 989.4))
+        "04-power-and-price",
+        {"baseline": "hgx-h100", "electricity_price": "0.03", "utilisation": "1"},
+        ["54.8 times as much as HGX H100", "1.50 times for the same BF16 peak", "0.03 USD/kWh"],
+    ),
+    (  # 707.8 ÷ 148; 3.2 ÷ 4
+        "08-h100-parity",
+        {"reference": "h20", "workload": "CM384-DECODE-4K-50MS"},
+        ["one H20", "478% of the BF16", "80% of the memory bandwidth", "CM384-DECODE-4K-50MS"],
+    ),
     (  # 60 layers × 576 elements × 2 bytes = 69,120
         "05-token-cost",
         {"model": "deepseek-v2", "context": "8192", "precision": "bf16"},
@@ -56,6 +71,21 @@ RERUNS: list[tuple[str, dict[str, str], list[str]]] = [
         ["from the published 538"],
     ),
     ("10-model-check", {"explained": "DSK-H800-PREFILL-PROFILE"}, ["66 rows: half within"]),
+    (  # 8.0 and 7.7 TB/s of a GB200: 2.13 and 2.22 times; 2.1 fits the former alone
+        "09-uncertainty",
+        {"samples": "200", "seed": "7"},
+        ["claims that can be computed", "depend on it: S000-12"],
+    ),
+    (  # one of the two claims written below holds
+        "11-your-own-claim",
+        {"claims_file": "mine/claims.csv", "specs_file": "mine/specs.csv"},
+        ["Of 2 claims, 1 hold by arithmetic; 1 do not hold as stated"],
+    ),
+    (  # both of them can be derived
+        "12-claims-without-arithmetic",
+        {"claims_file": "mine/claims.csv", "specs_file": "mine/specs.csv"},
+        ["Of 2 different claims, 0 cannot be derived"],
+    ),
     (  # one of the two claims written below holds
         "00-scorecard",
         {"claims_file": "mine/claims.csv", "specs_file": "mine/specs.csv"},

@@ -1,6 +1,7 @@
 """No datum changes unnoticed: every row that a derivation reads moves a pinned figure.
 
-`pinned_figures.csv` holds the figures of every chip and system with their span over the sources.
+`pinned_figures.csv` holds the figures of every chip and system with their span over the sources,
+what the serving model says of every measurement, and the rows behind both as they are stated.
 After a change of the data that is meant, `python tests/test_sensitivity_of_data.py` writes it
 again; the difference then shows which figures the change moved.
 """
@@ -21,11 +22,12 @@ import numpy as np
 import pytest
 
 from cm384 import derive, load_claims, load_specs
-from cm384.claims import as_stated
+from cm384.claims import as_stated, other_readings
 from cm384.derivation import ADDITIVE, DERIVATIONS, compares
 from cm384.errors import InputError
 from cm384.hardware import AREAS
-from cm384.specs import Key, Specs, read_conditions
+from cm384.specs import Key, Specs, key_name, read_conditions
+from cm384.throughput import MODELLED
 from cm384.uncertainty import span
 from cm384.units import unit_text
 
@@ -35,7 +37,14 @@ SPECS = load_specs()
 PRECISIONS = ("bf16", "fp8", "int8", "fp4")
 # What the conditions of a derivation can be; a new one is added here. The comparator is the subject
 # itself: a comparison reads the same rows on both sides, so over all subjects this reads them all.
-VALUES = {"precision": PRECISIONS, "basis": ("matrix", "headline")}
+# A measurement has a precision, so a throughput over a peak is asked for that one alone.
+VALUES = {
+    "precision": PRECISIONS,
+    "basis": ("matrix", "headline"),
+    "product": tuple(sorted(SPECS.condition_values["product"])),
+    "peer": tuple(sorted(SPECS.condition_values["peer"])),
+    "year": tuple(sorted(SPECS.condition_values["year"])),
+}
 BASES = {"peak": ("matrix", "headline"), "hbm_capacity": ("nominal", "usable")}
 
 Name = tuple[str, str, str]  # subject, figure, conditions
@@ -54,6 +63,12 @@ def stated(key: Key) -> Figure:
 def choices(quantity: str, subject: str) -> Iterator[dict[str, str]]:
     """The conditions under which a derivation may be asked, known by its signature."""
     names = list(inspect.signature(DERIVATIONS[quantity][0]).parameters)[2:]
+    if "measurement" in names:
+        for row in SPECS.measurements.values():
+            if row.accelerator == subject:
+                full = {"measurement": row.id, "precision": row.matrix_precision}
+                yield {name: full[name] for name in names if name in full}
+        return
     values_of = VALUES | {"comparator": (subject,)}
     for values in product(*(values_of[name] for name in names)):
         yield dict(zip(names, values, strict=True))
@@ -87,9 +102,11 @@ def figures() -> dict[Name, Figure]:
                 asked = {"precision": precision, "basis": basis}
                 given = {name: value for name, value in asked.items() if value}
                 add(subject, quantity, given, derived(quantity, subject, given))
+    modelled = [figure for name, figure in found.items() if name[1] in MODELLED]
+    behind = read_by_claims().union(*map(read, modelled))
     for key in SPECS.rows:
         subject, quantity, conditions, basis = key
-        if quantity in (*AREAS, "count"):
+        if quantity in (*AREAS, "count") or key in behind:
             add(subject, f"{quantity} as stated", {**read_conditions(conditions), "basis": basis},
                 stated(key))  # fmt: skip
     return found
@@ -98,8 +115,12 @@ def figures() -> dict[Name, Figure]:
 def line(name: Name, figure: Figure, specs: Specs) -> list[str]:
     """A figure as it is pinned; the mean notices a source that is at neither end.
 
-    The span is left empty where there is one source each.
+    The span is left empty where there is one source each, and of what the serving model says: there
+    some constants move little, so that there are more digits.
     """
+    if name[1] in MODELLED:
+        value = figure(specs)
+        return [*name, unit_text(value.units), f"{float(value.m):.9g}", "", "", ""]
     found = span(figure, specs)
     spread = [found.low.m, found.high.m, np.mean(found.values)] if len(found.values) > 1 else []
     cells = [f"{float(number):.6g}" for number in (found.central.m, *spread)]
@@ -143,12 +164,22 @@ def read_by_the_project() -> set[Key]:
         for system in SPECS.systems
         for precision in PRECISIONS
     ]
+    return set(read_by_claims()).union(*map(read, asked))
+
+
+@cache
+def read_by_claims() -> frozenset[Key]:
+    """Every row that a claim of the ledger reads, as stated or in another of its readings."""
     claims = load_claims(specs=SPECS)
     ledger = {claim.id: claim for claim in claims}
-    for claim in claims:
-        if not claim.judged:
-            asked += [reading.figure for reading in as_stated(claim, SPECS, ledger)]
-    return set().union(*map(read, asked))
+    asked = [
+        reading.figure
+        for claim in claims
+        if not claim.judged
+        for stated in as_stated(claim, SPECS, ledger)
+        for reading in (stated, *other_readings(claim, stated))
+    ]
+    return frozenset().union(*map(read, asked))
 
 
 def moved(key: Key, place: int, factor: float) -> Specs:
@@ -190,6 +221,48 @@ def test_moving_any_statement_by_5_percent_changes_a_pinned_figure(factor: float
             ):  # 5 % of nothing is nothing
                 unnoticed.append((row.name, row.value))
     assert not unnoticed
+
+
+# Of these, some rows move no measured deployment: points of a curve outside the sizes that were
+# measured, limits that are not reached, kernels whose time another one hides.
+IDLE = frozenset(
+    {
+        *("hbm_capacity", "host_link_bandwidth", "node_ranks", "routing_groups"),
+        *("gemm_rate", "gemm_bandwidth", "gemm_fixed_time"),
+        *("attention_rate", "attention_bandwidth"),
+        *("all_reduce_latency", "all_reduce_bandwidth"),
+        *("exchange_fixed_time", "exchange_bandwidth"),
+    }
+)
+
+
+def test_moving_a_serving_constant_by_5_percent_moves_a_prediction() -> None:
+    """All of them in one call a measurement, down and up; but for the `IDLE` ones."""
+    table, idle, moving = pinned(), set[Key](), set[Key]()
+    readers: dict[Key, list[Name]] = {}
+    for name in figures():
+        for key in keys_of(name) if name[1] == "predicted_throughput" else ():
+            readers.setdefault(key, []).append(name)
+    assert len(readers) > 400
+    for key, names in readers.items():
+        values = SPECS.options(key)[0] * np.array([0.95, 1.0, 1.05])
+        moved_down_and_up = [False, False]
+        for name in names:
+            try:
+                result = figures()[name](SPECS.replace({key: values})).m
+            except InputError:  # such as 0.95 ranks a package
+                moved_down_and_up = [True, True]
+                break
+            down, same, up = (f"{one:.9g}" for one in np.broadcast_to(result, 3))
+            assert same == table[name][4], name
+            changed = (down != same, up != same)
+            moved_down_and_up = [a or b for a, b in zip(moved_down_and_up, changed, strict=True)]
+            if all(moved_down_and_up):
+                break
+        (moving if all(moved_down_and_up) else idle).add(key)
+    assert not [key_name(key) for key in idle if key[1] not in IDLE]
+    assert not IDLE - {key[1] for key in idle}  # a name that is no longer idle goes
+    assert len(moving) > len(idle)
 
 
 def test_a_table_that_is_not_changed_moves_nothing() -> None:

@@ -502,7 +502,8 @@ def cells(name: str) -> list[dict[str, str]]:
 
 
 def test_every_source_is_in_the_bibliography_and_every_entry_is_used() -> None:
-    named = [row.get(column, "") for path in DATA.glob("*.csv") for row in cells(path.name)
+    named = [row.get(column, "") for path in DATA.rglob("*.csv")
+             for row in cells(str(path.relative_to(DATA)))
              for column in ("source", "article", "primary")]  # fmt: skip
     used = {key for cell in named for key in cell.split(";") if key}
     assert set(read_keys(DATA / "sources.bib")) == used
@@ -527,7 +528,39 @@ def test_texts_name_documents_and_not_where_somebody_kept_them() -> None:
 
 
 def test_every_row_of_the_file_is_in_the_table() -> None:
-    assert len(own_rows()) == len(cells("specs.csv"))
+    published = [row for row in own_rows() if row.conditions.startswith("measurement=")]
+    stated = [row for row in cells("specs.csv") if row["conditions"].startswith("measurement=")]
+    assert len(own_rows()) - len(published) == len(cells("specs.csv")) - len(stated)
+
+
+def test_every_measurement_is_in_the_table() -> None:
+    """Its throughput (printed, or requests over the time of a token), and its time per token."""
+    specs = load_specs()
+    lines = cells("measurements.csv")
+    assert list(specs.measurements) == [line["id"] for line in lines]
+    found = {
+        (row.subject, row.conditions, row.quantity): row
+        for row in own_rows()
+        if row.quantity.startswith("published_")
+    }
+    for line in lines:
+        name = (line["accelerator"], f"measurement={line['id']}")
+        stated = float(line["throughput"] or 1e3 * float(line["batch"]) / float(line["tpot"] or 1))
+        row = found.pop((*name, "published_throughput"))
+        assert (row.value, row.unit) == (pytest.approx(stated), "token/s/accelerator")
+        assert (row.source, row.locator, row.basis) == (line["source"], line["locator"], "measured")
+        if line["tpot"]:
+            row = found.pop((*name, "published_tpot"))
+            assert (row.value, row.unit) == (float(line["tpot"]), "ms")
+    # What a document prints of a deployment that it does not describe is a row of specs.csv.
+    extra = [row for row in cells("specs.csv") if row["quantity"].startswith("published_")]
+    assert {name[1] for name in found} == {row["conditions"] for row in extra}
+    assert not {row["conditions"].split("=")[1] for row in extra} & set(specs.measurements)
+
+
+def test_models_of_the_measurements_are_in_the_table() -> None:
+    specs = load_specs()
+    assert set(specs.models) == {row.model for row in specs.measurements.values()}
 
 
 def test_alternatives_stand_beside_one_central_row() -> None:

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from cm384 import derive, load_specs, ratio, span, units
 from cm384.draws import block_of, consistent
-from cm384.specs import Row, Specs, group_rows, read_rows
-from cm384.uncertainty import combinations
+from cm384.errors import InputError
+from cm384.specs import Key, Row, Specs, group_rows, read_rows
+from cm384.uncertainty import Solution, combinations, sobol, solve_for, tornado
 
 COLUMNS = [field.name for field in dataclasses.fields(Row)]
 # A quantity of the vocabulary for each made-up fact, so that a figure may read several of them.
@@ -356,3 +357,347 @@ def test_groups_are_drawn_together_in_draws_too(tmp_path: Path) -> None:
     assert not found.exhaustive
     sourced = np.array(brute_force(facts))
     assert all(np.isclose(sourced, value).any() for value in found.values)
+
+
+# --- samples --------------------------------------------------------------------------------------
+
+GROUPED: dict[str, list[Statement]] = {
+    "memory": [(2, ""), (3, "a"), (5, "")],
+    "stream": [(7, ""), (11, "a"), (13, "")],
+    "links": alone(17, 19, 23),
+    "draw": alone(29),
+}
+
+
+def drawn(specs: Specs, name: str) -> list[float]:
+    values: list[float] = np.ravel(fact(specs, name).m).tolist()
+    return values
+
+
+def test_sample_takes_sourced_values_about_equally_often(tmp_path: Path) -> None:
+    sample = table(tmp_path, MANY).sample(9000, seed=1)
+    for name in MANY:
+        values, counts = np.unique(drawn(sample, name), return_counts=True)
+        assert values.tolist() == [value for value, _ in MANY[name]]
+        assert counts / 9000 == pytest.approx(np.full(3, 1 / 3), abs=0.02)
+
+
+def test_sample_is_the_same_for_a_seed_and_another_for_another(tmp_path: Path) -> None:
+    specs = table(tmp_path, MANY)
+    one, again, other = (drawn(specs.sample(50, seed), "memory") for seed in (1, 1, 2))
+    assert one == again != other
+
+
+def test_rows_of_a_sample_are_drawn_apart(tmp_path: Path) -> None:
+    sample = table(tmp_path, MANY).sample(9000, seed=1)
+    pairs = set(zip(drawn(sample, "memory"), drawn(sample, "stream"), strict=True))
+    assert len(pairs) == 9
+    found = np.corrcoef(drawn(sample, "memory"), drawn(sample, "stream"))[0, 1]
+    assert abs(found) < 0.05
+
+
+@pytest.mark.parametrize("count", [1, 30, 9_999, 10_000, 10_001, 25_000])
+def test_long_sample_begins_with_the_short_one(tmp_path: Path, count: int) -> None:
+    specs = table(tmp_path, MANY)
+    everything = drawn(specs.sample(30_000, seed=3), "stream")
+    assert drawn(specs.sample(count, seed=3), "stream") == everything[:count]
+
+
+def test_sample_may_be_continued_block_by_block(tmp_path: Path) -> None:
+    specs = table(tmp_path, MANY)
+    whole = drawn(specs.sample(25_000, seed=3), "links")
+    first, second, third = (
+        drawn(specs.sample(count, 3, start), "links")
+        for start, count in ((0, 10_000), (10_000, 10_000), (20_000, 5_000))
+    )
+    assert first + second + third == whole
+    assert first[:5_000] != second[:5_000] != third
+
+
+def test_another_row_changes_no_draw_of_the_others(tmp_path: Path) -> None:
+    before = table(tmp_path, GROUPED).sample(200, seed=4)
+    plain = {name: drawn(before, name) for name in GROUPED}
+    facts: dict[str, list[Statement]] = {
+        "cost": [(31, ""), (37, "b")], **dict(reversed(GROUPED.items()))
+    }  # fmt: skip
+    after = table(tmp_path, facts).sample(200, seed=4)
+    assert {name: drawn(after, name) for name in GROUPED} == plain
+
+
+def test_order_of_asking_changes_no_draw(tmp_path: Path) -> None:
+    specs = table(tmp_path, GROUPED)
+    one, other = specs.sample(100, seed=4), specs.sample(100, seed=4)
+    forwards = [drawn(one, name) for name in GROUPED]
+    backwards = [drawn(other, name) for name in reversed(GROUPED)]
+    assert forwards == backwards[::-1]
+
+
+def test_group_of_a_sample_goes_together(tmp_path: Path) -> None:
+    sample = table(tmp_path, GROUPED).sample(2000, seed=1)
+    found = set(zip(drawn(sample, "memory"), drawn(sample, "stream"), strict=True))
+    assert found == {(2, 7), (2, 13), (5, 7), (5, 13), (3, 11)}
+
+
+def test_row_of_one_source_is_the_same_in_all_samples(tmp_path: Path) -> None:
+    assert set(drawn(table(tmp_path, GROUPED).sample(20, seed=1), "draw")) == {29}
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_fewer_than_one_sample_is_one_line(tmp_path: Path, count: int) -> None:
+    with pytest.raises(InputError, match=rf"^samples: expected at least 1, got {count}$"):
+        table(tmp_path, MANY).sample(count, seed=1)
+
+
+def test_sample_is_drawn_when_it_is_read_and_only_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    options = Specs.options
+    monkeypatch.setattr(Specs, "options", lambda self, key: asked.append(key) or options(self, key))
+    sample = table(tmp_path, GROUPED).sample(10, seed=1)
+    assert asked == []
+    fact(sample, "links")
+    fact(sample, "links")
+    assert [key[1] for key in asked] == ["scale_up_links"]  # once, and nothing else
+    fact(sample, "memory")
+    assert {key[1] for key in asked[1:]} == {"hbm_capacity", "hbm_bandwidth"}  # its group
+
+
+def test_a_billion_samples_cost_nothing_until_they_are_read() -> None:
+    assert load_specs().sample(10**9, seed=1).drawn is not None
+
+
+def test_replaced_row_of_a_sample_is_not_drawn(tmp_path: Path) -> None:
+    sample = table(tmp_path, MANY).sample(5, seed=1)
+    changed = sample.replace({("x", "hbm_capacity", "", "nominal"): 10.0})
+    assert drawn(changed, "memory") == [10]
+    assert drawn(changed, "stream") == drawn(sample, "stream")
+
+
+def test_sampled_figure_is_that_of_its_draws(tmp_path: Path) -> None:
+    sample = table(tmp_path, MANY).sample(100, seed=1)
+    wanted = np.prod([drawn(sample, name) for name in MANY], axis=0)
+    assert product(*MANY)(sample).m.tolist() == pytest.approx(wanted.tolist())
+
+
+# --- solving backwards ----------------------------------------------------------------------------
+
+MEMORY: Key = ("x", "hbm_capacity", "", "nominal")
+
+
+def solved(specs: Specs, figure: Any, target: float) -> Solution:
+    return solve_for(figure, specs, MEMORY, units.Q(target, "count"))
+
+
+@pytest.mark.parametrize(
+    ("figure", "target", "wanted"),
+    [
+        (lambda s: fact(s, "memory") * fact(s, "stream"), 35.0, 5.0),
+        (lambda s: fact(s, "memory") * fact(s, "stream"), 14.0, 2.0),  # true as it is
+        (lambda s: fact(s, "stream") / fact(s, "memory"), 70.0, 0.1),
+        (lambda s: fact(s, "memory") ** 2, 16.0, 4.0),
+        (lambda s: fact(s, "memory") - 3 * fact(s, "stream"), 19.0, 40.0),
+        (lambda s: fact(s, "memory"), 1999.0, 1999.0),  # to a thousand times, or a thousandth
+        (lambda s: fact(s, "memory"), 0.00201, 0.00201),
+        (lambda s: fact(s, "memory"), 2001.0, None),
+        (lambda s: fact(s, "memory"), 0.0019, None),
+        (lambda s: fact(s, "memory"), -1.0, None),
+        (lambda s: fact(s, "stream") + 0 * fact(s, "memory"), 8.0, None),  # does not move
+        (lambda s: fact(s, "stream") + 0 * fact(s, "memory"), 7.0, 2.0),  # true for any
+        (lambda s: np.minimum(fact(s, "memory"), fact(s, "stream")), 8.0, None),  # another limits
+        # twice it goes through 16: the nearer one, by factor, is taken
+        (lambda s: (fact(s, "memory") - 5) ** 2, 16.0, 1.0),
+        (lambda s: (fact(s, "memory") - 40) ** 2, 100.0, 30.0),
+    ],
+)
+def test_value_at_which_a_figure_reaches_a_target(
+    tmp_path: Path, figure: Any, target: float, wanted: float | None
+) -> None:
+    specs = table(tmp_path, {"memory": alone(2, 3), "stream": alone(7)})
+    found = solved(specs, figure, target)
+    if wanted is None:
+        assert found.value is None
+        assert str(found).startswith("no value of x.hbm_capacity[basis=nominal] reaches it")
+    else:
+        assert found.value.to("GB").m == pytest.approx(wanted, rel=1e-9)
+    assert (found.low.m, found.central.m, found.high.m) == (2, 2, 3)
+
+
+def test_solution_says_how_far_and_whether_a_source_is_there(tmp_path: Path) -> None:
+    specs = table(tmp_path, {"memory": alone(2, 3), "stream": alone(7)})
+    inside, outside = (str(solved(specs, product("memory"), target)) for target in (2.5, 4))
+    assert inside == (
+        "x.hbm_capacity[basis=nominal] would have to be 2.5 GB, 1.25 times the central 2 GB; "
+        "sources state 2 GB to 3 GB, so it is within them"
+    )
+    assert outside.endswith("4 GB, 2 times the central 2 GB; sources state 2 GB to 3 GB, so none "
+                            "reaches it")  # fmt: skip
+
+
+def test_target_may_be_in_another_unit(tmp_path: Path) -> None:
+    specs = table(tmp_path, {"memory": alone(2)})
+    figure = lambda s: s.get("x", "hbm_capacity")  # noqa: E731
+    found = solve_for(figure, specs, MEMORY, units.Q(0.5, "TB"))
+    assert found.value.to("GB").m == pytest.approx(500)
+
+
+def test_row_that_the_figure_does_not_read_is_refused(tmp_path: Path) -> None:
+    specs = table(tmp_path, {"memory": alone(2), "stream": alone(7)})
+    with pytest.raises(InputError) as caught:
+        solved(specs, product("stream"), 3)
+    assert str(caught.value) == (
+        "the figure does not read x.hbm_capacity[basis=nominal]; it reads: "
+        "x.hbm_bandwidth[basis=nominal]"
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.003, 900), st.floats(0.1, 100))
+def test_what_is_solved_for_gives_the_target(
+    tmp_path_factory: pytest.TempPathFactory, factor: float, other: float
+) -> None:
+    specs = table(tmp_path_factory.mktemp("made-up"), {"memory": alone(2), "stream": alone(other)})
+    target = 2 * factor * other
+    found = solved(specs, product("memory", "stream"), target)
+    again = product("memory", "stream")(specs.replace({MEMORY: found.value}))
+    assert again.m == pytest.approx(target, rel=1e-9)
+
+
+# --- which row matters ----------------------------------------------------------------------------
+
+
+def mixed(specs: Specs) -> Any:
+    """A figure in which rows interact: memory × stream + links, and draw that nobody disputes."""
+    return (fact(specs, "memory") * fact(specs, "stream") + fact(specs, "links")) * fact(
+        specs, "draw"
+    )
+
+
+def name_of(fact_name: str) -> str:
+    quantity, _, basis = FACTS[fact_name]
+    return f"x.{quantity}[basis={basis}]"
+
+
+def test_tornado_moves_one_row_at_a_time_the_widest_first(tmp_path: Path) -> None:
+    facts = {"links": alone(10, 13), "memory": alone(2, 3, 1), "stream": alone(7, 11), "draw":
+             alone(2), "cost": alone(1, 9)}  # fmt: skip
+    found = tornado(mixed, table(tmp_path, facts))
+    assert found["row"].tolist() == [name_of(name) for name in ("memory", "stream", "links")]
+    assert found["low"].tolist() == pytest.approx([34, 48, 48])  # (1×7+10)×2, (2×7+10)×2
+    assert found["high"].tolist() == pytest.approx([62, 64, 54])  # (3×7+10)×2, (2×11+10)×2, 13
+    assert found["spread"].tolist() == pytest.approx([28 / 48, 16 / 48, 6 / 48])
+
+
+def test_tornado_of_what_nobody_disputes_is_empty(tmp_path: Path) -> None:
+    found = tornado(product("memory"), table(tmp_path, {"memory": alone(2)}))
+    assert found.empty
+    assert found.columns.tolist() == ["row", "low", "high", "spread"]
+
+
+def test_tornado_leaves_out_a_replaced_row(tmp_path: Path) -> None:
+    specs = table(tmp_path, {"memory": alone(2, 3), "stream": alone(5, 7)})
+    found = tornado(product("memory", "stream"), specs.replace({MEMORY: 10.0}))
+    assert found["row"].tolist() == [name_of("stream")]
+    assert found[["low", "high"]].values.tolist() == [[50, 70]]
+
+
+def shares(facts: dict[str, list[Statement]], names: list[list[str]]) -> Any:
+    """Shares of variance by brute force over all combinations of blocks: (first, total)."""
+    options = [list(zip(*(facts[name] for name in block), strict=True)) for block in names]
+    shape = [len(rows) for rows in options]
+    values = np.empty(shape)
+    for place in itertools.product(*map(range, shape)):
+        chosen = {
+            name: options[i][place[i]][j][0]
+            for i, block in enumerate(names)
+            for j, name in enumerate(block)
+        }
+        values[place] = (chosen["memory"] * chosen["stream"] + chosen["links"]) * 2
+    first, total = [], []
+    for axis in range(len(shape)):
+        others = tuple(i for i in range(len(shape)) if i != axis)
+        first.append(values.mean(axis=others).var() / values.var())
+        total.append(values.var(axis=axis).mean() / values.var())
+    return first, total
+
+
+def test_sobol_agrees_with_brute_force(tmp_path: Path) -> None:
+    facts = {"memory": alone(1, 2, 3), "stream": alone(7, 11), "links": alone(10, 13, 19, 4),
+             "draw": alone(2), "cost": alone(1, 9)}  # fmt: skip
+    first, total = shares(facts, [["memory"], ["stream"], ["links"]])
+    assert total[0] > first[0] + 0.01  # they interact
+    found = sobol(mixed, table(tmp_path, facts), samples=2**13).set_index("rows")
+    for i, name in enumerate(("memory", "stream", "links")):
+        assert found.loc[name_of(name), "first"] == pytest.approx(first[i], abs=0.02)
+        assert found.loc[name_of(name), "total"] == pytest.approx(total[i], abs=0.02)
+    assert len(found) == 3
+    assert found["total"].is_monotonic_decreasing
+
+
+def test_sobol_takes_a_group_as_one(tmp_path: Path) -> None:
+    facts: dict[str, list[Statement]] = {
+        "memory": [(1, "a"), (3, "b")], "stream": [(7, "a"), (11, "b")], "links": alone(10, 50),
+        "draw": alone(2),
+    }  # fmt: skip
+    first, total = shares(facts, [["memory", "stream"], ["links"]])
+    assert first == pytest.approx(total)  # a sum of the two blocks
+    found = sobol(mixed, table(tmp_path, facts), samples=2**13).set_index("rows")
+    pair = f"{name_of('stream')}; {name_of('memory')}"
+    assert set(found.index) == {pair, name_of("links")}
+    assert found.loc[pair, "first"] == pytest.approx(first[0], abs=0.02)
+    assert found.loc[name_of("links"), "total"] == pytest.approx(total[1], abs=0.02)
+
+
+def test_sobol_is_the_same_for_a_seed(tmp_path: Path) -> None:
+    specs = table(tmp_path, MANY)
+    one, again, other = (sobol(product(*MANY), specs, 64, seed) for seed in (1, 1, 2))
+    assert one.equals(again)
+    assert not one.equals(other)
+
+
+def test_sobol_of_one_disputed_row_gives_it_everything(tmp_path: Path) -> None:
+    found = sobol(product("memory"), table(tmp_path, {"memory": alone(2, 3, 7)}), samples=2**12)
+    assert found["rows"].tolist() == [name_of("memory")]
+    assert found[["first", "total"]].values.tolist() == [pytest.approx([1, 1], abs=0.02)]
+
+
+def test_sobol_of_what_nobody_disputes_is_empty(tmp_path: Path) -> None:
+    found = sobol(product("memory"), table(tmp_path, {"memory": alone(2)}))
+    assert found.empty
+    assert found.columns.tolist() == ["rows", "first", "total"]
+
+
+def test_sobol_of_a_figure_that_does_not_vary_is_nothing(tmp_path: Path) -> None:
+    specs = table(tmp_path, {"memory": alone(2, 3), "stream": alone(5, 7)})
+    for figure in (
+        lambda s: fact(s, "memory") / fact(s, "memory"),
+        lambda s: (fact(s, "memory") + fact(s, "stream")) * 0,
+    ):
+        assert (sobol(figure, specs, 64)[["first", "total"]] == 0).all(axis=None)
+
+
+def test_sobol_leaves_out_a_replaced_row(tmp_path: Path) -> None:
+    specs = table(tmp_path, {"memory": alone(2, 3), "stream": alone(5, 7)})
+    found = sobol(product("memory", "stream"), specs.replace({MEMORY: 10.0}), 64)
+    assert found["rows"].tolist() == [name_of("stream")]
+    grouped: dict[str, list[Statement]] = {
+        "memory": [(2, "a"), (3, "b")], "stream": [(5, "a"), (7, "b")], "links": alone(1, 4)
+    }  # fmt: skip
+    held = table(tmp_path, grouped).replace({MEMORY: 1e9})
+    found = sobol(lambda s: fact(s, "memory") + fact(s, "links"), held, 64)
+    assert found["rows"].tolist() == [name_of("links")]
+    found = sobol(lambda s: fact(s, "memory") + 0 * fact(s, "stream"), held, 64)
+    assert found[["first", "total"]].values.tolist() == [[0, 0]]  # not drawn with its group
+
+
+def test_own_peak_ratio_is_moved_most_by_the_peak_of_the_gb200() -> None:
+    figure = lambda s: ratio("peak", "cloudmatrix-384", "gb200-nvl72", s, precision="bf16")  # noqa: E731
+    specs = load_specs()
+    table_of = tornado(figure, specs)
+    assert table_of["row"].str.split("[").str[0].tolist() == ["gb200.peak", "ascend-910c.peak"]
+    assert table_of["high"].tolist() == pytest.approx(
+        [384 * 752 / (72 * 2250), 384 * 800 / (72 * 2500)]
+    )
+    found = sobol(figure, specs, 2**12)
+    assert ["gb200.peak" in name for name in found["rows"]] == [True, False]
+    assert found["first"].sum() == pytest.approx(1, abs=0.02)  # two sides that hardly interact

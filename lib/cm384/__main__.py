@@ -106,10 +106,11 @@ def _solve(claims: list[Claim], row: str, specs: Specs, style: str) -> None:
 
     lines = solve_ledger(row, specs, claims)
     _print(_solutions(lines) if style == "table" else lines, style)
-    read, reached = lines["row"] != "", lines["needed"].notna()
+    read, reached = (
+        lines.loc[chosen, "id"].nunique() for chosen in (lines["row"] != "", lines["needed"] > 0)
+    )
     click.echo(
-        f"{read.sum()} of {len(lines)} claims read this row; a value of it reaches "
-        f"{reached.sum()} of them",
+        f"{read} of {len(claims)} claims read this row; some value of it reaches {reached}",
         err=True,
     )
 

@@ -91,7 +91,7 @@ def fabric_bandwidth(specs: Specs, subject: str) -> Any:
     return ports * specs.get(switch, "scale_up_link_bandwidth")
 
 
-@derivation("half of what the last tier takes in, or of the accelerators' links if it is undescribed")
+@derivation("half of what the last tier takes in, or of the links where undescribed")
 def bisection_bandwidth(specs: Specs, subject: str) -> Any:
     """What one half of a system can send to the other half."""
     try:
@@ -158,9 +158,7 @@ def exchange_time(specs: Specs, chip: str, op: str, ranks: Numbers, tokens: Numb
     186 us
     """
     packages = np.asarray(ranks, dtype=float)[()] / kernels.read(specs, chip, "ranks_per_package")
-    found = Deployment(
-        chip, packages, ranks, 1.0, 4096.0, matrix_precision=served_in(specs, chip)
-    )
+    found = Deployment(chip, packages, ranks, 1.0, 4096.0, matrix_precision=served_in(specs, chip))
     layers = Layers(specs, specs.models[MODEL], found, "decode")
     seconds, _ = layers.exchange(op, np.asarray(tokens, dtype=float)[()], 1.0)
     return units.Q(seconds * 1e6, "us")

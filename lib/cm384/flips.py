@@ -16,7 +16,7 @@ import pandas as pd
 from cm384 import units
 from cm384.claims import Attempt, Claim
 from cm384.errors import InputError
-from cm384.robustness import bands, derivable, stands
+from cm384.robustness import bands, derivable, error_of, stands
 from cm384.specs import Key, Row, Specs
 from cm384.uncertainty import SEED
 
@@ -44,7 +44,8 @@ def flips(claim: Claim, found: Attempt, specs: Specs) -> list[Flip]:
     Numbers of parts are left out: another number of chips is another machine, not another source.
     """
     keys = [key for key in found.span.keys if key[1] != "count" and key not in specs.drawn]
-    tests = {key: _test(claim, found, key, specs) for key in keys}
+    error = error_of(found, specs)
+    tests = {key: _test(claim, found, key, specs, error) for key in keys}
     lines = [Flip(k, _factor(tests[k]), _flipping(k, tests[k], specs)) for k in keys]
     return sorted(lines, key=lambda f: (not f.statements, round(f.distance, 6)))
 
@@ -52,14 +53,14 @@ def flips(claim: Claim, found: Attempt, specs: Specs) -> list[Flip]:
 Test = Callable[[np.ndarray], np.ndarray]
 
 
-def _test(claim: Claim, found: Attempt, key: Key, specs: Specs) -> Test:
+def _test(claim: Claim, found: Attempt, key: Key, specs: Specs, error: float) -> Test:
     """Whether the claim stands when one row has its central value times some factors."""
     central = specs.rows[key][0].value
     unit = units.parse_unit(claim.unit or "count")
 
     def test(factors: np.ndarray) -> np.ndarray:
         values = found.reading.figure(specs.replace({key: central * factors})).to(unit).m
-        return np.broadcast_to(stands(claim, found, values, specs), factors.shape)
+        return np.broadcast_to(stands(claim, values, error), factors.shape)
 
     return test
 
@@ -93,29 +94,28 @@ def ledger(
 ) -> pd.DataFrame:
     """Every derivable claim with its span, its band, and what would flip it: one line a claim.
 
-    Columns: id, claimed, derived, low, high, p5, p95, holds (share of draws), stands (at the
-    central values), figure (the reading in words), row (the key that flips it first, or None),
+    Columns: id, quantity, claimed, derived, low, high, p5, p95, holds (share of draws), stands (at
+    the central values), figure (the reading in words), row (the key that flips it first, or None),
     factor, sourced_low and sourced_high (of that row, as factors), statements (that flip it).
     """
     by_id = {claim.id: claim for claim in claims}
     found = derivable(by_id, specs)
-    shares = bands(by_id.values(), specs, samples, seed).set_index("id")
-    return pd.DataFrame([_line(c, a, specs, shares.loc[c.id].to_dict()) for c, a in found])
+    shares = bands(by_id.values(), specs, samples, seed).set_index("id", drop=False)
+    return pd.DataFrame([_line(c, a, specs) | dict(shares.loc[c.id]) for c, a in found])
 
 
-def _line(claim: Claim, found: Attempt, specs: Specs, band: dict[str, Any]) -> dict[str, Any]:
+def _line(claim: Claim, found: Attempt, specs: Specs) -> dict[str, Any]:
     exact = claim.form == "count"  # a number of things is right or wrong, not near
     first = next(iter([] if exact else flips(claim, found, specs)), None)
     if first and not np.isfinite(first.factor) and not first.statements:
         first = None
     options = specs.options(first.key) if first else np.array([np.nan])
     return {
-        "id": claim.id,
+        "quantity": claim.quantity,
         "claimed": claim.claimed,
         "low": float(found.span.low.m),
         "high": float(found.span.high.m),
-        **band,
-        "stands": bool(stands(claim, found, found.central, specs)),
+        "stands": bool(stands(claim, found.central, error_of(found, specs))),
         "figure": found.reading.text,
         "row": first.key if first else None,
         "factor": first.factor if first else np.nan,

@@ -22,6 +22,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cm384 import power, workloads
 from cm384.claims import Claim, load_claims
 from cm384.deployment import Deployment
 from cm384.errors import InputError, unknown
@@ -34,6 +35,7 @@ from cm384.validation import Measurement, load_measurements
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "build"
+EXAMPLES = DATA / "examples"
 
 P = TypeVar("P", bound="Parameters")
 
@@ -208,14 +210,124 @@ class ModelCheck(Parameters):
         return load_measurements(self.measurements_file or None, self.specs)
 
 
+@dataclass(frozen=True)
+class Fabric(Parameters):
+    """Parameters of 03-fabric: two systems whose exchanges are known, and the tokens of a rank."""
+
+    system: str
+    baseline: str
+    tokens_per_rank: int
+
+    def __post_init__(self) -> None:
+        _check_served([self.system, self.baseline], self.specs)
+        if self.tokens_per_rank < 1:
+            given = self.tokens_per_rank
+            raise InputError(f"parameter tokens_per_rank: expected at least 1, got {given}")
+
+
+@dataclass(frozen=True)
+class PowerAndPrice(Parameters):
+    """Parameters of 04-power-and-price: two systems whose power and kernels are known."""
+
+    system: str
+    baseline: str
+    electricity_price: float
+    utilisation: float
+
+    def __post_init__(self) -> None:
+        specs = self.specs
+        _check_served([self.system, self.baseline], specs)
+        for name in (self.system, self.baseline):
+            power.power_basis(specs, name)
+        if not 0 < self.electricity_price < 100:
+            given = self.electricity_price
+            raise InputError(f"parameter electricity_price: expected USD/kWh above 0, got {given}")
+        if not 0 < self.utilisation <= 1:
+            given = self.utilisation
+            raise InputError(f"parameter utilisation: expected above 0 and at most 1, got {given}")
+
+
+@dataclass(frozen=True)
+class Parity(Parameters):
+    """Parameters of 08-h100-parity: two chips, and what they are compared in."""
+
+    chip: str
+    reference: str
+    workload: str
+
+    def __post_init__(self) -> None:
+        specs = self.specs
+        for name in (self.chip, self.reference):
+            if name not in specs.chips:
+                raise unknown("chip", name, specs.chips)
+            specs.find(name, "peak", precision="bf16")
+            workloads.serve(specs, name, self.workload)
+
+
+def _check_served(systems: Sequence[str], specs: Specs) -> None:
+    """Refuse what is no system, or one whose accelerators have no sourced kernels."""
+    for name in systems:
+        if name not in specs.systems:
+            raise unknown("system", name, specs.systems)
+        for workload in workloads.WORKLOADS:
+            workloads.serve(specs, specs.parts(name)[0], workload)
+
+
+@dataclass(frozen=True)
+class Uncertainty(Parameters):
+    """Parameters of 09-uncertainty: how many draws of the sources, and which."""
+
+    samples: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.samples <= 1_000_000:
+            raise InputError(f"parameter samples: expected 1 to 1,000,000, got {self.samples}")
+        if self.seed < 0:
+            raise InputError(f"parameter seed: expected 0 or more, got {self.seed}")
+        assert self.specs
+
+
+@dataclass(frozen=True)
+class OwnClaim(Parameters):
+    """Parameters of 11-your-own-claim: somebody's claims and specs, or the worked example."""
+
+    claims_file: str
+
+    def __post_init__(self) -> None:
+        assert self.claims
+
+    @property
+    def specs(self) -> Specs:
+        """The table with the rows of `specs_file`; the worked example brings rows of its own."""
+        example = "" if self.claims_file else str(EXAMPLES / "atlas950_specs.csv")
+        return load_specs(*filter(None, [example, self.specs_file]))
+
+    @property
+    def claims(self) -> list[Claim]:
+        """The claims of `claims_file`, or those of the worked example."""
+        return load_claims(self.claims_file or EXAMPLES / "atlas950_claims.csv", self.specs)
+
+
+@dataclass(frozen=True)
+class Judged(Scorecard):
+    """Parameters of 12-claims-without-arithmetic."""
+
+
 PARAMETERS: Mapping[str, type[Parameters]] = {
     "00-scorecard": Scorecard,
     "01-package": Package,
     "02-supernode": Supernode,
+    "03-fabric": Fabric,
+    "04-power-and-price": PowerAndPrice,
     "05-token-cost": TokenCost,
     "06-prefill": Prefill,
     "07-decode": Decode,
+    "08-h100-parity": Parity,
+    "09-uncertainty": Uncertainty,
     "10-model-check": ModelCheck,
+    "11-your-own-claim": OwnClaim,
+    "12-claims-without-arithmetic": Judged,
 }
 
 
@@ -373,6 +485,8 @@ def mathjax() -> Path:
 
 def report(progress: Callable[[Any, int], Any]) -> Path:
     """Run every notebook in parallel and build the site from them; its first page."""
+    from cm384 import pages  # stands above: its tables link to sources as those of notebooks do
+
     source = BUILD / "src"
     shutil.rmtree(source, ignore_errors=True)
     (source / "_static" / "mathjax").mkdir(parents=True)
@@ -380,6 +494,7 @@ def report(progress: Callable[[Any, int], Any]) -> Path:
     shutil.copy(NOTEBOOKS / "page.css", source / "_static")
     for path in [*NOTEBOOKS.glob("*.py"), *NOTEBOOKS.glob("*.md"), DATA / "sources.bib"]:
         shutil.copy(path, source)
+    pages.write(source)
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
         jobs = [pool.submit(stage, path, source / path.name) for path in notebooks()]
         for job in progress(as_completed(jobs), len(jobs)):

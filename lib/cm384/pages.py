@@ -17,10 +17,20 @@ from typing import Any
 
 import pandas as pd
 
-from cm384 import units, validation
 from cm384 import specs as checks
-from cm384.claims import CATEGORIES, FORMS, RELATIONS, VERDICTS, Claim, Reading, claims_schema
-from cm384.claims import load_claims, scorecard
+from cm384 import units, validation
+from cm384.claims import (
+    CATEGORIES,
+    FORMS,
+    MULTIPLES,
+    RELATIONS,
+    VERDICTS,
+    Claim,
+    Reading,
+    claims_schema,
+    load_claims,
+    scorecard,
+)
 from cm384.deployment import ROUTINGS
 from cm384.notebooks import link_sources
 from cm384.paths import DATA
@@ -72,6 +82,11 @@ def load_notes() -> list[Note]:
     }
     known = {name: pa.Column(str, check) for name, check in columns.items()}
     checks.check_table(table, pa.DataFrameSchema(known), "articles.csv")
+    for line, cell in table["source"].items():
+        for key in filter(None, str(cell).split(";")):
+            if key not in keys:
+                expected = "one of\t" + "\t".join(keys)
+                raise checks.bad_cell("articles.csv", int(str(line)), "source", key, expected)
     return [Note(**values) for values in checks.records(table)]
 
 
@@ -139,33 +154,30 @@ def verdict_sentence(verdicts: pd.Series[str]) -> str:
     agreed = int((verdicts == "source agrees").sum())
     near = int(verdicts.isin(["within sources", "within model error"]).sum())
     rest = len(verdicts) - held - agreed - near
-    return (
-        f"Of {len(verdicts)} claims, {held} hold by arithmetic, {near} within what sources or the "
-        f"model leave open, and {agreed} agree with their source; {rest} do not hold as stated."
-    )
+    parts = [f"{held} hold by arithmetic"]
+    parts += [f"{near} within what sources or the model leave open"] if near else []
+    parts += [f"{agreed} agree with their source"] if agreed else []
+    said = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+    return f"Of {len(verdicts)} claims, {said}; {rest} do not hold as stated."
 
 
 def claims_table(own: Sequence[Claim], claims: Sequence[Claim], lines: pd.DataFrame) -> Table:
     """The claims of one article with their verdicts, and who else makes them."""
     also = repeated_in(claims)
+    found = [(claim, dict(lines.loc[claim.id])) for claim in own]
     cells = [
         {
             "claim": f"{claim.id}, {claim.locator}: {claim.statement}",
-            "claimed": lines.loc[claim.id, "claimed"] or "–",
-            "derived": number_or_dash(lines.loc[claim.id, "derived"]),
-            "verdict": _marked(lines.loc[claim.id, "verdict"]),
-            "why": lines.loc[claim.id, "why"],
-            "note": claim.note,
+            "claimed": line["claimed"] or "–",
+            "derived": number_or_dash(line["derived"]),
+            "verdict": f"{MARKS[line['verdict']]} {line['verdict']}",
+            "why": line["why"],
             "also": ", ".join(c.id for c in also[claim.id] if c.article != claim.article),
-            "sources": lines.loc[claim.id, "sources"],
+            "sources": line["sources"],
         }
-        for claim in own
+        for claim, line in found
     ]
-    return Table(pd.DataFrame(cells), code=("sources",), wide=("claim", "why", "note"))
-
-
-def _marked(verdict: str) -> str:
-    return f"{MARKS[verdict]} {verdict}"
+    return Table(pd.DataFrame(cells), code=("sources",), wide=("claim", "why"))
 
 
 def repeated_in(claims: Sequence[Claim]) -> dict[str, list[Claim]]:
@@ -274,7 +286,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     },
     "claims.csv": {
         "id": "A name of its own for the claim.",
-        "article": "Who says it. In this project a key of the bibliography, in your file any words.",
+        "article": "Who says it. In this project a key of the bibliography, in yours any words.",
         "locator": "Where the article says it.",
         "category": "The kind of claim; may be empty.",
         "statement": "The claim in your own words.",
@@ -329,6 +341,15 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "better": "Which way is more flattering; it decides between overstated and understated.",
         "meaning": "What it is.",
     },
+}
+# What is checked with the whole row, or when it is used.
+ELSEWHERE = {
+    "value": f"a positive number as printed, or {', '.join(MULTIPLES)}",
+    "same_as": "the id of another claim, or nothing",
+    "unit": "a unit such as TFLOP/s or GB",
+    "kind": "stated, derived",
+    "default_basis": "a basis",
+    "better": "higher, lower, neither",
 }
 EXAMPLES = {
     "specs.csv": ("subject", "ascend-910c"),
@@ -399,14 +420,14 @@ def columns_table(file: str, cls: type, checked: Any, long: frozenset[str]) -> T
 def accepted(checked: Any, column: str, long: bool = False) -> str:
     """What a check accepts, in its own words."""
     if checked is None or column not in checked.columns:
-        return "anything"
+        return ELSEWHERE.get(column, "anything")
     words = [str(check.error) for check in checked.columns[column].checks]
     what, *known = words[0].split("\t")
     if not known:
         return what
     if long:
         return "a known name, or nothing" if "" in known else "a known name"
-    return ", ".join(name or "nothing" for name in known)
+    return ", ".join([*filter(None, known), *(["nothing"] if "" in known else [])])
 
 
 def vocabularies(specs: Specs) -> dict[str, Sequence[str]]:

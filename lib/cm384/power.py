@@ -1,4 +1,4 @@
-"""Electricity: power of systems for what they do, tokens a joule, and how many chips match a system.
+"""Power of systems for what they do, tokens a joule, and how many chips match a system.
 
 A system's power is its all-in figure where one is stated; else the rating on its label or an
 assumed one, which are upper bounds and leave out the network.
@@ -109,10 +109,8 @@ def electricity_cost(
 
 
 def capital_cost(specs: Specs, system: str, workload: str, utilisation: float = 1.0) -> Any:
-    """What the purchase of the system adds to a million tokens, written off over a server's life."""
-    one = specs.get(system, "price") / specs.get(
-        system, "count", part=accelerator(specs, system)
-    )
+    """What the purchase adds to a million tokens, written off over the life of a server."""
+    one = specs.get(system, "price") / specs.get(system, "count", part=accelerator(specs, system))
     tokens = throughput(specs, accelerator(specs, system), workload) * units.Q(1, "accelerator")
     life = specs.get("server", "service_life")
     return (one / (tokens * life * utilisation)).to("USD/Mtoken")

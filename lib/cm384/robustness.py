@@ -30,7 +30,11 @@ def nearest_attempt(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> 
     tried = attempts(as_stated(claim, specs, ledger), claim.unit, specs)
     if not tried:
         raise InputError(f"{claim.id}: no source states the figure")
-    return min(tried, key=lambda a: abs(np.log(a.central / claim.printed.value)))
+    return min(tried, key=lambda a: _distance(a.central, claim.printed.value))
+
+
+def _distance(derived: float, claimed: float) -> float:
+    return abs(float(np.log(derived / claimed))) if derived > 0 else np.inf
 
 
 def solve(claim_id: str, row: str, specs: Specs, claims: Iterable[Claim] | None = None) -> Solution:
@@ -58,6 +62,27 @@ def _find_key(row: str, keys: Iterable[Key]) -> Key:
     if len(fitting) != 1:
         raise unknown("row of this claim", row, names)
     return fitting[0]
+
+
+def solutions(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[Solution]:
+    """What each row that a claim reads would have to be, the smallest change first.
+
+    Rows that cannot be varied on their own (whole numbers that have to fit with others) are left
+    out; those of which no value does it come last.
+    """
+    found = nearest_attempt(claim, specs, ledger)
+    target = units.Q(claim.printed.value, claim.unit or "count")
+    solved = []
+    for key in found.span.keys:
+        with contextlib.suppress(InputError):
+            solved.append(solve_for(found.reading.figure, specs, key, target))
+    return sorted(solved, key=_change)
+
+
+def _change(solution: Solution) -> float:
+    if solution.value is None:
+        return np.inf
+    return abs(float(np.log((solution.value / solution.central).to_base_units().m)))
 
 
 def _fits(row: str, key: Key) -> bool:
@@ -155,16 +180,21 @@ def solve_tokens_per_step(claim_id: str, specs: Specs, claims: Iterable[Claim]) 
     return None if gap(1.0) * gap(most) > 0 else float(brentq(gap, 1.0, most))
 
 
-def stands(claim: Claim, found: Attempt, values: Any, specs: Specs) -> Any:
+def error_of(found: Attempt, specs: Specs) -> float:
+    """The error of the serving model that a figure has; none if it does not come through it."""
+    if found.reading.quantity not in MODELLED:
+        return 0.0
+    return model_error(specs, found.reading.conditions["measurement"])
+
+
+def stands(claim: Claim, values: Any, error: float) -> Any:
     """Whether a claim stands at some derived values (elementwise).
 
-    It stands if it holds as stated, and through the serving model also if the error of the model
-    reaches it.
+    It stands if it holds as stated, and through the serving model also if its error reaches it.
     """
     target = claim.printed
-    if found.reading.quantity not in MODELLED:
+    if not error:
         return target.holds(values)
-    error = model_error(specs, found.reading.conditions["measurement"])
     low, high = np.asarray(values) * (1 - error), np.asarray(values) * (1 + error)
     return (low <= target.high) & (high >= target.low)
 
@@ -179,6 +209,8 @@ def bands(
     are those whose figure no source states. Memory is bounded: the draws are made in blocks, and
     each block serves the whole ledger.
     """
+    if samples < 1:
+        raise InputError(f"samples: expected at least 1, got {samples}")
     ledger = {claim.id: claim for claim in claims}
     found = derivable(ledger, specs)
     drawn = {claim.id: np.empty(samples) for claim, _ in found}
@@ -205,5 +237,5 @@ def derivable(ledger: Mapping[str, Claim], specs: Specs) -> list[tuple[Claim, At
 
 def _band(claim: Claim, found: Attempt, values: np.ndarray, specs: Specs) -> dict[str, object]:
     low, high = np.percentile(values, [5, 95])
-    share = float(np.mean(stands(claim, found, values, specs)))
+    share = float(np.mean(stands(claim, values, error_of(found, specs))))
     return {"id": claim.id, "derived": found.central, "p5": low, "p95": high, "holds": share}

@@ -46,6 +46,7 @@ SPOKEN = {
     "token/s/TFLOPS": "tokens/s/TFLOPS",
     "token/J": "tokens/J",
     "USD/Mtoken": "USD per million tokens",
+    "USD*s/token": "USD per token/s",
     "s*W/TB": "W per TB/s",
 }
 

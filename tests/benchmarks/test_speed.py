@@ -1,4 +1,5 @@
-"""How fast the serving model answers: one configuration, and a million in one call.
+"""How fast the serving model answers: one configuration, and a million in one call; and the ledger
+over draws of the sources.
 
 For comparison, as published or measured elsewhere: aiconfigurator tens of ms, msmodeling 11 to 35 s
 a configuration, InferSim 0.2 to 3.7 ms.
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cm384 import load_specs
+from cm384 import load_claims, load_specs
+from cm384.robustness import bands
 from cm384.serving import Deployment, decode, prefill
 from cm384.transformer import load_model
 
@@ -61,3 +63,13 @@ def test_a_million_take_less_than_two_gigabytes(phase: Any, deployment: Deployme
     tracemalloc.stop()
     assert peak < 2e9
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 < 8e9
+
+
+@pytest.mark.parametrize("samples", [10**3, 10**4, 10**5])
+def test_bands_over_the_whole_ledger(benchmark: Any, samples: int) -> None:
+    """Timed only: with benchmarks disabled, as in the test suite, there is nothing to run."""
+    if benchmark.disabled:
+        pytest.skip("a benchmark alone")
+    claims = load_claims(specs=SPECS)
+    found = benchmark.pedantic(bands, args=(claims, SPECS, samples), rounds=3, warmup_rounds=1)
+    assert len(found) > 40

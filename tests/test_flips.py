@@ -1,0 +1,181 @@
+"""What would flip a verdict: the row, the factor, and the sources that already do."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cm384 import figures_ledger, flips, load_claims, load_specs, scorecard, tables_ledger
+from cm384.claims import Claim
+from cm384.robustness import (
+    error_of,
+    nearest_attempt,
+    solutions,
+    solve_tokens_per_step,
+    stands,
+)
+
+SPECS = load_specs()
+CLAIMS = load_claims(specs=SPECS)
+LEDGER = {claim.id: claim for claim in CLAIMS}
+
+
+def some(*names: str) -> list[Claim]:
+    return [LEDGER[name] for name in names]
+
+
+def lines(*names: str, samples: int = 200, seed: int = 384) -> pd.DataFrame:
+    found = flips.ledger(some(*names), SPECS, samples, seed)
+    return found.set_index("id", drop=False)
+
+
+def flip(name: str, row: str) -> Any:
+    claim = LEDGER[name]
+    found = flips.flips(claim, nearest_attempt(claim, SPECS, LEDGER), SPECS)
+    return next(f for f in found if f.key[:2] == tuple(row.split(".")))
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "factor"),
+    [
+        ("S000-02", "ascend-910c.peak", 2 * 72 * 2500 / 384 / 752),  # > 2 begins at 937.5
+        ("S000-02", "gb200.peak", 384 * 752 / 2 / 72 / 2500),
+        ("S000-11", "ascend-910c.hbm_capacity", 3.55 * 72 * 192 / 384 / 128),  # 3.6 ends at 3.55
+        ("S000-22", "ascend-910c.peak", 0.63 * 989.4 / 752),  # 60 % begins at 63 %
+        ("S002-02", "ascend-910c.peak", 72 * 2500 / 384 / 752),
+    ],
+)
+def test_factor_is_the_one_by_hand(name: str, row: str, factor: float) -> None:
+    assert flip(name, row).factor == pytest.approx(factor, rel=1e-4)
+
+
+def test_statement_that_flips_a_claim_is_named() -> None:
+    """384 × 3.2 ÷ (72 × 7.7) = 2.216 is not 2.1."""
+    (row,) = flip("S000-12", "gb200.hbm_bandwidth").statements
+    assert (row.value, row.role) == (7.7, "alternative")
+    line = lines("S000-12").loc["S000-12"]
+    assert line["row"][:2] == ("gb200", "hbm_bandwidth")
+    assert bool(line["stands"])
+    assert 0.3 < line["holds"] < 0.7
+
+
+def test_source_that_does_not_flip_is_not_named() -> None:
+    assert flip("S000-02", "ascend-910c.peak").statements == ()  # 800 TFLOPS make 1.71 times
+
+
+def test_row_that_a_source_flips_comes_before_a_smaller_change() -> None:
+    claim = LEDGER["S000-12"]
+    first, *others = flips.flips(claim, nearest_attempt(claim, SPECS, LEDGER), SPECS)
+    assert first.statements
+    assert not any(other.statements for other in others)
+
+
+def test_counts_are_not_moved() -> None:
+    assert lines("S000-08").loc["S000-08", "row"] is None
+    claim = LEDGER["S000-02"]
+    found = flips.flips(claim, nearest_attempt(claim, SPECS, LEDGER), SPECS)
+    assert {f.key[1] for f in found} == {"peak"}
+
+
+def test_same_seed_same_ledger_and_another_seed_another() -> None:
+    names = ("S000-12", "S003-20")
+    first, again = lines(*names), lines(*names)
+    pd.testing.assert_frame_equal(first, again)
+    assert (lines(*names, seed=1)["holds"] != first["holds"]).any()
+
+
+def test_claim_without_a_source_is_left_out() -> None:
+    lost = dataclasses.replace(LEDGER["S000-02"], id="X-1", conditions="precision=fp4")
+    assert list(flips.ledger([lost, LEDGER["S000-11"]], SPECS, 10)["id"]) == ["S000-11"]
+
+
+def test_claim_through_the_model_has_its_error() -> None:
+    claim = LEDGER["S003-05"]
+    found = nearest_attempt(claim, SPECS, LEDGER)
+    error = error_of(found, SPECS)
+    assert 0 < error < 1
+    edge = claim.printed.low / (1 + error)
+    assert list(stands(claim, np.array([edge * 0.999, edge * 1.001]), error)) == [False, True]
+    assert error_of(nearest_attempt(LEDGER["S000-02"], SPECS, LEDGER), SPECS) == 0
+
+
+def test_solutions_reach_the_claim_smallest_change_first() -> None:
+    claim = LEDGER["S003-07"]
+    found = solutions(claim, SPECS, LEDGER)
+    reached = [s for s in found if s.value is not None]
+    assert len(reached) < len(found)
+    assert all(s.value is None for s in found[len(reached) :])
+    change = [abs(np.log(float((s.value / s.central).to_base_units().m))) for s in reached]
+    assert change == sorted(change)
+    figure = nearest_attempt(claim, SPECS, LEDGER).reading.figure
+    for solution in reached[:5]:
+        value = figure(SPECS.replace({solution.key: solution.value}))
+        assert float(value.to("token/s/accelerator").m) == pytest.approx(1943, rel=1e-6)
+
+
+def test_tokens_per_step_scale_the_throughput() -> None:
+    """The step takes the same time whatever is accepted: 1.7 × 1,943 ÷ predicted."""
+    predicted = nearest_attempt(LEDGER["S003-07"], SPECS, LEDGER).central
+    found = solve_tokens_per_step("S003-07", SPECS, CLAIMS)
+    assert found == pytest.approx(1.7 * 1943 / predicted, rel=1e-6)
+
+
+def test_no_acceptance_reaches_a_claim_too_high() -> None:
+    claim = dataclasses.replace(LEDGER["S003-07"], id="X-1", value="9,000")
+    assert solve_tokens_per_step("X-1", SPECS, [claim]) is None
+
+
+# --- as shown -------------------------------------------------------------------------------------
+
+
+def test_figure_joins_claims_of_one_figure_and_threshold() -> None:
+    found = lines("S002-02", "S002-18a", "S000-02", "S000-11", "S000-12", "S000-08")
+    shown = figures_ledger.flips_figure(found, SPECS)
+    assert list(shown.data["claims"]) == [
+        "S000-12: HBM bandwidth 2.1",
+        "S000-11: HBM capacity 3.6",
+        "S000-02: peak more than double",
+        "S002-02 and 1 more: peak ≥ 1",
+    ]
+    assert list(shown.data["flipped"]) == [True, False, False, False]
+    assert shown.png.startswith(b"\x89PNG")
+
+
+def test_table_says_what_flips_and_what_does_not() -> None:
+    names = ("S000-02", "S000-08", "S000-11", "S000-12")
+    card = scorecard(CLAIMS, SPECS)
+    cells = tables_ledger.flips_table(lines(*names), card, SPECS).cells.set_index("claim")
+    assert [row.split(":")[0] for row in cells.index] == list(names)
+    none, source = "no source flips it", "flipped by verda_gb300"
+    assert list(cells["so"]) == [none, "no row flips it", none, source]
+    assert cells["at"].iloc[0] == "937.5 TFLOP/s (1.25×)"
+
+
+def test_tornado_marks_derived_and_claimed() -> None:
+    shown = figures_ledger.tornado_figure("S000-02", CLAIMS, SPECS)
+    assert list(shown.data["row"]) == ["GB200: peak (BF16)", "Ascend 910C: peak (BF16)"]
+    assert shown.shows.startswith("Of 4 rows that this figure is read from, sources disagree on 2")
+
+
+def test_variance_shares_add_up_where_nothing_interacts() -> None:
+    cells = tables_ledger.variance_table(["S000-02"], SPECS, CLAIMS, 256, 384).cells
+    assert sum(int(share.split()[0]) for share in cells["alone"]) == pytest.approx(100, abs=5)
+
+
+def test_judged_claims_are_counted_once() -> None:
+    judged = tables_ledger.judged(CLAIMS)
+    shown = figures_ledger.judged_figure(judged).data.set_index("category")
+    assert shown.to_numpy().sum() == len(judged)
+    tables = [tables_ledger.judged_table(CLAIMS, name).cells for name in shown.index]
+    assert sum(map(len, tables)) == len(judged)
+    assert not figures_ledger.judged_figure([]).data.size
+
+
+def test_timeline_is_in_order() -> None:
+    dates = tables_ledger.timeline_table().cells["date"]
+    assert list(dates) == sorted(dates)
+    assert dates.str.fullmatch(r"\d{4}-\d\d-\d\d").all()

@@ -1,0 +1,271 @@
+"""What a claim needs to be true, and the ledger over draws of the sources."""
+
+from __future__ import annotations
+
+import dataclasses
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cm384 import load_claims, load_specs, ratio, units
+from cm384.claims import Claim
+from cm384.draws import BLOCK
+from cm384.errors import InputError
+from cm384.robustness import bands, nearest_attempt, solve
+from cm384.uncertainty import SEED
+
+SPECS = load_specs()
+CLAIMS = load_claims(specs=SPECS)
+LEDGER = {claim.id: claim for claim in CLAIMS}
+PEAK = "ascend-910c.peak[precision=bf16;basis=headline]"
+
+
+def some(*names: str) -> list[Claim]:
+    return [LEDGER[name] for name in names]
+
+
+def changed(name: str, **cells: str) -> Claim:
+    """A claim of the ledger with other cells, under an id of its own."""
+    return dataclasses.replace(LEDGER[name], **{"id": "X-1", "same_as": "", **cells})
+
+
+def refusal(claim: str, row: str, claims: Any = CLAIMS) -> str:
+    with pytest.raises(InputError) as caught:
+        solve(claim, row, SPECS, claims)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# --- solve ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("claim", "row", "unit", "wanted"),
+    [
+        # More than double of 72 × 2,500 TFLOPS from 384 packages
+        ("S000-02", "ascend-910c.peak", "TFLOPS", 2 * 72 * 2500 / 384),
+        ("S000-02", "gb200.peak", "TFLOPS", 384 * 752 / 144),
+        ("S000-02", "cloudmatrix-384.count", "count", 2 * 72 * 2500 / 752),
+        # 60 % of an H100's 989.4
+        ("S000-22", "ascend-910c.peak", "TFLOPS", 0.6 * 989.4),
+        ("S000-22", "h100-sxm.peak", "TFLOPS", 752 / 0.6),
+        # 3.6 times the 72 × 192 GB, 2.1 times the 72 × 8 TB/s
+        ("S000-11", "ascend-910c.hbm_capacity", "GB", 3.6 * 72 * 192 / 384),
+        ("S000-12", "ascend-910c.hbm_bandwidth", "TB/s", 2.1 * 72 * 8 / 384),
+        # 4.45 tokens/s/TFLOPS of 1,504, and of 6,688 tokens
+        ("S003-06", "ascend-910c.published_throughput", "token/s/accelerator", 4.45 * 1504),
+        ("S003-06", "ascend-910c.peak", "TFLOPS", 6688 / 4.45),
+        # no less compute a watt than the rack of 145 kW
+        ("S002-18b", "cloudmatrix-384.power", "kW", 288.768e15 / (180e15 / 145000) / 1e3),
+    ],
+)
+def test_value_that_makes_a_claim_true(claim: str, row: str, unit: str, wanted: float) -> None:
+    found = solve(claim, row, SPECS, CLAIMS)
+    assert found.value.to(unit).m == pytest.approx(wanted, rel=1e-9)
+    assert found.central.to(unit).m == pytest.approx(SPECS.options(found.key)[0], rel=1e-12)
+    # and there the claim does say what is derived
+    reading = nearest_attempt(LEDGER[claim], SPECS, LEDGER).reading
+    value = reading.figure(SPECS.replace({found.key: found.value}))
+    stated = LEDGER[claim]
+    assert value.to(units.parse_unit(stated.unit or "count")).m == pytest.approx(
+        stated.printed.value, rel=1e-9
+    )
+
+
+def test_more_than_double_needs_937_5_tflops() -> None:
+    found = solve("S000-02", "ascend-910c.peak", SPECS)
+    assert found.value.to("TFLOPS").m == pytest.approx(937.5, rel=1e-9)
+    assert (found.low.m, found.central.m, found.high.m) == (752, 752, 800)
+    assert str(found) == (
+        f"{PEAK} would have to be 937.5 TFLOP/s, 1.25 times the central 752 TFLOP/s; sources state "
+        "752 TFLOP/s to 800 TFLOP/s, so none reaches it"
+    )
+
+
+def test_row_may_be_named_in_full() -> None:
+    assert solve("S000-02", PEAK, SPECS, CLAIMS) == solve(
+        "S000-02", "ascend-910c.peak", SPECS, CLAIMS
+    )
+
+
+def test_value_within_the_sources_says_so() -> None:
+    claim = changed("S000-02", relation="eq", value="1.65", comparator="gb200-nvl72")
+    found = solve("X-1", "ascend-910c.peak", SPECS, [claim])
+    assert found.value.to("TFLOPS").m == pytest.approx(1.65 * 72 * 2500 / 384)  # 773.4
+    assert str(found).endswith("so it is within them")
+
+
+def test_claim_that_no_value_of_a_row_makes_true() -> None:
+    # It leads in five areas of five, so that no memory bandwidth makes it six.
+    claim = changed("S000-01", relation="eq", value="6", comparator="gb200-nvl72")
+    found = solve("X-1", "ascend-910c.hbm_bandwidth", SPECS, [claim])
+    assert found.value is None
+    assert str(found) == (
+        "no value of ascend-910c.hbm_bandwidth[basis=nominal] reaches it (sources state only "
+        "3.2 TB/s)"
+    )
+
+
+def test_value_beyond_a_thousand_times_the_central_one_is_none() -> None:
+    claim = changed("S000-11", value="3,600", comparator="gb200-nvl72")
+    assert solve("X-1", "ascend-910c.hbm_capacity", SPECS, [claim]).value is None
+    claim = changed("S000-11", value="3,500", comparator="gb200-nvl72")
+    found = solve("X-1", "ascend-910c.hbm_capacity", SPECS, [claim])
+    assert found.value.to("TB").m == pytest.approx(3500 * 72 * 192 / 384 / 1e3)
+
+
+def test_prediction_can_be_solved_for_a_constant_of_the_model() -> None:
+    found = solve("S003-05", "ascend-910c.iteration_overhead", SPECS, CLAIMS)
+    assert found.value > found.central  # the model is 4 % too fast
+    reading = nearest_attempt(LEDGER["S003-05"], SPECS, LEDGER).reading
+    value = reading.figure(SPECS.replace({found.key: found.value}))
+    assert value.m == pytest.approx(6688, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("claim", "row", "message"),
+    [
+        ("S000-2", "ascend-910c.peak", "unknown claim 'S000-2'; did you mean 'S000-2"),
+        ("tiger", "ascend-910c.peak", "unknown claim 'tiger'; known: S000-01, S000-02"),
+        ("S000-02", "ascend-910c.peek", "unknown row of this claim 'ascend-910c.peek'; "),
+        ("S000-02", "ascend-910c.hbm_capacity", "unknown row of this claim "
+                                                "'ascend-910c.hbm_capacity'; "),
+        ("S000-02", "ascend-910c.peak[precision=bf16;basis=headlin]",
+         f"unknown row of this claim 'ascend-910c.peak[precision=bf16;basis=headlin]'; did you "
+         f"mean '{PEAK}'?"),
+        ("S000-03", "ascend-910c.peak", "S000-03 is not derived: its verdict comes "
+                                        "from its primary source"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_solved_is_one_line(claim: str, row: str, message: str) -> None:
+    assert refusal(claim, row).startswith(message)
+
+
+def test_claim_of_which_no_source_states_the_figure_is_refused() -> None:
+    claim = changed("S000-22", conditions="precision=fp4")
+    assert refusal("X-1", "ascend-910c.peak", [claim]) == "X-1: no source states the figure"
+
+
+def test_row_of_which_several_fit_is_refused_with_their_names() -> None:
+    claim = changed("S003-05")
+    assert "ascend-910c.gemm_rate[" in refusal("X-1", "ascend-910c.gemm_rate", [claim])
+
+
+# --- bands ----------------------------------------------------------------------------------------
+
+DISPUTED = ["S000-02", "S000-12", "S002-18b", "S003-20", "S004-21"]
+
+
+def test_every_derivable_claim_that_repeats_none_has_a_line() -> None:
+    found = bands(CLAIMS, SPECS, 100)
+    wanted = [claim.id for claim in CLAIMS if not claim.judged and not claim.same_as]
+    assert found["id"].tolist() == wanted
+    assert len(wanted) > 40
+    assert found.columns.tolist() == ["id", "derived", "p5", "p95", "holds"]
+    assert not found.isna().any(axis=None)
+
+
+def test_claim_that_cannot_be_derived_has_no_line() -> None:
+    missing = changed("S000-22", conditions="precision=fp4")
+    found = bands([missing, *some("S000-08")], SPECS, 10)
+    assert found["id"].tolist() == ["S000-08"]
+
+
+def test_ledger_of_which_nothing_can_be_derived_has_no_lines() -> None:
+    assert bands(some("S000-03"), SPECS, 10).empty
+
+
+def test_figure_of_nothing_has_a_band() -> None:
+    # An H20 system leads a GB200 rack in no area.
+    claim = changed("S000-01", subject="hgx-h20", relation="ge", value="1",
+                    comparator="gb200-nvl72")  # fmt: skip
+    (line,) = bands([claim], SPECS, 10).itertuples()
+    assert (line.derived, line.p5, line.p95, line.holds) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("samples", [0, -1])
+def test_no_samples_is_one_line(samples: int) -> None:
+    with pytest.raises(InputError, match=rf"^samples: expected at least 1, got {samples}$"):
+        bands(some("S000-02"), SPECS, samples)
+
+
+def test_band_of_an_undisputed_figure_has_no_width() -> None:
+    found = bands(some("S000-08", "S000-16"), SPECS, 50)
+    assert found["p5"].tolist() == found["p95"].tolist() == found["derived"].tolist()
+    assert found["holds"].tolist() == [1, 1]
+
+
+def test_bands_are_the_percentiles_of_the_draws() -> None:
+    count, seed = 4000, 7
+    table = SPECS.sample(count, seed)
+    double = ratio("peak", "cloudmatrix-384", "gb200-nvl72", table, precision="bf16").m
+    assert np.unique(double).size > 3
+    found = bands(some("S000-11", *DISPUTED), SPECS, count, seed).set_index("id").loc["S000-02"]
+    assert found["derived"] == pytest.approx(1.604267, rel=1e-6)
+    assert [found["p5"], found["p95"]] == pytest.approx(np.percentile(double, [5, 95]))
+    assert found["holds"] == np.mean(double > 2) == 0
+    market = table.get("ai-market", "market_forecast", year="2030").to("TUSD").m
+    found = bands(some("S003-20"), SPECS, count, seed).set_index("id").loc["S003-20"]
+    assert found["holds"] == np.mean(market >= 1)
+    assert found["holds"] == pytest.approx(1 / 3, abs=0.03)  # one of three forecasts
+
+
+def test_bands_are_the_same_for_a_seed_and_others_for_another() -> None:
+    one, again, other = (bands(some(*DISPUTED, "S000-11"), SPECS, 501, seed) for seed in (1, 1, 2))
+    pd.testing.assert_frame_equal(one, again)
+    assert not one.equals(other)
+
+
+def test_claims_of_a_ledger_do_not_change_each_others_bands() -> None:
+    together = bands(some(*DISPUTED, "S000-11"), SPECS, 300).set_index("id")
+    for name in DISPUTED:
+        alone = bands(some(name, "S000-11"), SPECS, 300).set_index("id")
+        pd.testing.assert_series_equal(alone.loc[name], together.loc[name])
+
+
+@pytest.mark.parametrize("samples", [BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 7])
+def test_boundary_of_a_block_does_not_matter(samples: int) -> None:
+    """In blocks as in one go: no sample is lost, doubled or drawn anew at 10,000."""
+    assert BLOCK == 10_000
+    found = bands(some("S000-02", "S000-11"), SPECS, samples, 5).set_index("id").loc["S000-02"]
+    table = SPECS.sample(samples, 5)
+    values = ratio("peak", "cloudmatrix-384", "gb200-nvl72", table, precision="bf16").m
+    assert values.shape == (samples,)
+    assert [found["p5"], found["p95"]] == pytest.approx(np.percentile(values, [5, 95]), rel=1e-12)
+    claim = changed("S000-02", relation="gt", value="1.7", comparator="gb200-nvl72")
+    assert bands([claim], SPECS, samples, 5)["holds"].tolist() == [np.mean(values > 1.7)]
+
+
+def test_a_hundred_thousand_samples_of_the_ledger_stay_in_bounded_memory() -> None:
+    tracemalloc.start()
+    found = bands(CLAIMS, SPECS, 100_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5e8  # the results alone are 44 claims × 0.8 MB; a table of all draws is 0.4 GB
+    assert not found.isna().any(axis=None)
+
+
+def test_a_sampled_table_and_the_plain_one_are_left_alone() -> None:
+    before = dict(SPECS.drawn)
+    bands(some("S000-08"), SPECS, 10)
+    assert SPECS.drawn == before == {}
+    assert SPECS.trace is None
+
+
+# --- through the serving model --------------------------------------------------------------------
+
+
+def test_claim_through_the_model_stands_where_its_error_reaches_it() -> None:
+    found = bands(some("S003-05", "S003-07", "S003-08"), SPECS, 200).set_index("id")
+    assert (found["p5"] < found["p95"]).all()
+    assert found.loc["S003-05", "derived"] == pytest.approx(6930.37, rel=1e-6)
+    reading = nearest_attempt(LEDGER["S003-05"], SPECS, LEDGER).reading
+    values = np.sort(reading.figure(SPECS.sample(200, SEED)).m)
+    assert np.unique(values).size > 100
+    assert values[8] < found.loc["S003-05", "p5"] < values[11]  # the 10th and the 190th of 200
+    assert values[188] < found.loc["S003-05", "p95"] < values[191]
+    # The figure to the token is met by hardly a draw, but within the error by nearly all.
+    assert (found["holds"] > 0.5).all()

@@ -1,0 +1,118 @@
+"""`check --solve`: for every claim the value of a row that makes it true, or that none does."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cm384.__main__ import main
+from cm384.paths import DATA
+
+CLAIMS = DATA / "claims.csv"
+EXAMPLES = DATA / "examples"
+
+
+def solve(row: str, *more: str | Path, claims: Path = CLAIMS) -> Result:
+    words = ["check", str(claims), "--solve", row, *map(str, more)]
+    return CliRunner().invoke(main, words)
+
+
+def rows(row: str, *more: str | Path) -> dict[str, dict[str, str]]:
+    """The first line of each claim."""
+    found = solve(row, "--format", "csv", *more)
+    assert found.exit_code == 0, found.stderr
+    lines = list(csv.DictReader(io.StringIO(found.stdout)))
+    return {line["id"]: line for line in reversed(lines)}
+
+
+@pytest.mark.parametrize(
+    ("row", "claim", "needed", "unit"),
+    [
+        ("ascend-910c.peak", "S000-02", 2 * 72 * 2500 / 384, "TFLOP/s"),  # 937.5
+        ("gb200.peak", "S000-02", 384 * 752 / 72 / 2, "TFLOP/s"),  # 2,005.3
+        ("ascend-910c.peak", "S000-22", 0.60 * 989.4, "TFLOP/s"),  # 60 % of an H100
+        ("ascend-910c.hbm_capacity", "S000-11", 3.6 * 72 * 192 / 384, "GB"),  # 129.6
+        ("huawei.net_profit", "S000-16", 128_000 / 25, "m USD"),  # at Apple's multiple
+    ],
+)
+def test_needed_value_is_the_one_by_hand(row: str, claim: str, needed: float, unit: str) -> None:
+    line = rows(row)[claim]
+    assert line["unit"] == unit
+    assert float(line["needed"]) == pytest.approx(needed, rel=1e-3)
+
+
+def test_every_claim_has_a_line_with_its_reason() -> None:
+    found = rows("ascend-910c.peak")
+    with CLAIMS.open(encoding="utf-8", newline="") as file:
+        assert set(found) == {line["id"] for line in csv.DictReader(file)}
+    assert all(line["why"] for line in found.values())
+    assert found["S000-09"]["why"].startswith("S000-09 is not derived")
+    assert found["S000-11"]["why"] == "its figure does not read this row"
+    assert found["S000-11"]["needed"] == ""
+    assert "so none reaches it" in found["S000-02"]["why"]
+
+
+def test_claim_that_holds_says_where_it_would_stop() -> None:
+    line = rows("ascend-910c.peak")["S002-02"]  # at least the peak of a GB200 NVL72
+    assert line["why"].startswith("it holds already; the edge is where ")
+    assert float(line["needed"]) == pytest.approx(72 * 2500 / 384, rel=1e-3)
+
+
+def test_no_value_is_an_answer() -> None:
+    found = solve("ascend-910c.exchange_fixed_time")
+    assert re.search(r"S003-07 .*no value of ascend-910c\.exchange_fixed_time\[", found.stdout)
+
+
+def test_row_with_conditions_is_one_line_and_without_them_all_that_fit() -> None:
+    named = "ascend-910c.peak[precision=int8;basis=headline]"
+    text = solve(named, "--format", "csv").stdout
+    assert {line["row"] for line in csv.DictReader(io.StringIO(text))} == {named, ""}
+    both = solve("ascend-910c.gemm_rate", "--format", "csv").stdout
+    lines = [line for line in csv.DictReader(io.StringIO(both)) if line["id"] == "S003-07"]
+    assert len({line["row"] for line in lines}) == len(lines) > 1
+
+
+def test_table_and_summary_are_apart() -> None:
+    found = solve("ascend-910c.peak")
+    assert found.stdout.splitlines()[0].split() == ["claim", "claimed", "needed", "why"]
+    assert "937.5 TFLOP/s" in found.stdout
+    assert re.fullmatch(
+        r"\d+ of \d+ claims read this row; some value of it reaches \d+\n", found.stderr
+    )
+
+
+def test_json_has_null_where_no_value_does() -> None:
+    lines = json.loads(solve("ascend-910c.peak", "--format", "json").stdout)
+    first = {line["id"]: line for line in lines}
+    assert first["S000-02"]["needed"] == pytest.approx(937.5)
+    assert first["S000-01"]["needed"] is None
+
+
+def test_own_claims_and_specs() -> None:
+    files = (EXAMPLES / name for name in ("atlas950_claims.csv", "atlas950_specs.csv"))
+    claims, specs = files
+    found = solve("nvl144-gpu.hbm_capacity", "--specs", specs, "--format", "csv", claims=claims)
+    lines = {line["id"]: line for line in csv.DictReader(io.StringIO(found.stdout))}
+    assert float(lines["A950-12"]["needed"]) == pytest.approx(8192 * 144 / 15 / 72, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("ascend-910.peak", "did you mean 'ascend-910c.peak'?"),
+        ("ascend-910c.peek", "did you mean 'ascend-910c.peak'?"),
+        ("", "no claim of this file reads the row ''"),
+        ("ascend-910c.peak[precision=fp4]", "no claim of this file reads the row"),
+    ],
+)
+def test_row_that_no_claim_reads_is_one_line(row: str, said: str) -> None:
+    found = solve(row)
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert re.fullmatch(r"cm384: .+\n", found.stderr)
+    assert said in found.stderr
