@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cm384 import figures_ledger, flips, load_claims, load_specs, scorecard, tables_ledger
+from cm384 import (
+    figures_ledger,
+    flips,
+    load_claims,
+    load_specs,
+    scorecard,
+    tables,
+    tables_ledger,
+)
 from cm384.claims import Claim
 from cm384.robustness import (
     error_of,
@@ -17,6 +25,7 @@ from cm384.robustness import (
     solutions,
     solve_tokens_per_step,
     stands,
+    with_bands,
 )
 
 SPECS = load_specs()
@@ -155,6 +164,17 @@ def test_table_says_what_flips_and_what_does_not() -> None:
     assert cells["at"].iloc[0] == "937.5 TFLOP/s (1.25×)"
 
 
+def test_scorecard_shows_the_band_and_a_repeated_claim_that_of_its_root() -> None:
+    claims = some("S000-02", "S000-11", "S000-09", "S001-03")
+    card = scorecard(claims, SPECS)
+    found = with_bands(card, claims, SPECS, 200)
+    cells = tables.reconciliation(found).cells
+    assert list(cells.columns)[3:6] == ["span", "5–95 %", "stands in"]
+    assert list(cells["stands in"]) == ["0 %", "100 %", "–", "0 %"]
+    assert cells["5–95 %"].iloc[3] == cells["5–95 %"].iloc[0] == "1.604 – 1.896"
+    assert "5–95 %" not in tables.reconciliation(card).cells
+
+
 def test_tornado_marks_derived_and_claimed() -> None:
     shown = figures_ledger.tornado_figure("S000-02", CLAIMS, SPECS)
     assert list(shown.data["row"]) == ["GB200: peak (BF16)", "Ascend 910C: peak (BF16)"]
@@ -170,8 +190,8 @@ def test_judged_claims_are_counted_once() -> None:
     judged = tables_ledger.judged(CLAIMS)
     shown = figures_ledger.judged_figure(judged).data.set_index("category")
     assert shown.to_numpy().sum() == len(judged)
-    tables = [tables_ledger.judged_table(CLAIMS, name).cells for name in shown.index]
-    assert sum(map(len, tables)) == len(judged)
+    found = [tables_ledger.judged_table(CLAIMS, name).cells for name in shown.index]
+    assert sum(map(len, found)) == len(judged)
     assert not figures_ledger.judged_figure([]).data.size
 
 

@@ -296,9 +296,7 @@ def test_faster_links_are_never_slower(phase: Any, deployment: Deployment) -> No
 @CASES
 @pytest.mark.parametrize("quantity", ["gemm_rate", "gemm_bandwidth", "attention_rate",
                                       "memory_bandwidth_sustained"])  # fmt: skip
-def test_faster_kernels_are_never_slower(
-    phase: Any, deployment: Deployment, quantity: str
-) -> None:
+def test_faster_kernels_are_never_slower(phase: Any, deployment: Deployment, quantity: str) -> None:
     faster = {key: 1.5 * SPECS.rows[key][0].value for key in SPECS.rows if key[1] == quantity}
     before = phase(SPECS, R1, deployment).step
     assert phase(SPECS.replace(faster), R1, deployment).step <= before

@@ -238,7 +238,7 @@ def test_sensible_changes_the_unit_and_not_the_quantity(value: float, unit: str)
 @pytest.mark.parametrize(
     ("value", "unit", "expected"),
     [
-        (4.447, "token/s/TFLOPS", "4.447 token/s/TFLOPS"),
+        (4.447, "token/s/TFLOPS", "4.447 tokens/s/TFLOPS"),
         (224.7, "GFLOP/token", "224.7 GFLOP/token"),
         (3, "count", "3"),
         (3, "dimensionless", "3"),

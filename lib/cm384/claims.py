@@ -163,7 +163,9 @@ class Reading:
         """
         changes = read_conditions(text)
         plain = dataclasses.replace(self, conditions={}, against={})
-        if changes.get("quantity", self.quantity) != self.quantity and self.conditions:
+        if changes.get("quantity", self.quantity) != self.quantity and (
+            self.conditions or self.against
+        ):
             return plain.changed(text)  # another quantity has conditions of its own
         names = {n: changes.pop(n) for n in ("subject", "quantity", "comparator") if n in changes}
         theirs = [name for name in changes if name.startswith("comparator.")]
@@ -287,7 +289,8 @@ def judge(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> Verdict:
     """The verdict of one claim by the rule; `ledger` holds the claims it may refer to."""
     if claim.judged:
         why = claim.primary_says or claim.note
-        return Verdict(claim, claim.judged, why, sources=tuple(claim.primary.split(";")))
+        named = tuple(key for key in claim.primary.split(";") if key)
+        return Verdict(claim, claim.judged, why, sources=named)
     readings = as_stated(claim, specs, ledger)
     tried = attempts(readings, claim.unit, specs)
     if not tried:
@@ -316,13 +319,7 @@ def _first_match(claim: Claim, tried: Sequence[Attempt], specs: Specs) -> tuple[
     if within := [a for a in tried if np.any(target.holds(a.span.values))]:
         return "within sources", within[0], _reached(claim, within[0], specs)
     if fitting:
-        held_as = " and ".join(_found(claim, a) for a in fitting[:2])
-        held_as += f", and {len(fitting) - 2} more" if len(fitting) > 2 else ""
-        why = (
-            f"As stated, {_found(claim, best)}; of {_count(len(others), 'other reading')} it "
-            f"holds on {len(fitting)}: {held_as}."
-        )
-        return "other basis", best, why
+        return "other basis", best, _held_otherwise(claim, best, fitting, len(others))
     return _missed(claim, best, others, specs)
 
 
@@ -342,7 +339,19 @@ def _first_match_of_model(claim: Claim, found: Attempt, specs: Specs) -> tuple[s
     if np.any(sides) or low < target.value < high:
         return "within model error", found, said
     others = attempts(other_readings(claim, found.reading), claim.unit, specs)
+    if fitting := [a for a in others if target.holds(a.central)]:
+        return "other basis", found, _held_otherwise(claim, found, fitting, len(others))
     return _missed(claim, found, others, specs)
+
+
+def _held_otherwise(claim: Claim, stated: Attempt, fitting: Sequence[Attempt], tried: int) -> str:
+    """On which of the other readings the claim holds, the first two by name."""
+    held_as = " and ".join(_found(claim, a) for a in fitting[:2])
+    held_as += f", and {len(fitting) - 2} more" if len(fitting) > 2 else ""
+    return (
+        f"As stated, {_found(claim, stated)}; of {_count(tried, 'other reading')} it "
+        f"holds on {len(fitting)}: {held_as}."
+    )
 
 
 def _missing(readings: Sequence[Reading], unit: str, specs: Specs) -> str:

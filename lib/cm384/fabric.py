@@ -58,8 +58,8 @@ def node_uplink_bandwidth(specs: Specs, subject: str) -> Any:
     """What the switches of one node can pass on to the second tier.
 
     >>> from cm384 import load_specs
-    >>> print(derive("node_uplink_bandwidth", "cloudmatrix-384", load_specs()).to("GB/s"))
-    3136.0 gigabyte / second
+    >>> print(units.text(derive("node_uplink_bandwidth", "cloudmatrix-384", load_specs())))
+    3.136 TB/s
     """
     switches = specs.get(subject, "count", part="ub-l1-switch", per="node")
     uplinks = specs.get("ub-l1-switch", "scale_up_links", direction="up")
@@ -155,7 +155,7 @@ def exchange_time(specs: Specs, chip: str, op: str, ranks: Numbers, tokens: Numb
 
     >>> from cm384 import load_specs
     >>> print(units.text(exchange_time(load_specs(), "h800-sxm", "dispatch", 64, 128)))
-    186 us
+    186.0 us
     """
     packages = np.asarray(ranks, dtype=float)[()] / kernels.read(specs, chip, "ranks_per_package")
     found = Deployment(chip, packages, ranks, 1.0, 4096.0, matrix_precision=served_in(specs, chip))

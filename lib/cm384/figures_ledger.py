@@ -42,7 +42,8 @@ def flips_figure(lines: pd.DataFrame, specs: Specs) -> Picture:
     axis.axvline(1, color=INK, lw=1)
     axis.set_xscale("log", base=2)
     axis.set_xlim(1 / FARTHEST / 1.15, FARTHEST * 1.15)
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+    ticks = {1 / 8: "1/8", 1 / 4: "1/4", 1 / 2: "1/2", 1: "1", 2: "2", 4: "4", 8: "8"}
+    axis.set_xticks(list(ticks), list(ticks.values()))
     names = [f"{a}\n{b}" for a, b in zip(data["claims"], data["row"], strict=True)]
     axis.set_yticks(range(len(data)), names, fontsize=9)
     axis.set_ylim(len(data) - 0.4, -0.6)
@@ -114,6 +115,7 @@ def tornado_figure(claim_id: str, claims: Iterable[Claim], specs: Specs, most: i
     figure, (axis,) = canvas(8, 1.7 + 0.42 * max(len(data), 1))
     for place, line in enumerate(data.to_dict("records")):
         axis.barh(place, line["high"] - line["low"], left=line["low"], color=BLUE, height=0.55)
+    axis.use_sticky_edges = False  # room beside the bars, so that the lines are seen
     axis.axvline(found.central, color=INK, lw=1.5, label=f"derived: {units.number(found.central)}")
     axis.axvline(claim.printed.value, color=RED, lw=1.5, ls="--", label=f"claimed: {claim.claimed}")
     axis.set_yticks(range(len(data)), [short(name) for name in data["row"]], fontsize=9)

@@ -146,7 +146,7 @@ def accuracy_figure(lines: pd.DataFrame) -> Picture:
     axis.legend(frameon=False, fontsize=9, loc="upper left")
     inside = float((lines["error"].abs() <= 0.2).mean())
     shows = (
-        f"{inside:.0%} of {len(lines)} measurements are predicted within 20 % (grey band); open "
+        f"Of {len(lines)} measurements {inside:.0%} are predicted within 20 % (grey band); open "
         "markers are rows in which a setting had to be assumed."
     )
     return picture(figure, shows, lines[["id", "measured", "predicted", "error"]])

@@ -42,7 +42,7 @@ STYLES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":
 
 def topology_figure(systems: Sequence[str], specs: Specs) -> Picture:
     """The tiers of each fabric, each band as wide as what it carries."""
-    figure, axes = canvas(3.3 * len(systems), 4.4, columns=len(systems))
+    figure, axes = canvas(2.7 * len(systems), 4.2, columns=len(systems))
     widest = max(float(_sent(system, specs).m) for system in systems)
     data = []
     for axis, system in zip(axes, systems, strict=True):
@@ -103,7 +103,7 @@ def _tiers(system: str, specs: Specs) -> list[dict[str, Any]]:
 
 def exchange_figure(systems: Sequence[str], tokens: int, specs: Specs) -> Picture:
     """Dispatch and combine by the serving model, as ranks and as tokens grow, and as published."""
-    figure, axes = canvas(9, 4.6, columns=2)
+    figure, axes = canvas(8.2, 4.6, columns=2)
     chips = each(fabric.accelerator(specs, system) for system in systems)
     published = published_exchanges(chips, specs)
     data = []
@@ -168,12 +168,15 @@ def power_figure(system: str, baseline: str, specs: Specs) -> Picture:
     return picture(figure, shows, pd.DataFrame(data))
 
 
+WHITE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
+
+
 def _bar(axis: Axes, place: float, central: float, low: float, high: float, colour: str) -> None:
     """A derived figure with its span and its number above it."""
     axis.plot([low, high], [place, place], color=colour, lw=5, solid_capstyle="butt", alpha=0.6)
     axis.plot(central, place, "o", color=colour, ms=9, mec=INK)
     axis.annotate(units.number(central, 3), (central, place), (3, 7), ha="left",
-                  fontsize=10, textcoords="offset points")  # fmt: skip
+                  fontsize=10, textcoords="offset points", bbox=WHITE)  # fmt: skip
 
 
 PRICES = (
@@ -228,7 +231,7 @@ def parity_figure(
     chip: str, reference: str, found: Sequence[Side], share: float, specs: Specs
 ) -> Picture:
     """Every side of a comparison of two chips, and the roofline between them, with one line."""
-    figure, axes = canvas(9, 1.9 + 0.42 * len(found), columns=2)
+    figure, axes = canvas(8.4, 1.9 + 0.42 * len(found), columns=2)
     left, right = axes
     for place, side in enumerate(found):
         _bar(left, place, side.central, side.low, side.high, KINDS[side.kind])

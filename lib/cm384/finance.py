@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cm384.derivation import derivation, derive
+from cm384.errors import InputError
 from cm384.specs import Specs, read_conditions
 
 
@@ -20,6 +21,8 @@ def lost_revenue_filed(specs: Specs, subject: str, *, product: str) -> Any:
     """The revenue that a company reports as lost, over all quarters for which it does."""
     found = [read_conditions(c) for s, q, c, _ in specs.rows if (s, q) == (subject, "lost_revenue")]
     quarters = [f["quarter"] for f in found if f.get("product") == product and "quarter" in f]
+    if not quarters:
+        raise InputError(f"{subject} has no lost_revenue of {product} by quarter")
     lost = [specs.get(subject, "lost_revenue", product=product, quarter=q) for q in quarters]
     return sum(lost[1:], start=lost[0])
 
@@ -42,4 +45,6 @@ def price_per_peak(specs: Specs, subject: str, *, precision: str, basis: str = "
 def price_per_accelerator(specs: Specs, subject: str) -> Any:
     """What a system costs for each accelerator in it."""
     counts = [specs.get(subject, "count", part=part) for part in specs.parts(subject)]
+    if not counts:
+        raise InputError(f"{subject} has no accelerators as parts; it may be one itself")
     return (specs.get(subject, "price") / sum(counts[1:], start=counts[0])).to("USD")

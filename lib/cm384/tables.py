@@ -100,19 +100,40 @@ def interval(low: float, high: float) -> str:
     )
 
 
+def share(value: float) -> str:
+    """A share as a reader sees it; all and none mean all and none.
+
+    >>> share(1.0), share(0.9996), share(0.505), share(0.0004), share(0.0)
+    ('100 %', '>99 %', '50 %', '<1 %', '0 %')
+    """
+    if 0 < value < 0.01:
+        return "<1 %"
+    if 0.99 < value < 1:
+        return ">99 %"
+    return f"{100 * value:.0f} %"
+
+
 def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
     """The reconciliation of some claims: claimed, derived, span, verdict, reason."""
     return reconciliation(scorecard(claims, specs))
 
 
 def reconciliation(lines: pd.DataFrame) -> Table:
-    """The lines of a scorecard as a table: claimed | derived | span | verdict | why."""
+    """The lines of a scorecard as a table: claimed | derived | span | verdict | why.
+
+    Lines from `robustness.with_bands` also show the band and the share of draws.
+    """
+    bands = {}
+    if "p5" in lines:
+        bands["5–95 %"] = [interval(a, b) for a, b in zip(lines["p5"], lines["p95"], strict=True)]
+        bands["stands in"] = [share(x) if np.isfinite(x) else "–" for x in lines["holds"]]
     cells = pd.DataFrame(
         {
             "claim": lines["id"] + ": " + lines["claim"],
             "claimed": lines["claimed"].where(lines["claimed"] != "", "–"),
             "derived": [number_or_dash(value) for value in lines["derived"]],
             "span": [interval(a, b) for a, b in zip(lines["low"], lines["high"], strict=True)],
+            **bands,
             "verdict": [f"{MARKS[verdict]} {verdict}" for verdict in lines["verdict"]],
             "why": lines["why"],
             "sources": lines["sources"],

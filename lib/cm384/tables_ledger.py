@@ -18,23 +18,10 @@ from cm384.errors import InputError
 from cm384.paths import DATA
 from cm384.robustness import nearest_attempt, solutions
 from cm384.specs import Key, Row, Specs, key_name, load_specs, read_table
-from cm384.tables import MARKS, Table, interval, number_or_dash
+from cm384.tables import MARKS, Table, interval, number_or_dash, share
 from cm384.uncertainty import Solution, sobol
 
 EXAMPLES = DATA / "examples"
-
-
-def share(value: float) -> str:
-    """A share as a reader sees it; all and none mean all and none.
-
-    >>> share(1.0), share(0.9996), share(0.505), share(0.0004), share(0.0)
-    ('100 %', '>99 %', '50 %', '<1 %', '0 %')
-    """
-    if 0 < value < 0.01:
-        return "<1 %"
-    if 0.99 < value < 1:
-        return ">99 %"
-    return f"{100 * value:.0f} %"
 
 
 def flips_table(lines: pd.DataFrame, card: pd.DataFrame, specs: Specs) -> Table:

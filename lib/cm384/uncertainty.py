@@ -216,7 +216,7 @@ def sobol(figure: Figure, specs: Specs, samples: int = 1024, seed: int = SEED) -
     traced = specs.traced()
     unit = figure(traced).units
     assert traced.trace is not None
-    blocks = [block_of(specs.rows, key) for key in traced.trace.keys]
+    blocks = [block_of(specs.rows, key) for key in traced.trace.keys if key not in specs.drawn]
     blocks = [block for i, block in enumerate(blocks) if block not in blocks[:i]]
     choices = [consistent([specs.rows[key] for key in block]) for block in blocks]
     disputed = [(b, c) for b, c in zip(blocks, choices, strict=True) if len(c) > 1]
@@ -228,9 +228,11 @@ def sobol(figure: Figure, specs: Specs, samples: int = 1024, seed: int = SEED) -
         drawn: dict[Key, np.ndarray] = {}
         for point, (block, options) in zip(points, disputed, strict=True):
             picks = options[(point * len(options)).astype(int)]
-            drawn |= {key: specs.options(key)[picks[:, i]] for i, key in enumerate(block)}
+            values_of = {key: specs.options(key)[picks[:, i]] for i, key in enumerate(block)}
+            drawn |= {key: v for key, v in values_of.items() if key not in specs.drawn}
         values = figure(specs.replace(drawn)).to(unit).m
-        return np.broadcast_to(values, points.shape[1:]).astype(float)[np.newaxis]
+        # Twice, because scipy cannot take a figure with one row and no variance.
+        return np.broadcast_to(values, (2, *points.shape[1:])).astype(float)
 
     found = stats.sobol_indices(
         func=evaluate, n=samples, dists=[stats.uniform()] * len(disputed), rng=seed
@@ -240,7 +242,7 @@ def sobol(figure: Figure, specs: Specs, samples: int = 1024, seed: int = SEED) -
         dict(
             zip(
                 columns,
-                (names, np.ravel(found.first_order), np.ravel(found.total_order)),
+                (names, *np.reshape([found.first_order, found.total_order], (2, 2, -1))[:, 0]),
                 strict=True,
             )
         )
