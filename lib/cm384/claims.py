@@ -194,11 +194,18 @@ class Reading:
         """The reading in words."""
         conditions = {"precision": "", "basis": "", **self.conditions}
         ours = [conditions.pop("precision").upper(), conditions.pop("basis")]
-        ours += [title(v) if n in ("part", "peer") else v for n, v in conditions.items()]
-        theirs = [v.upper() if n == "precision" else v for n, v in self.against.items()]
+        ours += [_spoken(name, value) for name, value in conditions.items()]
+        theirs = [_spoken(name, value) for name, value in self.against.items()]
         joint = " against " if compares(self.quantity) else " ÷ "
         versus = f"{joint}{title(self.comparator)}{_aside(theirs)}" if self.comparator else ""
         return f"{words(self.quantity)}{_aside(ours)} of {title(self.subject)}{versus}"
+
+
+def _spoken(condition: str, value: str) -> str:
+    """The value of a condition as people write it."""
+    if condition == "precision":
+        return value.upper()
+    return title(value) if condition in ("part", "peer") else value
 
 
 def _aside(words: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cm384 import units
-from cm384.claims import Claim, as_stated, attempts, load_claims, other_readings, scorecard
+from cm384.claims import Claim, Printed, as_stated, attempts, load_claims, other_readings, scorecard
 from cm384.derivation import DERIVATIONS, Explanation, derive, ratio, row_name, title, words
 from cm384.errors import InputError
 from cm384.specs import Specs
@@ -280,6 +281,7 @@ def printed_total(quantity: str, subject: str, specs: Specs, conditions: Mapping
 def systems_table(system: str, precision: str, specs: Specs) -> Table:
     """The ratios of a system to every other one; figures that an article prints are marked."""
     quantities = {"hbm_capacity": {}, "hbm_bandwidth": {}, "peak": {"precision": precision}}
+    printed = _printed_ratios(specs)
     lines = []
     for other in specs.systems:
         if other == system:
@@ -287,9 +289,7 @@ def systems_table(system: str, precision: str, specs: Specs) -> Table:
         line = {"compared with": title(other)}
         for quantity, conditions in quantities.items():
             found = compared(quantity, system, other, specs, conditions)
-            fits = found and any(
-                c.printed.holds(found.central.m) for c in _printed(quantity, specs)
-            )
+            fits = found and any(p.holds(found.central.m) for p in printed[quantity])
             line[words(quantity)] = (
                 f"{units.number(found.central.m, 4)}{' ✔' if fits else ''}" if found else "–"
             )
@@ -297,13 +297,13 @@ def systems_table(system: str, precision: str, specs: Specs) -> Table:
     return Table(pd.DataFrame(lines))
 
 
-def _printed(quantity: str, specs: Specs) -> list[Claim]:
-    """The exact ratios of this quantity that the articles print."""
-    return [
-        c
-        for c in load_claims(specs=specs)
-        if c.form == "ratio" and c.relation == "eq" and c.quantity == quantity
-    ]
+def _printed_ratios(specs: Specs) -> dict[str, list[Printed]]:
+    """The exact ratios that the articles print, by quantity."""
+    found: dict[str, list[Printed]] = defaultdict(list)
+    for claim in load_claims(specs=specs):
+        if claim.form == "ratio" and claim.relation == "eq":
+            found[claim.quantity].append(claim.printed)
+    return found
 
 
 def readings_table(claim: Claim, specs: Specs) -> Table:
