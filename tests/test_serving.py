@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cm384 import kernels, load_specs, serving
+from cm384.budgets import time_budget
 from cm384.errors import InputError
 from cm384.kernels import Curve, Gemm
 from cm384.layers import Layers
@@ -471,3 +472,26 @@ def test_unknown_accelerator_is_refused() -> None:
 
 def test_module_names_what_it_offers() -> None:
     assert set(serving.__all__) == {"Deployment", "Result", "decode", "largest_batch", "prefill"}
+
+
+def test_budget_of_cloudmatrix_adds_up_and_says_what_bounds_it() -> None:
+    row = SPECS.measurements["CM384-DECODE-4K-50MS"]
+    found = {
+        batch: time_budget(
+            SPECS,
+            SPECS.models[row.model],
+            dataclasses.replace(row.deployment, batch=batch),
+            "decode",
+        )
+        for batch in (96, 240)
+    }
+    for budget in found.values():
+        assert sum(budget.steps.values()) == pytest.approx(budget.predicted)
+    assert found[96].bounds == {"matrices": "memory", "attention": "operations"}
+    assert found[240].bounds["matrices"] == "operations"
+    # 6,688 tokens/s at 81.6 GFLOP a token are 36 % of 1,504 TOPS (huawei2025cloudmatrix, table 3)
+    row = SPECS.measurements["CM384-PREFILL-PERFECT"]
+    budget = time_budget(SPECS, SPECS.models[row.model], row.deployment, "prefill")
+    assert budget.useful_share * budget.predicted * row.measured / 1e6 == pytest.approx(
+        81.63e9 * 6688 / 1504e12, rel=2e-3
+    )

@@ -33,12 +33,14 @@ class Budget:
     """The time of one token on one accelerator by loss, in microseconds; the steps add up.
 
     `steps` holds the physical limit first, then each loss; overlap is a gain and negative.
+    `bounds` says what sets the limit of the matrices and of the attention core.
     """
 
     phase: str
     steps: Mapping[str, float]
     predicted: float
     useful_share: float
+    bounds: Mapping[str, str]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -62,8 +64,12 @@ def time_budget(specs: Specs, model: Model, deployment: Deployment, phase: str) 
     core_peak = _peak(specs, deployment, deployment.attention_precision)
     weights, cache = _bytes(specs, model, deployment, phase)
     bandwidth = float(derive("hbm_bandwidth", deployment.accelerator, specs).to("B/s").m)
-    matrices = max(sum(flop.values()) / peak, weights / bandwidth / tokens)
-    attention = max(core / core_peak, cache / bandwidth / tokens)
+    limits = {
+        "matrices": (sum(flop.values()) / peak, weights / bandwidth / tokens),
+        "attention": (core / core_peak, cache / bandwidth / tokens),
+    }
+    matrices, attention = (max(pair) for pair in limits.values())
+    bounds = {n: "operations" if work > read else "memory" for n, (work, read) in limits.items()}
     seconds = _grouped(result)
     steps = {
         "physical limit": matrices + attention,
@@ -76,7 +82,8 @@ def time_budget(specs: Specs, model: Model, deployment: Deployment, phase: str) 
     }
     predicted = float(result.step) / tokens
     useful = (sum(flop.values()) + core) / peak / predicted
-    return Budget(phase, {k: 1e6 * v for k, v in steps.items()}, 1e6 * predicted, useful)
+    microseconds = {name: 1e6 * time for name, time in steps.items()}
+    return Budget(phase, microseconds, 1e6 * predicted, useful, bounds)
 
 
 def useful_flop(model: Model, deployment: Deployment, phase: str) -> dict[str, float]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cm384 import specs as reading
 from cm384 import units
-from cm384.budgets import Budget, useful_flop
+from cm384.budgets import Budget, time_budget, useful_flop
 from cm384.deployment import Deployment
 from cm384.derivation import derive, row_name, title
 from cm384.paths import DATA
@@ -148,6 +148,27 @@ def curve(
         }
     )
     return lines.dropna(ignore_index=True)
+
+
+def bounds_table(
+    specs: Specs, model: Model, deployment: Deployment, batches: Sequence[int]
+) -> Table:
+    """Which bound rules at which batch: of the matrices, of the attention core, and in all."""
+    lines = []
+    for batch in batches:
+        budget = time_budget(specs, model, dataclasses.replace(deployment, batch=batch), "decode")
+        losses = {name: time for name, time in budget.steps.items() if name != "overlap"}
+        limit = budget.steps["physical limit"]
+        lines.append(
+            {
+                "requests a chip": str(batch),
+                "matrices limited by": budget.bounds["matrices"],
+                "attention limited by": budget.bounds["attention"],
+                "limit's share of the time": f"{limit / budget.predicted:.0%}",
+                "largest part": max(losses, key=lambda name: losses[name]),
+            }
+        )
+    return Table(pd.DataFrame(lines))
 
 
 def targets_table(ids: Iterable[str], specs: Specs) -> Table:
