@@ -47,6 +47,26 @@ def test_factors_in_the_answers_are_the_computed_ones() -> None:
     assert f"like for like it is {units.number(matrix.m, 3)}" in README
 
 
+def test_working_under_the_answers_is_the_computed_one() -> None:
+    text = " ".join(README.split())
+    ours, theirs = (
+        cm384.derive("peak", name, SPECS, precision="bf16")
+        for name in ("cloudmatrix-384", "gb200-nvl72")
+    )
+    assert (
+        f"384 of them make {units.text(ours)}; 72 GPUs of 2,500 make {units.number(theirs.m)}"
+        in text
+    )
+    matrix = cm384.derive("peak_from_units", "ascend-910c", SPECS, precision="bf16")
+    assert f"1.8 GHz = {units.text(matrix)}" in text
+    assert f"per watt it has {LINES.loc['S004-13', 'derived']:.2f} of GB200 NVL72" in text
+    served = {"CM384-PREFILL-PERFECT": "SGL-H100-PREFILL-4K-PERFECT",
+              "CM384-PREFILL-DEFAULT": "SGL-H100-PREFILL-4K-DEFAULT"}  # fmt: skip
+    for one, other in served.items():
+        share = SPECS.measurements[one].measured / SPECS.measurements[other].measured
+        assert f"measured serving is at {100 * share:.0f} %" in text
+
+
 def test_summary_counts_the_verdicts() -> None:
     counts = LINES["verdict"].value_counts()
     rest = len(LINES) - counts["confirmed"] - counts["source agrees"]

@@ -25,14 +25,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK = "#333333"
-BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY = (
+BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, GREY = (
     "#0173b2",
     "#de8f05",
     "#029e73",
     "#d55e00",
     "#cc78bc",
     "#ca9161",
-    "#fbafe4",
     "#949494",
 )
 # Shape says the verdict without colour: filled reaches the figure, open does not.

@@ -57,7 +57,7 @@ def token_cost_figure(model: Model, context: int) -> Picture:
     total = {phase: sum(float(v) for v in flop.values()) / 1e9 for phase, flop in costs.items()}
     shows = (
         f"A prompt token of {model.name} costs {units.number(total['prefill'])} GFLOP, an output "
-        f"token {units.number(total['decode'])}; the difference is the attention core."
+        f"token {units.number(total['decode'])}; most of the difference is the attention core."
     )
     return picture(figure, shows, table)
 

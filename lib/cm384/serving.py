@@ -55,11 +55,6 @@ class Result:
         return units.Q(np.asarray(self.step) * 1e3, "ms")
 
     @property
-    def ttft(self) -> Any:
-        """The time to the first token of a prompt whose step starts at once, a quantity."""
-        return self.step_time
-
-    @property
     def tpot(self) -> Any:
         """The time per output token of one request, a quantity."""
         return units.Q(np.asarray(self.step / self.tokens_per_step) * 1e3, "ms")

@@ -243,29 +243,40 @@ def terms_table(lines: pd.DataFrame, count: int = 0) -> Table:
     return Table(pd.DataFrame(found))
 
 
-def peers_table(specs: Specs) -> Table:
-    """What other tools predict for the same cases, beside this model and the published figure."""
+def peer_errors(specs: Specs) -> pd.DataFrame:
+    """What other tools predict: one line a case, with their error and this model's."""
     columns = [field.name for field in dataclasses.fields(Peer)]
-    peers = [
-        Peer(**row) for row in reading.records(reading.read_table(DATA / "peers.csv", columns))
-    ]
+    table = reading.read_table(DATA / "peers.csv", columns)
     lines = []
-    for peer in peers:
+    for peer in (Peer(**row) for row in reading.records(table)):
         row: Measurement = specs.measurements[peer.measurement]
         ours = float(predict(row, specs, dict(specs.models)).throughput.m)
         lines.append(
             {
-                "case": peer.measurement,
-                "published": units.number(row.measured),
-                "tool": peer.tool,
-                "setting": peer.setting,
-                "it predicts": units.number(float(peer.predicted)),
-                "its error": percent(float(peer.predicted) / row.measured - 1, 0),
-                "error here": percent(ours / row.measured - 1, 0),
-                "source": peer.source,
+                **dataclasses.asdict(peer),
+                "vendor": "Huawei" if row.accelerator.startswith("ascend") else "NVIDIA",
+                "measured": row.measured,
+                "error": float(peer.predicted) / row.measured - 1,
+                "ours": ours / row.measured - 1,
             }
         )
-    cells = pd.DataFrame(lines).sort_values(["case", "tool"], kind="stable")
+    return pd.DataFrame(lines).sort_values(["measurement", "tool"], kind="stable")
+
+
+def peers_table(lines: pd.DataFrame) -> Table:
+    """The lines of `peer_errors` as a reader sees them."""
+    cells = pd.DataFrame(
+        {
+            "case": lines["measurement"],
+            "published": [units.number(value) for value in lines["measured"]],
+            "tool": lines["tool"],
+            "setting": lines["setting"],
+            "it predicts": [units.number(float(value)) for value in lines["predicted"]],
+            "its error": [percent(value, 0) for value in lines["error"]],
+            "error here": [percent(value, 0) for value in lines["ours"]],
+            "source": lines["source"],
+        }
+    )
     return Table(cells, code=("source",), wide=("setting",))
 
 

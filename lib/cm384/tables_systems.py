@@ -467,12 +467,18 @@ POWER_METRICS = (
 
 def power_table(system: str, baseline: str, specs: Specs) -> Table:
     """Power of two systems for what they do, and the ratios with what the sources allow."""
+    return _metrics_table("power", POWER_METRICS, system, baseline, specs)
+
+
+def _metrics_table(
+    head: str, metrics: Sequence[Metric], system: str, baseline: str, specs: Specs
+) -> Table:
     lines = []
-    for metric in POWER_METRICS:
+    for metric in metrics:
         found = metric.ratio(system, baseline, specs)
         lines.append(
             {
-                "power": metric.name,
+                head: metric.name,
                 title(system): or_dash(partial(metric.shown, system, specs)),
                 title(baseline): or_dash(partial(metric.shown, baseline, specs)),
                 "ratio": number_or_dash(float(found.central.m)) if found else "–",
@@ -588,21 +594,7 @@ PRICE_METRICS = (
 
 def price_table(system: str, baseline: str, specs: Specs) -> Table:
     """Price of two systems for what they have and do, and the ratios over the sources."""
-    lines = []
-    for metric in PRICE_METRICS:
-        found = metric.ratio(system, baseline, specs)
-        lines.append(
-            {
-                "price": metric.name,
-                title(system): or_dash(partial(metric.shown, system, specs)),
-                title(baseline): or_dash(partial(metric.shown, baseline, specs)),
-                "ratio": number_or_dash(float(found.central.m)) if found else "–",
-                "sources allow": interval(float(found.low.m), float(found.high.m))
-                if found
-                else "–",
-            }
-        )
-    return Table(pd.DataFrame(lines))
+    return _metrics_table("price", PRICE_METRICS, system, baseline, specs)
 
 
 def matches(system: str, baseline: str, specs: Specs) -> Iterator[tuple[str, Any, Any, Any]]:
