@@ -1,7 +1,7 @@
 """Figures as a notebook shows them: a picture, the sentence that says what it shows, its data.
 
-The text form of a picture is that sentence and the plotted numbers, so that a test of the committed
-notebooks compares the numbers and not the pixels.
+The text form of a picture is that sentence and the plotted numbers as CSV, so that a test of the
+committed notebooks compares the numbers and not the pixels, and a page can offer them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+WIDTH = 4.8  # inches, of every figure
+TEXT = 10  # points
+DPI = 200
 INK = "#333333"
 BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, GREY = (
     "#0173b2",
@@ -56,32 +59,41 @@ class Picture:
     shows: str
     data: pd.DataFrame
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        return {"image/png": self.png, "text/plain": str(self)}
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        size = {"width": round(120 * WIDTH)}  # pixels on a page; the picture itself is finer
+        return {"image/png": self.png, "text/plain": str(self)}, {"image/png": size}
 
     def __str__(self) -> str:
-        return f"{self.shows}\n{self.data.to_string(index=False)}"
+        return f"{self.shows}\n{self.data.to_csv(index=False)}"
 
 
-def canvas(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure in the one style of this project, and its axes."""
+def canvas(height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure in the one style of this project, and its axes, row by row.
 
+    All figures are as wide as a phone can show with text of 10 points still legible, so that what
+    needs room takes it downwards.
+    """
     import matplotlib.pyplot as plt
     import seaborn as sns
 
     sns.set_theme(
-        context="notebook",
+        context="paper",
         style="whitegrid",
         palette="colorblind",
         rc={
             "axes.edgecolor": INK,
-            "axes.titleweight": "bold",
-            "axes.titlesize": 12,
+            "axes.labelsize": TEXT,
             "axes.titlelocation": "left",
+            "axes.titlesize": TEXT,
+            "axes.titleweight": "bold",
             "font.family": "DejaVu Sans",
+            "font.size": TEXT,
+            "legend.fontsize": TEXT,
+            "xtick.labelsize": TEXT,
+            "ytick.labelsize": TEXT,
         },
     )
-    figure, axes = plt.subplots(1, columns, figsize=(width, height), layout="constrained")
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), layout="constrained")
     return figure, list(np.ravel(axes))
 
 
@@ -90,13 +102,22 @@ def picture(figure: Figure, shows: str, data: pd.DataFrame) -> Picture:
     import matplotlib.pyplot as plt
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     plt.close(figure)
     rounded = {
-        name: data[name].map(units.number) if data[name].dtype.kind == "f" else data[name]
+        name: data[name].map(digits) if data[name].dtype.kind == "f" else data[name]
         for name in data.columns
     }
     return Picture(buffer.getvalue(), shows, pd.DataFrame(rounded))
+
+
+def digits(value: float) -> str:
+    """A number as a file of data holds it: four digits, no separators, empty for none.
+
+    >>> digits(6930.04), digits(0.853211), digits(float("nan"))
+    ('6930', '0.8532', '')
+    """
+    return units.number(value).replace(",", "") if np.isfinite(value) else ""
 
 
 def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> Picture:
@@ -106,7 +127,7 @@ def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> Picture:
     lines["label"] = [f"{c.id}:  {words(c.quantity)} {c.claimed}" for c in ledger]
     first = np.array([not claim.same_as for claim in ledger])
     lines = lines[first & (lines["ratio"] > 0)].reset_index(drop=True)
-    figure, (axis,) = canvas(8.5, 1.6 + 0.3 * len(lines))
+    figure, (axis,) = canvas(1.6 + 0.3 * len(lines))
     for place, line in enumerate(lines.to_dict("records")):
         shape, colour = SHAPES[line["verdict"]]
         scale = line["ratio"] / line["derived"]
@@ -136,7 +157,7 @@ def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> Picture:
 def package_figure(chips: Iterable[str], precision: str, specs: Specs) -> Picture:
     """What each package is built of: its peak by kind of unit, its memory by stack, its links."""
     chips = list(chips)
-    figure, axes = canvas(9, 1.3 + 0.75 * len(chips), columns=4)
+    figure, axes = canvas(1.3 + 0.75 * len(chips), columns=4)
     data = []
     for axis, (quantity, pieces) in zip(axes, PIECES.items(), strict=True):
         for place, chip in enumerate(chips):
@@ -200,7 +221,7 @@ def _count(chip: str, pieces: str, specs: Specs) -> int:
 
 def roofline_figure(chips: Iterable[str], precision: str, specs: Specs) -> Picture:
     """The attainable rate of each chip against arithmetic intensity, its ridge point marked."""
-    figure, (axis,) = canvas(7.5, 4.6)
+    figure, (axis,) = canvas(4.6)
     intensity = np.geomspace(10, 3_000, 200)
     data = []
     for chip, colour, style in zip(chips, (BLUE, ORANGE, GREEN, PURPLE), ("-", "--", "-.", ":")):  # noqa: B905
@@ -256,7 +277,7 @@ def ratios_figure(system: str, baseline: str, precision: str, specs: Specs) -> P
     ]
     found = [(name, quantity, ratio) for name, quantity, ratio in rows if ratio]
     printed = claimed_ratios(specs)
-    figure, (axis,) = canvas(8, 1.4 + 0.42 * len(found))
+    figure, (axis,) = canvas(1.4 + 0.42 * len(found))
     for place, (_, quantity, ratio) in enumerate(found):
         central = float(ratio.central.m)
         axis.plot(

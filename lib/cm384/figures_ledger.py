@@ -30,7 +30,7 @@ def flips_figure(lines: pd.DataFrame, specs: Specs) -> Picture:
     `lines` are those of `flips.ledger`; claims with one figure and one threshold share a line.
     """
     data = _merged(lines, specs)
-    figure, (axis,) = canvas(7.6, 1.7 + 0.36 * len(data))
+    figure, (axis,) = canvas(1.7 + 0.36 * len(data))
     for place, line in enumerate(data.to_dict("records")):
         colour = RED if line["flipped"] else BLUE
         axis.plot([line["low"], line["high"]], [place, place], color=GREY, lw=7, zorder=1)
@@ -112,7 +112,7 @@ def tornado_figure(claim_id: str, claims: Iterable[Claim], specs: Specs, most: i
     names = {key_name(key): row_name(specs.rows[key][0]) for key in found.span.keys}
     moving = lines[lines["spread"] > 1e-9]
     data = moving.head(most).assign(row=[names[name] for name in moving["row"].head(most)])
-    figure, (axis,) = canvas(8, 1.7 + 0.42 * max(len(data), 1))
+    figure, (axis,) = canvas(1.7 + 0.42 * max(len(data), 1))
     for place, line in enumerate(data.to_dict("records")):
         axis.barh(place, line["high"] - line["low"], left=line["low"], color=BLUE, height=0.55)
     axis.use_sticky_edges = False  # room beside the bars, so that the lines are seen
@@ -137,7 +137,7 @@ def judged_figure(judged: Iterable[Claim]) -> Picture:
     counts = pd.crosstab(lines["category"], lines["verdict"])
     counts = counts[[verdict for verdict in VERDICTS if verdict in counts.columns]]
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
-    figure, (axis,) = canvas(8, 1.6 + 0.42 * len(counts))
+    figure, (axis,) = canvas(1.6 + 0.42 * len(counts))
     left = np.zeros(len(counts))
     for verdict in counts.columns:
         size = counts[verdict].to_numpy()

@@ -43,7 +43,7 @@ def token_cost_figure(model: Model, context: int) -> Picture:
         }
     )
     table = table.sort_values("decode, GFLOP", ascending=False, ignore_index=True)
-    figure, (axis,) = canvas(7.5, 1.2 + 0.42 * len(table))
+    figure, (axis,) = canvas(1.2 + 0.42 * len(table))
     for shift, (column, colour) in enumerate(zip(table.columns[1:], (BLUE, ORANGE), strict=True)):
         places = np.arange(len(table)) + 0.36 * shift
         axis.barh(places, table[column], height=0.34, color=colour, label=column.split(",")[0])
@@ -67,7 +67,7 @@ def budget_figure(budgets: Mapping[str, Budget], published: Mapping[str, float])
 
     `published` holds the published microseconds a token of each, drawn as a line.
     """
-    figure, axes = canvas(9, 3.9, columns=len(budgets))
+    figure, axes = canvas(3.9, columns=len(budgets))
     widest = max(max(b.table["total"].max(), published[n]) for n, b in budgets.items())
     data = []
     for axis, (name, budget) in zip(axes, budgets.items(), strict=True):
@@ -104,7 +104,7 @@ def curve_figure(
 
     Each curve has the columns batch, tpot and throughput; `points` has name, tpot, throughput.
     """
-    figure, (axis,) = canvas(7.8, 4.8)
+    figure, (axis,) = canvas(4.8)
     data = []
     for (name, curve), colour, marker in zip(curves.items(), COLOURS, MARKERS, strict=False):
         axis.plot(curve["tpot"], curve["throughput"], color=colour, lw=2.2, label=f"{name}, model")
@@ -127,7 +127,7 @@ def curve_figure(
 
 def accuracy_figure(lines: pd.DataFrame) -> Picture:
     """Predicted against measured throughput, log-log, with a band of ±20 %."""
-    figure, (axis,) = canvas(7, 5.6)
+    figure, (axis,) = canvas(5.6)
     ends = np.array([lines["measured"].min() / 1.6, lines["measured"].max() * 1.6])
     axis.fill_between(ends, 0.8 * ends, 1.2 * ends, color=GREY, alpha=0.25, label="±20 %")
     axis.plot(ends, ends, color=INK, lw=1)

@@ -42,7 +42,7 @@ STYLES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":
 
 def topology_figure(systems: Sequence[str], specs: Specs) -> Picture:
     """The tiers of each fabric, each band as wide as what it carries."""
-    figure, axes = canvas(2.7 * len(systems), 4.2, columns=len(systems))
+    figure, axes = canvas(4.2, columns=len(systems))
     widest = max(float(_sent(system, specs).m) for system in systems)
     data = []
     for axis, system in zip(axes, systems, strict=True):
@@ -103,7 +103,7 @@ def _tiers(system: str, specs: Specs) -> list[dict[str, Any]]:
 
 def exchange_figure(systems: Sequence[str], tokens: int, specs: Specs) -> Picture:
     """Dispatch and combine by the serving model, as ranks and as tokens grow, and as published."""
-    figure, axes = canvas(8.2, 4.6, columns=2)
+    figure, axes = canvas(4.6, columns=2)
     chips = each(fabric.accelerator(specs, system) for system in systems)
     published = published_exchanges(chips, specs)
     data = []
@@ -149,7 +149,7 @@ def exchange_figure(systems: Sequence[str], tokens: int, specs: Specs) -> Pictur
 def power_figure(system: str, baseline: str, specs: Specs) -> Picture:
     """The power ratios of two systems with what the sources allow."""
     found = [(m.name, ratio) for m in POWER_METRICS if (ratio := m.ratio(system, baseline, specs))]
-    figure, (axis,) = canvas(8, 1.2 + 0.5 * len(found))
+    figure, (axis,) = canvas(1.2 + 0.5 * len(found))
     data = []
     for place, (name, ratio) in enumerate(found):
         low, central, high = (float(edge.m) for edge in (ratio.low, ratio.central, ratio.high))
@@ -191,7 +191,7 @@ def electricity_figure(
     systems: Sequence[str], price: float, utilisation: float, specs: Specs
 ) -> Picture:
     """The electricity of a million decoded tokens against its price, with sourced prices."""
-    figure, (axis,) = canvas(8, 4.6)
+    figure, (axis,) = canvas(4.6)
     sourced = [
         (name, float(specs.rows[subject, "electricity_price", conditions, "nominal"][0].value))
         for subject, conditions, name in PRICES
@@ -231,7 +231,7 @@ def parity_figure(
     chip: str, reference: str, found: Sequence[Side], share: float, specs: Specs
 ) -> Picture:
     """Every side of a comparison of two chips, and the roofline between them, with one line."""
-    figure, axes = canvas(8.4, 1.9 + 0.42 * len(found), columns=2)
+    figure, axes = canvas(1.9 + 0.42 * len(found), columns=2)
     left, right = axes
     for place, side in enumerate(found):
         _bar(left, place, side.central, side.low, side.high, KINDS[side.kind])
@@ -286,7 +286,7 @@ def _short(side: Side) -> str:
 
 def workload_figure(chips: Sequence[str], specs: Specs) -> Picture:
     """Throughput by the serving model on the same prefill and the same decode."""
-    figure, axes = canvas(8, 1.4 + 0.45 * len(chips), columns=len(workloads.WORKLOADS))
+    figure, axes = canvas(1.4 + 0.45 * len(chips), columns=len(workloads.WORKLOADS))
     data = []
     for axis, workload in zip(axes, workloads.WORKLOADS, strict=True):
         for place, chip in enumerate(chips):

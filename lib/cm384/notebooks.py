@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -489,9 +489,10 @@ def report(progress: Callable[[Any, int], Any]) -> Path:
 
     source = BUILD / "src"
     shutil.rmtree(source, ignore_errors=True)
-    (source / "_static" / "mathjax").mkdir(parents=True)
+    shutil.copytree(NOTEBOOKS / "_static", source / "_static")
+    for folder in ("mathjax", "data"):
+        (source / "_static" / folder).mkdir()
     shutil.copy(mathjax(), source / "_static" / "mathjax")
-    shutil.copy(NOTEBOOKS / "page.css", source / "_static")
     for path in [*NOTEBOOKS.glob("*.py"), *NOTEBOOKS.glob("*.md"), DATA / "sources.bib"]:
         shutil.copy(path, source)
     pages.write(source)
@@ -503,23 +504,51 @@ def report(progress: Callable[[Any, int], Any]) -> Path:
 
 
 def stage(path: Path, out: Path) -> None:
-    """Run one notebook and prepare it for the site: folded code, text of pictures, source links."""
+    """Run one notebook and prepare it for the site.
+
+    Code is folded, every picture has its alternative text and its numbers as a CSV file, and every
+    source key leads to the bibliography.
+    """
     import nbformat
 
     execute(path, out, {})
     notebook = nbformat.read(out, as_version=4)
     keys = frozenset(read_keys(DATA / "sources.bib"))
-    for cell in notebook.cells:
-        if cell.cell_type == "code":  # a reader wants the answer first, the code on request
-            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
+    cells: list[Any] = []
+    pictures = 0
+    for cell in joined(notebook.cells):
+        cells.append(cell)
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if "image/png" in data:
-                shows = data["text/plain"].splitlines()[0]
+                pictures += 1
+                shows, _, numbers = data["text/plain"].partition("\n")
                 cell.metadata["mystnb"] = {"image": {"alt": shows}}
+                file = Path("_static/data", f"{path.stem}-{pictures}.csv")
+                (out.parent / file).write_text(numbers, encoding="utf-8")
+                link = f'<a class="numbers" href="{file}" download>numbers of this figure (CSV)</a>'
+                cells.append(nbformat.v4.new_markdown_cell(link))
             if "text/html" in data:
                 data["text/html"] = link_sources(data["text/html"], keys)
+    notebook.cells = cells
     nbformat.write(notebook, out)
+
+
+def joined(cells: Iterable[Any]) -> list[Any]:
+    """The cells with code folded, each silent one a part of the next, so that one fold holds both.
+
+    A reader wants the answer first and the code on request.
+    """
+    found: list[Any] = []
+    for cell in cells:
+        last = found[-1] if found else None
+        if cell.cell_type == "code" and last and last.cell_type == "code" and not last.outputs:
+            cell.source = f"{last.source}\n\n{cell.source}"
+            found.pop()
+        if cell.cell_type == "code":
+            cell.metadata["tags"] = ["hide-input"]
+        found.append(cell)
+    return found
 
 
 def link_sources(text: str, keys: frozenset[str]) -> str:
