@@ -24,7 +24,7 @@ bibtex_cite_id = "cite-{key}"
 # One file of MathJax, copied here by the build: a page asks nothing of the network.
 mathjax_path = "mathjax/tex-svg.js"
 html_static_path = ["_static"]
-html_css_files = ["page.css"]
+html_css_files = ["page.css", "claims.css"]
 html_theme = "sphinx_book_theme"
 html_theme_options = {
     "show_toc_level": 2,
