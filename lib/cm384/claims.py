@@ -465,14 +465,20 @@ def _line(verdict: Verdict) -> dict[str, Any]:
 # --- reading -------------------------------------------------------------------------------------
 
 
+# What a file of somebody else must state; every other column may be left out.
+NEEDED = ("id", "statement", "subject", "quantity", "form", "value")
+
+
 def load_claims(path: str | Path | None = None, specs: Specs | None = None) -> list[Claim]:
     """The claims of this project, or of another file, checked against the names that `specs` knows.
 
-    A claim with `same_as` takes every cell that it leaves empty from the claim it repeats.
+    A claim with `same_as` takes every cell that it leaves empty from the claim it repeats. Another
+    file needs only the columns that say what is claimed.
     """
     file = Path(path) if path is not None else DATA / "claims.csv"
     known = specs or tables.load_specs()
-    table = tables.read_table(file, [f.name for f in dataclasses.fields(Claim)])
+    needed = NEEDED if path is not None else None
+    table = tables.read_table(file, [f.name for f in dataclasses.fields(Claim)], needed)
     own = tables.read_keys(DATA / "sources.bib") if path is None else None
     rows = dict(zip(table.index, tables.records(table), strict=True))
     ids: dict[str, dict[str, str]] = {}
