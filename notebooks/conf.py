@@ -37,3 +37,13 @@ html_theme_options = {
     "use_source_button": False,
     "use_repository_button": False,
 }
+
+
+def setup(app):
+    """The table of the scorecard alone loads the scripts that filter and sort it."""
+
+    def add(app, page, *_):
+        for name in ("datatables.js", "scorecard.js") if page == "00-scorecard" else ():
+            app.add_js_file(name, loading_method="defer")
+
+    app.connect("html-page-context", add)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 import tempfile
 import typing
@@ -479,6 +480,14 @@ def mathjax() -> Path:
     return Path(str(package.locate_file("sphinx-mathjax-offline/static/mathjax/tex-svg.js")))
 
 
+def datatables() -> str:
+    """DataTables of the package itables as a plain script: no page loads a module from a file."""
+    bundle = Path(str(distribution("itables").locate_file("itables/html/dt_bundle.js")))
+    body, exports, licences = re.split(r"export\{(.*)\};", bundle.read_text(encoding="utf-8"))
+    (name,) = re.findall(r"([\w$]+) as default", exports)
+    return f"(function () {{{body}window.DataTable = {name};}})();{licences}"
+
+
 # --- the collection ------------------------------------------------------------------------------
 
 
@@ -492,6 +501,7 @@ def report(progress: Callable[[Any, int], Any]) -> Path:
     for folder in ("mathjax", "data"):
         (source / "_static" / folder).mkdir()
     shutil.copy(mathjax(), source / "_static" / "mathjax")
+    (source / "_static" / "datatables.js").write_text(datatables(), encoding="utf-8")
     for path in [*NOTEBOOKS.glob("*.py"), *NOTEBOOKS.glob("*.md"), DATA / "sources.bib"]:
         shutil.copy(path, source)
     pages.write(source)

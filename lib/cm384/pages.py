@@ -1,4 +1,4 @@
-"""Pages that no notebook makes: one for each article, their list, and the schema of the data.
+"""Pages that no notebook makes: the first, one for each article, their list, and the schema.
 
 Everything on them is read from the ledger, from `articles.csv` and from the checks themselves when
 the site is built, so that they cannot drift from what is computed.
@@ -10,14 +10,14 @@ import csv
 import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from cm384 import landing, units, validation
 from cm384 import specs as checks
-from cm384 import units, validation
+from cm384.articles import Note, articles, load_notes, short_names
 from cm384.claims import (
     CATEGORIES,
     FORMS,
@@ -33,14 +33,13 @@ from cm384.claims import (
 )
 from cm384.deployment import ROUTINGS
 from cm384.markup import framed, source_keys
+from cm384.notebooks import NOTEBOOKS
 from cm384.paths import DATA
-from cm384.specs import BASES, Kind, Row, Specs, load_specs, read_conditions, read_keys, read_table
+from cm384.specs import BASES, Kind, Row, Specs, load_specs, read_conditions, read_keys
 from cm384.tables import MARKS, Table, number_or_dash
 from cm384.transformer import BYTES_PER_ELEMENT
 from cm384.validation import PHASES, Measurement
 from cm384.workings import Notebook, read_notebooks, workings
-
-KINDS = ("about", "leaves_out", "repeats")
 
 
 def write(folder: Path) -> None:
@@ -50,49 +49,14 @@ def write(folder: Path) -> None:
     ledger = {verdict.claim.id: verdict for verdict in judge_all(claims, specs)}
     pages = {f"article-{key}": article(key, ledger, notes, shelf, specs) for key in articles(notes)}
     pages |= {"articles": overview(ledger, notes), "schema": schema(specs, claims)}
-    for name, text in pages.items():
+    first = (NOTEBOOKS / "index.md").read_text(encoding="utf-8")
+    for name, text in landing.parts(ledger, shelf, lambda text: filled(text, specs)).items():
+        first = first.replace(f"<!-- {name} -->", text)
+    for name, text in (pages | {"index": first}).items():
         (folder / f"{name}.md").write_text(text, encoding="utf-8")
 
 
 # --- articles ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Note:
-    """One line of `articles.csv`: what an article is, leaves out, or repeats."""
-
-    article: str
-    kind: str
-    topic: str
-    text: str
-    source: str
-
-
-def load_notes() -> list[Note]:
-    """What is said of the articles beside their claims, checked."""
-    table = read_table(DATA / "articles.csv", [f.name for f in dataclasses.fields(Note)])
-    keys = read_keys(DATA / "sources.bib")
-    import pandera.pandas as pa
-
-    columns = {
-        "article": checks.one_of(keys),
-        "kind": checks.one_of(KINDS),
-        "topic": checks.matches(r"\S.*", "a topic"),
-        "text": checks.matches(r"\S.*", "a sentence"),
-    }
-    known = {name: pa.Column(str, check) for name, check in columns.items()}
-    checks.check_table(table, pa.DataFrameSchema(known), "articles.csv")
-    for line, cell in table["source"].items():
-        for key in filter(None, str(cell).split(";")):
-            if key not in keys:
-                expected = "one of\t" + "\t".join(keys)
-                raise checks.bad_cell("articles.csv", int(str(line)), "source", key, expected)
-    return [Note(**values) for values in checks.records(table)]
-
-
-def articles(notes: Iterable[Note]) -> list[str]:
-    """The keys of the articles, in order."""
-    return [note.article for note in notes if note.kind == "about"]
 
 
 def filled(text: str, specs: Specs) -> str:
@@ -211,7 +175,7 @@ def shared_table(key: str, claims: Sequence[Claim], notes: Sequence[Note]) -> Ta
 
 def repeats_table(key: str, notes: Sequence[Note]) -> Table:
     """What an article and others repeat, and the source behind it."""
-    titles = {note.article: note.topic.split(":")[0] for note in notes if note.kind == "about"}
+    titles = short_names(notes)
     matters = [note for note in notes if note.kind == "repeats"]
     cells = [
         {
