@@ -263,7 +263,9 @@ def tornado_figure(claim_id: str, claims: Iterable[Claim], specs: Specs, most: i
     values = {f"derived: {units.number(found.central)}": (found.central, INK, "-"),
               f"claimed: {claim.claimed}": (claim.printed.value, RED, "--")}  # fmt: skip
     for label, (value, colour, style) in values.items():
-        axis.vlines([value] * len(marks), marks - 0.22, marks + 0.3, colour, style, lw=2, label=label)
+        axis.vlines(
+            [value] * len(marks), marks - 0.22, marks + 0.3, colour, style, lw=2, label=label
+        )
     axis.use_sticky_edges = False  # room beside the bars, so that the lines are seen
     axis.set(ylim=(len(marks) - 0.5, -0.9))
     _plain(axis)

@@ -12,16 +12,28 @@ import numpy as np
 import pandas as pd
 
 from cm384 import units
+from cm384.articles import load_notes, short_names
 from cm384.claims import Claim, load_claims
 from cm384.derivation import row_name
 from cm384.errors import InputError
 from cm384.paths import DATA
 from cm384.robustness import nearest_attempt, solutions
 from cm384.specs import Key, Row, Specs, key_name, load_specs, read_table
-from cm384.tables import MARKS, Table, interval, number_or_dash, share
+from cm384.tables import MARKS, Table, interval, number_or_dash, reconciliation, share
 from cm384.uncertainty import Solution, sobol
 
 EXAMPLES = DATA / "examples"
+
+
+def scorecard_table(lines: pd.DataFrame) -> Table:
+    """The lines of a scorecard as one table to look things up in: with article and category."""
+    names = short_names(load_notes())
+    cells = reconciliation(lines).cells
+    cells["claim"] = lines["claim"]
+    cells.insert(0, "id", lines["id"])
+    cells.insert(2, "article", [names.get(key, key) for key in lines["article"]])
+    cells.insert(3, "category", lines["category"])
+    return Table(cells, code=("sources",), wide=("claim", "why"))
 
 
 def flips_table(lines: pd.DataFrame, card: pd.DataFrame, specs: Specs) -> Table:
