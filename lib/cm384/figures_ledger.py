@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cm384 import units
+from cm384.articles import load_notes, short_names
 from cm384.claims import VERDICTS, Claim, Printed, scorecard
 from cm384.derivation import row_name, words
 from cm384.figures import (
@@ -77,10 +78,11 @@ def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> Picture:
         axis.plot(0.015, place + 0.9, shape, transform=across, color=colour, mec=INK, ms=8)
         _label(axis, place + 1.4, verdict, x=0.04, weight="bold")
         place += 1.5
-        for name, line in lines[lines["verdict"] == verdict].to_dict("index").items():
-            place += len(texts[name])
-            _label(axis, place, "\n".join(texts[name]))
-            _track(axis, place + 0.65, ledger[name].printed, line)
+        for line in lines[lines["verdict"] == verdict].reset_index().to_dict("records"):
+            text = texts[line["id"]]
+            place += len(text)
+            _label(axis, place, "\n".join(text))
+            _track(axis, place + 0.65, ledger[line["id"]].printed, line)
             place += 1.4
     axis.set_xscale("log", base=2)
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
@@ -106,7 +108,7 @@ def _edges(lines: pd.DataFrame) -> tuple[float, float]:
     return float(np.fmin(low, 1) / 2), float(np.fmax(high, 1) * 2)
 
 
-def _track(axis: Axes, place: float, printed: Printed, line: dict[str, Any]) -> None:
+def _track(axis: Axes, place: float, printed: Printed, line: Any) -> None:
     """One claim: what its figure stands for, what the sources allow, and what is derived."""
     shape, colour = SHAPES[line["verdict"]]
     said = np.clip([printed.low / printed.value, printed.high / printed.value], *axis.get_xlim())
@@ -142,7 +144,8 @@ def _label(axis: Axes, place: float, text: str, x: float = 0.0, **style: Any) ->
 
 def verdicts_figure(lines: pd.DataFrame, by: str) -> Picture:
     """How many claims of each article or category got which verdict; `lines` are a scorecard's."""
-    counts = pd.crosstab(lines[by], lines["verdict"])
+    groups = lines[by].replace(short_names(load_notes())) if by == "article" else lines[by]
+    counts = pd.crosstab(groups, lines["verdict"])
     counts = counts[[verdict for verdict in VERDICTS if verdict in counts.columns]]
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
     figure, (axis,) = canvas(0.9 + 0.42 * len(counts) + 0.1 * len(counts.columns))
@@ -151,18 +154,22 @@ def verdicts_figure(lines: pd.DataFrame, by: str) -> Picture:
         size, colour = counts[verdict].to_numpy(), SHAPES[verdict][1]
         axis.barh(range(len(counts)), size, left=left, color=colour, edgecolor="white", height=0.5,
                   label=f"{MARKS[verdict]} {verdict}")  # fmt: skip
-        for place in np.flatnonzero(size):
+        for place in map(int, np.flatnonzero(size)):
             axis.text(left[place] + size[place] / 2, place, MARKS[verdict], color=_on(colour),
                       ha="center", va="center", fontsize=9)  # fmt: skip
         left = left + size
-    for place, (name, total) in enumerate(counts.sum(axis=1).items()):
-        _label(axis, place - 0.28, f"{name}: {total}")
+    totals = [f"{name}: {total}" for name, total in counts.sum(axis=1).items()]
+    for place, total in enumerate(totals):
+        _label(axis, place - 0.28, total)
     axis.set(ylim=(len(counts) - 0.6, -0.9), xlabel="claims")
     _plain(axis)
-    if len(counts.columns):
+    if totals:
         figure.legend(loc="outside upper left", ncols=2, frameon=False)
-    agreed = ", ".join(f"{number} {verdict}" for verdict, number in counts.sum().items())
-    shows = f"Of {len(lines)} claims, by verdict and {by}: {agreed or 'none'}."
+    sums = ", ".join(f"{number} {verdict}" for verdict, number in counts.sum().items())
+    shows = (
+        f"The verdicts of {len(lines)} claims by {by} ({', '.join(totals) or 'none'}); "
+        f"in all: {sums or 'none'}."
+    )
     return picture(figure, shows, counts.reset_index())
 
 
@@ -204,11 +211,11 @@ def flips_figure(lines: pd.DataFrame, specs: Specs) -> Picture:
     axes[0].plot([], [], "o", color=BLUE, mec=INK, ms=8, label="no source does")
     figure.legend(loc="outside upper left", ncols=2, frameon=False)
     flipped = data[data["flipped"]]["claims"].str.split(":").str[0]
+    far = int(np.sum(~data["flipped"] & (_distance(data) > np.log(1.25))))
     shows = (
         f"How far one row would have to move to flip each of {len(data)} computed claims: sources "
-        f"already flip {len(flipped)} ({', '.join(flipped) or 'none'}); of the others "
-        f"{sum(~data['flipped'] & (_distance(data) > np.log(1.25)))} need a row that is off by more "
-        "than a quarter."
+        f"already flip {len(flipped)} ({', '.join(flipped) or 'none'}); {far} others need a row "
+        "that is off by more than a quarter."
     )
     return picture(figure, shows, data)
 
@@ -260,12 +267,11 @@ def tornado_figure(claim_id: str, claims: Iterable[Claim], specs: Specs, most: i
         axis.barh(place, line["high"] - line["low"], left=line["low"], color=BLUE, height=0.3)
         _label(axis, place - 0.24, line["row"])
     marks = np.arange(max(len(data), 1))
-    values = {f"derived: {units.number(found.central)}": (found.central, INK, "-"),
-              f"claimed: {claim.claimed}": (claim.printed.value, RED, "--")}  # fmt: skip
-    for label, (value, colour, style) in values.items():
-        axis.vlines(
-            [value] * len(marks), marks - 0.22, marks + 0.3, colour, style, lw=2, label=label
-        )
+    styles: list[Any] = [(found.central, INK, "-", f"derived: {units.number(found.central)}"),
+                         (claim.printed.value, RED, "--", f"claimed: {claim.claimed}")]  # fmt: skip
+    for value, colour, style, label in styles:
+        spots = np.full(len(marks), value)
+        axis.vlines(spots, marks - 0.22, marks + 0.3, colour, lw=2, linestyles=style, label=label)
     axis.use_sticky_edges = False  # room beside the bars, so that the lines are seen
     axis.set(ylim=(len(marks) - 0.5, -0.9))
     _plain(axis)
