@@ -502,8 +502,11 @@ def report(progress: Callable[[Any, int], Any]) -> Path:
         (source / "_static" / folder).mkdir()
     shutil.copy(mathjax(), source / "_static" / "mathjax")
     (source / "_static" / "datatables.js").write_text(datatables(), encoding="utf-8")
-    for path in [*NOTEBOOKS.glob("*.py"), *NOTEBOOKS.glob("*.md"), DATA / "sources.bib"]:
+    for path in [*NOTEBOOKS.glob("*.py"), DATA / "sources.bib"]:
         shutil.copy(path, source)
+    for path in NOTEBOOKS.glob("*.md"):
+        text = linked(path.read_text(encoding="utf-8"))
+        (source / path.name).write_text(text, encoding="utf-8")
     pages.write(source)
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
         jobs = [pool.submit(stage, path, source / path.name) for path in notebooks()]
