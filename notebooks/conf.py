@@ -26,6 +26,7 @@ mathjax_path = "mathjax/tex-svg.js"
 html_static_path = ["_static"]
 html_css_files = ["page.css"]
 html_theme = "sphinx_book_theme"
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system asks
 html_theme_options = {
     "show_toc_level": 2,
     "home_page_in_toc": True,
