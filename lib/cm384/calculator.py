@@ -101,14 +101,15 @@ def data(specs: Specs) -> dict[str, Any]:
 def words(specs: Specs) -> dict[str, str]:
     """What the text of the page leaves open: counts, errors, and the table for want of a script."""
     found = deployments(specs)
-    half, most = zip(*(errors(specs, phase) for phase in ("prefill", "decode")), strict=True)
+    spread = {phase: errors(specs, phase) for phase in BATCH}
     return {
         "deployments": str(len(found)),
         "measurements": str(sum(map(len, found))),
         "machines": str(len(specs.systems) + len(specs.chips)),
-        "tolerance": f"{TOLERANCE:.1%}".replace("%", " %"),
-        **{f"half_{phase}": f"{100 * x:.1f} %" for phase, x in zip(BATCH, half[::-1], strict=True)},
-        **{f"most_{phase}": f"{100 * x:.1f} %" for phase, x in zip(BATCH, most[::-1], strict=True)},
+        "tolerance": f"{100 * TOLERANCE:g} %",
+        **{f"half_{phase}": f"{100 * half:.1f} %" for phase, (half, _) in spread.items()},
+        **{f"most_{phase}": f"{100 * most:.1f} %" for phase, (_, most) in spread.items()},
+        "unit": f"{PREFILL_UNIT:g}",
         "published": framed(published_table(found, specs)),
     }
 

@@ -485,7 +485,7 @@ def mathjax() -> Path:
 
 def report(progress: Callable[[Any, int], Any]) -> Path:
     """Run every notebook in parallel and build the site from them; its first page."""
-    from cm384 import pages  # stands above: its tables link to sources as those of notebooks do
+    from cm384 import calculator, pages  # stand above: their tables link to sources as ours do
 
     source = BUILD / "src"
     shutil.rmtree(source, ignore_errors=True)
@@ -496,6 +496,7 @@ def report(progress: Callable[[Any, int], Any]) -> Path:
     for path in [*NOTEBOOKS.glob("*.py"), *NOTEBOOKS.glob("*.md"), DATA / "sources.bib"]:
         shutil.copy(path, source)
     pages.write(source)
+    calculator.write(source)
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
         jobs = [pool.submit(stage, path, source / path.name) for path in notebooks()]
         for job in progress(as_completed(jobs), len(jobs)):
