@@ -31,9 +31,11 @@ from cm384.tables import Table, figure_name
 from cm384.validation import Measurement, summary, validate
 
 TOLERANCE = 0.003
-# What the page offers: requests an accelerator in decode, prompt tokens an accelerator in prefill.
-BATCH = {"decode": (1, 2048), "prefill": (1024, 32_768)}
+# What the page offers: requests an accelerator in decode, from a single one of a rank on; prompt
+# tokens an accelerator in prefill.
+BATCH = {"decode": (0, 2048), "prefill": (1024, 32_768)}
 CONTEXT = {"decode": (512, 131_072), "prefill": (512, 16_384)}
+GRID = ("batch", "context")
 PREFILL_UNIT = 128.0  # tokens: finer steps would show the tiles of the kernels
 # What it opens with: published settings that the claims are about, and the systems compared.
 OPENS = {
@@ -87,7 +89,6 @@ def data(specs: Specs) -> dict[str, Any]:
     """What the script of the page reads."""
     return {
         "deployments": [entry(group, specs) for group in deployments(specs)],
-        "ranges": {phase: {"batch": BATCH[phase], "context": CONTEXT[phase]} for phase in BATCH},
         "opens": OPENS,
         "errors": {phase: errors(specs, phase)[1] for phase in BATCH},
         "machines": {
@@ -152,9 +153,9 @@ def entry(group: Sequence[Measurement], specs: Specs) -> dict[str, Any]:
     `memory` holds the bytes that a rank has, and what weights and one cached token take of them. It
     is missing where the host takes what does not fit.
     """
-    first = group[0]
+    first, points = group[0], [published(row) for row in group]
     d, layers = first.deployment, layers_of(first, specs)
-    batch, context, step = grid(group, specs)
+    batch, context, step = grid(first, points, specs)
     peak = derive("peak", d.accelerator, specs, precision=d.matrix_precision, basis="headline")
     token = layers.cache_bytes() / layers.context * layers.tensor / layers.machine.ranks
     sizes = {"have": layers.machine.memory, "weights": layers.weights(), "token": token}
@@ -170,7 +171,7 @@ def entry(group: Sequence[Measurement], specs: Specs) -> dict[str, Any]:
         "batch": batch.tolist(),
         "context": context.tolist(),
         "step": [[float(f"{1e3 * value:.5g}") for value in line] for line in step],
-        "published": [published(row) for row in group],
+        "published": points,
     }
 
 
@@ -215,48 +216,47 @@ def published(row: Measurement) -> dict[str, Any]:
     d = row.deployment
     return {
         "id": row.id,
-        "batch": d.batch,
-        "context": d.context,
-        "accepted": round(d.tokens_per_step - 1, 6),
+        "batch": float(d.batch),
+        "context": float(d.context),
+        "accepted": round(float(d.tokens_per_step) - 1, 6),
         "throughput": row.measured,
         "source": row.source,
     }
 
 
-def grid(group: Sequence[Measurement], specs: Specs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def grid(
+    row: Measurement, points: Sequence[dict[str, Any]], specs: Specs
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Batches, contexts, and the seconds of a step at each pair whether it fits in memory or not.
 
-    The published settings are among them. The library is called once, on more than are kept.
+    The published `points` are among them. The library is called once, on more than are kept.
     """
-    first, wanted = group[0], [row.deployment for row in group]
-    one = unit(first, specs)
-    least, most = (max(limit / one, 1.0) for limit in BATCH[first.phase])
+    one, fixed = unit(row, specs), [[point[name] for point in points] for name in GRID]
+    least, most = (max(limit / one, 1.0) for limit in BATCH[row.phase])
     middle = min(most, 1024.0)  # up to here every batch: kernels work on whole tiles
     steps = [*np.arange(least, middle + 1), *np.round(np.geomspace(middle, most, 100))]
-    batch = np.unique([*(one * np.array(steps)), *(d.batch for d in wanted)])
-    lengths = np.round(np.geomspace(*CONTEXT[first.phase], 200))
-    context = np.unique([*lengths, *(d.context for d in wanted)])
-    d = dataclasses.replace(first.deployment, batch=batch[:, None], context=context)
+    lengths = np.round(np.geomspace(*CONTEXT[row.phase], 200))
+    batch, context = np.union1d(one * np.array(steps), fixed[0]), np.union1d(lengths, fixed[1])
     table = specs
-    if not streams(first, specs):  # room for everything
-        keys = (key for key in specs.rows if key[:2] == (first.accelerator, "hbm_capacity"))
+    if not streams(row, specs):  # room for everything
+        keys = (key for key in specs.rows if key[:2] == (row.accelerator, "hbm_capacity"))
         table = specs.replace(dict.fromkeys(keys, 1e9))
-    step = np.broadcast_to(run(table, first, d).step, (len(batch), len(context)))
-    fixed = (np.searchsorted(batch, [d.batch for d in wanted]),
-             np.searchsorted(context, [d.context for d in wanted]))  # fmt: skip
+    d = dataclasses.replace(row.deployment, batch=batch[:, None], context=context)
+    step = np.broadcast_to(run(table, row, d).step, (len(batch), len(context)))
     kept = thinned(step, (batch, context), fixed)
     return batch[kept[0]], context[kept[1]], step[np.ix_(*kept)]
 
 
 def thinned(
-    values: np.ndarray, axes: Sequence[np.ndarray], fixed: Sequence[np.ndarray]
+    values: np.ndarray, axes: Sequence[np.ndarray], fixed: Sequence[Sequence[float]]
 ) -> list[list[int]]:
     """The points of both axes between which straight lines stay within the tolerance of `values`.
 
     From the corners and the `fixed` points on, the worst point is added until none is left, on the
     axis along which it is farther off.
     """
-    kept = [sorted({0, len(x) - 1, *map(int, more)}) for x, more in zip(axes, fixed, strict=True)]
+    ends = zip(axes, fixed, strict=True)
+    kept = [sorted({0, len(x) - 1, *np.searchsorted(x, more).tolist()}) for x, more in ends]
     while True:
         rows, columns = (hats(x, x[i]) for x, i in zip(axes, kept, strict=True))
         off = np.abs(rows @ values[np.ix_(*kept)] @ columns.T / values - 1)
@@ -277,14 +277,14 @@ def hats(x: np.ndarray, nodes: np.ndarray) -> np.ndarray:
 def published_table(found: Sequence[Sequence[Measurement]], specs: Specs) -> Table:
     """Every published setting with the model's value: the page without its script."""
     lines = []
-    for row in (row for group in found for row in group):
-        d, model = row.deployment, run(specs, row, row.deployment).throughput
+    for row in itertools.chain.from_iterable(found):
+        point, model = published(row), run(specs, row, row.deployment).throughput
         measured = units.Q(row.measured, "token/s/accelerator")
         lines.append({
             "measurement": row.id,
-            "batch": units.number(d.batch),
-            "context": units.number(d.context),
-            "accepted drafts": units.number(d.tokens_per_step - 1) if d.draft_tokens else "–",
+            "batch": units.number(point["batch"]),
+            "context": units.number(point["context"]),
+            "accepted drafts": units.number(point["accepted"]),
             "published, tokens/s": units.number(row.measured),
             "model, tokens/s": units.number(float(model.m)),
             "deviation": units.deviation(model, measured),

@@ -6,7 +6,7 @@
   const FIELDS = { batch: "Batch", context: "Context", accepted: "Accepted drafts" };
   const measures = (phase) => ({
     throughput: "tokens/s per accelerator",
-    latency: phase === "decode" ? "ms per output token (TPOT)" : "ms per step",
+    latency: phase === "decode" ? "TPOT, ms" : "step time, ms",
     efficiency: "tokens/s/TFLOPS",
   });
   const STOPS = 160; // of a slider
@@ -88,8 +88,8 @@
     }
     const most = largest(d, at.context);
     if (at.batch > most) {
-      const fits = most > 0 ? `at this context at most ${plain(most)}` : "not even one request";
-      return { problem: `Does not fit in memory: ${fits} fits.` };
+      const fits = most > 0 ? `at this context at most ${plain(most)} fit` : "not even one request fits";
+      return { problem: `Does not fit in memory: ${fits}.` };
     }
     const step = stepTime(d, at.batch, at.context);
     const tokens = 1 + at.accepted;
@@ -205,7 +205,7 @@
       return [peak, ...here.flatMap((p) => {
         const gap = 100 * (found.throughput / p.throughput - 1);
         const deviation = `${gap < 0 ? "−" : "+"}${Math.abs(gap).toFixed(1)} %`;
-        return [`Published: ${number(p.throughput)} tokens/s, the model is ${deviation} off: `, cited(p.source), ". "];
+        return [`Published: ${number(p.throughput)} tokens/s (`, cited(p.source), `), model ${deviation}. `];
       })];
     }
 
