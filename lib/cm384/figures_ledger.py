@@ -67,7 +67,7 @@ def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> Picture:
     lines = lines[lines["ratio"] > 0]
     order = [verdict for verdict in VERDICTS if verdict in set(lines["verdict"])]
     texts = {name: textwrap.wrap(text, 54) for name, text in lines["claim"].items()}
-    height = 1.5 * len(order) + 1.4 * len(lines) + sum(map(len, texts.values()))
+    height = 1 + 1.5 * len(order) + 1.4 * len(lines) + sum(map(len, texts.values()))
     figure, (axis,) = canvas(1.2 + LINE * height)
     axis.set(xlim=_edges(lines), ylim=(height, 0), xlabel="derived ÷ claimed (log scale)")
     _plain(axis)

@@ -20,7 +20,7 @@ from cm384.errors import InputError
 from cm384.paths import DATA
 from cm384.robustness import nearest_attempt, solutions
 from cm384.specs import Key, Specs, key_name, load_specs, read_table
-from cm384.tables import MARKS, Table, interval, number_or_dash, reconciliation, share
+from cm384.tables import MARKS, Table, interval, reconciliation, share
 from cm384.uncertainty import Solution, sobol
 
 EXAMPLES = DATA / "examples"
@@ -136,18 +136,23 @@ def judged_table(claims: Iterable[Claim], category: str) -> Table:
         {
             "claim": f"{claim.id}: {claim.statement}",
             "verdict": f"{MARKS[claim.judged]} {claim.judged}",
-            "the source says": claim.primary_says or "–",
-            "remark": claim.note or "–",
+            "the source says": _said(claim),
             "sources": claim.primary,
         }
         for claim in judged(claims)
         if claim.category == category
     ]
     return Table(
-        pd.DataFrame(cells, columns=["claim", "verdict", "the source says", "remark", "sources"]),
+        pd.DataFrame(cells, columns=["claim", "verdict", "the source says", "sources"]),
         code=("sources",),
-        wide=("claim", "the source says", "remark"),
+        wide=("claim", "the source says"),
     )
+
+
+def _said(claim: Claim) -> str:
+    """What the primary source says, and our note on it."""
+    note = f"Note: {claim.note}" if claim.note and claim.primary_says else claim.note
+    return f"{claim.primary_says} {note}".strip()
 
 
 def timeline_table() -> Table:
@@ -213,7 +218,9 @@ def _refused(mistake: Mistake) -> dict[str, str]:
 def row_of_file(row: Claim) -> Table:
     """A row of a file with its columns one under another, without the empty ones."""
     cells = [
-        {"column": name, "cell": value} for name, value in dataclasses.asdict(row).items() if value
+        {"column": name, "cell": value.replace("|", " | ")}
+        for name, value in dataclasses.asdict(row).items()
+        if value
     ]
     return Table(pd.DataFrame(cells), wide=("cell",))
 
@@ -243,9 +250,8 @@ def needed_table(lines: pd.DataFrame) -> Table:
     cells = [
         {
             "claim": f"{line['id']}: {line['claimed']}",
-            "needed": f"{number_or_dash(line['needed'])} {line['unit']}".strip(),
             "why": line["why"],
         }
         for line in chosen.to_dict("records")
     ]
-    return Table(pd.DataFrame(cells, columns=["claim", "needed", "why"]), wide=("why",))
+    return Table(pd.DataFrame(cells, columns=["claim", "why"]), wide=("why",))
