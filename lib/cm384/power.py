@@ -121,3 +121,9 @@ def accelerators_to_serve(specs: Specs, system: str, comparator: str, workload: 
     theirs = accelerator(specs, comparator)
     wanted = specs.get(comparator, "count", part=theirs) * throughput(specs, theirs, workload)
     return wanted / throughput(specs, accelerator(specs, system), workload)
+
+
+def electricity_of_a_year(specs: Specs, system: str, accelerators: float) -> Any:
+    """What so many accelerators of a system take in a year, with all around them."""
+    one = derive("power_per_accelerator", system, specs)
+    return (accelerators * one * units.Q(1, "year")).to("TWh")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,8 +18,8 @@ from cm384.derivation import derive, ratio, row_name, title
 from cm384.errors import InputError
 from cm384.hardware import per_package
 from cm384.operators import Numbers
-from cm384.specs import Key, Specs, key_name, read_conditions
-from cm384.tables import Table, interval, number_or_dash
+from cm384.specs import Specs, key_name, read_conditions
+from cm384.tables import Table, interval, number_or_dash, table
 from cm384.uncertainty import Span, span, tornado
 from cm384.validation import Kernel, Measurement, check_terms, load_kernels
 
@@ -32,6 +32,13 @@ def or_dash(cell: Callable[[], str]) -> str:
         return cell()
     except InputError:
         return "–"
+
+
+def by_system(head: str, systems: Iterable[str], lines: Iterable[tuple[str, Cell]]) -> Table:
+    """One line a figure, one column a system."""
+    names = list(systems)
+    return table({head: name} | {title(s): or_dash(partial(f, s)) for s in names}
+                 for name, f in lines)  # fmt: skip
 
 
 def claims_of(category: str, specs: Specs) -> list[Claim]:
@@ -48,36 +55,19 @@ def each(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _by_system(systems: Sequence[str], lines: Iterable[tuple[str, Cell]]) -> Table:
-    """One line a figure, one column a system."""
-    return Table(
-        pd.DataFrame(
-            [
-                {"figure": name} | {title(s): or_dash(partial(f, s)) for s in systems}
-                for name, f in lines
-            ]
-        )
-    )
-
-
 # --- fabrics -------------------------------------------------------------------------------------
 
 
 def fabric_table(systems: Sequence[str], specs: Specs) -> Table:
     """What joins the accelerators of each system, from links and switch chips; one-way."""
 
-    def get(system: str, quantity: str, **conditions: str) -> str:
-        return units.text(units.sensible(specs.get(system, quantity, **conditions)))
-
     def derived(quantity: str) -> Cell:
         return lambda system: units.text(derive(quantity, system, specs))
 
-    def chip(system: str) -> str:
-        return fabric.accelerator(specs, system)
-
     def links(system: str) -> str:
-        one = specs.get(chip(system), "scale_up_link_bandwidth")
-        count = per_package(specs, chip(system), "scale_up_links")
+        chip = fabric.accelerator(specs, system)
+        one = specs.get(chip, "scale_up_link_bandwidth")
+        count = per_package(specs, chip, "scale_up_links")
         total = (count * one).to("GB/s")
         return f"{units.number(count.m)} × {units.text(one)} = {units.text(total)}"
 
@@ -87,64 +77,16 @@ def fabric_table(systems: Sequence[str], specs: Specs) -> Table:
         one = specs.get(switch, "scale_up_links").m
         return f"{count:g} × {one:g} = {units.number(count * one)}"
 
-    def modules(system: str) -> str:
-        count = derive("optical_modules_from_accelerators", system, specs)
-        return units.text(count.to("count"))
-
     lines: list[tuple[str, Cell]] = [
-        ("accelerators on one fabric", lambda s: get(s, "count", part=chip(s))),
         ("links of one accelerator", links),
-        ("all accelerators can send", derived("scale_up_bandwidth_from_links")),
         ("a node can send", derived("node_bandwidth")),
         ("a node's uplinks carry", derived("node_uplink_bandwidth")),
         ("oversubscription", derived("oversubscription")),
         ("the same, CPUs sending too", derived("oversubscription_with_cpus")),
-        ("switch chips", lambda s: _switches(s, specs)),
         ("ports of the last tier", ports),
-        ("the last tier takes in", derived("fabric_bandwidth")),
         ("bisection", derived("bisection_bandwidth")),
-        ("optical modules, both planes", modules),
     ]
-    return _by_system(systems, lines)
-
-
-def _switches(system: str, specs: Specs) -> str:
-    """The switch chips by tier, first tier first."""
-    names = ("ub-l1-switch", "ub-l2-switch", "nvswitch-5", "nvswitch")
-    found = [specs.get(system, "count", part=n).m for n in names
-             if specs.has(system, "count", part=n)]  # fmt: skip
-    if not found:
-        raise InputError(f"no source counts the switch chips of {system}")
-    total = f" = {units.number(sum(found))}" if len(found) > 1 else ""
-    return " + ".join(units.number(count) for count in found) + total
-
-
-def planes_table(systems: Sequence[str], specs: Specs) -> Table:
-    """The networks of each system, for one accelerator and one-way."""
-    lines = []
-    for system in systems:
-        chip = fabric.accelerator(specs, system)
-        up = derive("scale_up_bandwidth_from_links", chip, specs).to("GB/s")
-        planes = [("scale-up", "all accelerators on one fabric", up)]
-        with contextlib.suppress(InputError):
-            out = specs.get(chip, "scale_out_bandwidth").to("GB/s")
-            planes.append(("scale-out (RDMA)", "to other systems", out))
-        with contextlib.suppress(InputError):
-            node = specs.get(system, "vpc_bandwidth", per="node").to("GB/s")
-            share = node / specs.get(system, "accelerators_per_node")
-            planes.append(("data centre (VPC)", "storage and services, by the CPUs",
-                           share.to("GB/s")))  # fmt: skip
-        lines += [
-            {
-                "system": title(system),
-                "plane": plane,
-                "for": use,
-                "one accelerator": units.text(bandwidth),
-                "scale-up ÷ this": units.number(float((up / bandwidth).m), 3),
-            }
-            for plane, use, bandwidth in planes
-        ]
-    return Table(pd.DataFrame(lines))
+    return by_system("one-way", systems, lines)
 
 
 def measured_table(systems: Sequence[str], specs: Specs) -> Table:
@@ -152,109 +94,47 @@ def measured_table(systems: Sequence[str], specs: Specs) -> Table:
     lines = []
     for chip in each(fabric.accelerator(specs, system) for system in systems):
         ranks = specs.get(chip, "ranks_per_package")
-        nominal = derive("scale_up_bandwidth_from_links", chip, specs) / ranks
-        nominal = nominal.to("GB/s")
+        nominal = (derive("scale_up_bandwidth_from_links", chip, specs) / ranks).to("GB/s")
         for key, rows in specs.rows.items():
             if key[:2] == (chip, "scale_up_bandwidth") and key[3] == "measured":
                 given = read_conditions(key[2])
                 found = (units.Q(rows[0].value, rows[0].unit) / ranks).to("GB/s")
+                nodes = "two nodes" if given.get("reach", "node") != "node" else "one node"
                 lines.append(
                     {
-                        "rank": f"{title(chip)}{' die' if ranks.m > 1 else ''}",
-                        "transfer": given.get("op", "one GPU to another"),
-                        "between": "one node" if given.get("reach") == "node" or not given
-                        else "two nodes",
+                        "transfer": f"{title(chip)}{' die' if ranks.m > 1 else ''}, "
+                        f"{given.get('op', 'copy')}, {nodes}",
                         "measured": units.text(found),
                         "nominal": units.text(nominal),
                         "share": f"{(found / nominal).m:.0%}",
                         "source": rows[0].source,
                     }
-                )  # fmt: skip
-    if not lines:
-        lines = [dict.fromkeys(("rank", "transfer", "measured", "nominal", "share", "source"), "–")]
-    return Table(pd.DataFrame(lines), code=("source",))
+                )
+    return table(lines, code=("source",))
 
 
 def rates_table(system: str, specs: Specs) -> Table:
     """One scale-up bandwidth counted in three ways: by links, and by modules at two rates."""
     chip = fabric.accelerator(specs, system)
     links = per_package(specs, chip, "scale_up_links").m
-    one = specs.get(chip, "scale_up_link_bandwidth").to("Gbit/s")
-    counts = [("links", links, one)]
+    counts = [("links", links, specs.get(chip, "scale_up_link_bandwidth"))]
     with contextlib.suppress(InputError):
         ends = specs.get(system, "count", part="optical-module", per="accelerator",
                          plane="scale-up").m / 2  # fmt: skip
         counts += [
-            (f"optical modules at {basis} rate", ends, rate)
+            (f"optical modules, {basis} rate", ends,
+             specs.get("optical-module-400g", "optical_module_rate", basis=basis))
             for basis in ("nominal", "assumed")
-            for rate in [specs.get("optical-module-400g", "optical_module_rate", basis=basis)]
-        ]
-    return Table(
-        pd.DataFrame(
-            [
-                {
-                    "counted by": name,
-                    "number": units.number(count),
-                    "rate of one": units.text(rate.to("Gbit/s")),
-                    "together": units.text((count * rate).to("Gbit/s")),
-                    "one-way": units.text((count * rate).to("GB/s")),
-                    "two-way": units.text((2 * count * rate).to("GB/s")),
-                }
-                for name, count, rate in counts
-            ]
-        )
-    )
-
-
-def stated_bandwidths(systems: Sequence[str], specs: Specs) -> Table:
-    """Every sourced scale-up bandwidth of some systems and their accelerators."""
-    names = [*systems, *(fabric.accelerator(specs, s) for s in systems)]
-    rows = [
-        row
-        for (subject, quantity, conditions, _), group in specs.rows.items()
-        for row in group
-        if subject in names and quantity == "scale_up_bandwidth" and not conditions
-    ]
-    cells = [
+        ]  # fmt: skip
+    return table(
         {
-            "of": title(r.subject),
-            "value": f"{units.number(r.value, 7)} {r.unit}",
-            "counts": r.basis,
-            "source": r.source,
-            "note": r.note,
+            "counted by": name,
+            "working": f"{units.number(count)} × {units.text(rate.to('Gbit/s'))}",
+            "one-way": units.text((count * rate).to("GB/s")),
+            "two-way": units.text((2 * count * rate).to("GB/s")),
         }
-        for r in rows
-    ]
-    return Table(pd.DataFrame(cells), code=("source",), wide=("note",))
-
-
-def exchange_table(systems: Sequence[str], tokens: Numbers, specs: Specs) -> Table:
-    """Dispatch and combine of one layer by the serving model, as the ranks grow."""
-    lines: list[dict[str, str]] = []
-    for ranks in (8, 16, 32, 64, 128, 256):
-        line = {"expert ranks": f"{ranks}"}
-        for chip in each(fabric.accelerator(specs, s) for s in systems):
-            if ranks > _farthest(chip, systems, specs):
-                line[title(chip)] = "–"
-                continue
-            there, back = (
-                float(fabric.exchange_time(specs, chip, op, ranks, tokens).m)
-                for op in ("dispatch", "combine")
-            )
-            total = units.number(there + back, 3)
-            line[title(chip)] = f"{units.number(there, 3)} + {units.number(back, 3)} = {total} us"
-        lines.append(line)
-    return Table(pd.DataFrame(lines))
-
-
-def _farthest(chip: str, systems: Sequence[str], specs: Specs) -> float:
-    """The most ranks that the exchange figures of a chip hold for.
-
-    All of its fabric; where they were measured over several nodes, any number.
-    """
-    if specs.has(chip, "node_ranks", basis="assumed"):
-        return math.inf
-    return max(fabric.reach(specs, s) for s in systems if fabric.accelerator(specs, s) == chip)
+        for name, count, rate in counts
+    )
 
 
 def published_exchanges(chips: Iterable[str], specs: Specs) -> pd.DataFrame:
@@ -271,26 +151,21 @@ def published_exchanges(chips: Iterable[str], specs: Specs) -> pd.DataFrame:
         and "normal" not in row.kernel
         and {"ranks", "tokens", "op"} <= row.given.keys()
     }
-    found = check_terms(list(rows.values()), specs)
+    constants = {
+        (key[0], group[0].source, _document(group[0].locator))
+        for key, group in specs.rows.items()
+        if key[1].startswith("exchange_") and "phase=decode" in key[2]
+    }
     lines = []
-    for line in found.to_dict("records"):
+    for line in check_terms(list(rows.values()), specs).to_dict("records"):
         row = rows[str(line["id"])]
-        constants = {
-            (group[0].source, _document(group[0].locator))
-            for key, group in specs.rows.items()
-            if key[0] == row.accelerator and key[1].startswith("exchange_")
-            and "phase=decode" in key[2]
-        }  # fmt: skip
         lines.append(
             {
                 "accelerator": row.accelerator,
-                "kernel": row.kernel,
-                "document": row.locator,
                 "op": row.given["op"],
                 "ranks": float(row.given["ranks"]),
                 "tokens": float(row.given["tokens"]),
                 "published": float(line["measured"]),
-                "model": float(line["predicted"]),
                 "error": float(line["error"]),
                 "input": _kinship(row, constants),
                 "source": row.source,
@@ -299,11 +174,12 @@ def published_exchanges(chips: Iterable[str], specs: Specs) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _kinship(row: Kernel, constants: set[tuple[str, str]]) -> str:
+def _kinship(row: Kernel, constants: set[tuple[str, str, str]]) -> str:
     """Whether constants come from the table of a benchmark, or from its source, or not."""
-    if (row.source, _document(row.locator)) in constants:
+    if (row.accelerator, row.source, _document(row.locator)) in constants:
         return "the same table"
-    return "the same source" if row.source in {source for source, _ in constants} else "none"
+    sources = {(chip, source) for chip, source, _ in constants}
+    return "the same source" if (row.accelerator, row.source) in sources else "none"
 
 
 def _document(locator: str) -> str:
@@ -311,49 +187,23 @@ def _document(locator: str) -> str:
     return locator.replace("(", ",").split(",")[0].strip()
 
 
-def exchange_check_table(chips: Iterable[str], specs: Specs) -> Table:
-    """How far the exchange terms are from the published latencies, by kernel and document."""
-    found = published_exchanges(chips, specs)
-    lines = []
-    grouped = found.groupby(["accelerator", "kernel", "input", "source"], sort=False)
-    for (chip, kernel, used, source), group in grouped:
-        lines.append(
-            {
-                "rank of": title(str(chip)),
-                "kernel": str(kernel),
-                "benchmarks": f"{len(group)}",
-                "ranks": _range(group["ranks"]),
-                "tokens": _range(group["tokens"]),
-                "half within": f"{group['error'].abs().median():.0%}",
-                "worst": f"{group['error'].iloc[int(group['error'].abs().argmax())]:+.0%}",
-                "constants from": str(used),
-                "source": str(source),
-            }
-        )
-    return Table(pd.DataFrame(lines), code=("source",))
-
-
-def _range(values: pd.Series[float]) -> str:
-    low, high = float(values.min()), float(values.max())
-    return units.number(low) if low == high else f"{units.number(low)} – {units.number(high)}"
-
-
 def scale_out_table(systems: Sequence[str], tokens: Numbers, specs: Specs) -> Table:
     """What each accelerator serves on its fabric, and if its exchanges left by the NIC."""
+    ranks = workloads.WORKLOADS["decode"].expert_parallel
     lines = []
     for chip in each(fabric.accelerator(specs, s) for s in systems):
-        slow = fabric.over_scale_out(specs, chip)
-        ranks = workloads.WORKLOADS["decode"].expert_parallel
-        row: dict[str, str] = {"accelerator": title(chip)}
-        for name, table in (("its fabric", specs), ("the NIC alone", slow)):
-            trip = fabric.round_trip(table, chip, ranks, tokens)
-            row[f"dispatch + combine, {name}"] = units.text(trip, 3)
-        rates = [workloads.throughput(table, chip, "decode") for table in (specs, slow)]
-        row["decode on its fabric"] = units.text(rates[0].to("token/s/accelerator"))
-        row["by the NIC alone"] = units.text(rates[1].to("token/s/accelerator"))
-        row["kept"] = f"{(rates[1] / rates[0]).m:.0%}"
-        lines.append(row)
-    return Table(pd.DataFrame(lines))
+        both = (specs, fabric.over_scale_out(specs, chip))
+        trips = [fabric.round_trip(with_, chip, ranks, tokens) for with_ in both]
+        rates = [workloads.throughput(with_, chip, "decode").m for with_ in both]
+        lines.append(
+            {
+                "accelerator": title(chip),
+                "exchange": " → ".join(units.text(trip, 3) for trip in trips),
+                "tokens/s": " → ".join(units.number(rate) for rate in rates),
+                "kept": f"{rates[1] / rates[0]:.0%}",
+            }
+        )
+    return table(lines)
 
 
 PREDECESSOR = "hgx-h100"
@@ -364,12 +214,10 @@ def generations(system: str, baseline: str, tokens: Numbers, specs: Specs) -> pd
     systems = (system, baseline, PREDECESSOR)
     chips = [fabric.accelerator(specs, s) for s in systems]
     ranks = workloads.WORKLOADS["decode"].expert_parallel
-    held = [float(specs.get(chip, "ranks_per_package").m) for chip in chips]
 
     def of(quantity: str, names: Sequence[str]) -> list[float]:
         return [float(derive(quantity, n, specs).to_base_units().m) for n in names]
 
-    trips = [float(fabric.round_trip(specs, chip, ranks, tokens).m) for chip in chips]
     figures = {
         "accelerators on one fabric": [
             float(specs.get(s, "count", part=c).m) for s, c in zip(systems, chips, strict=True)
@@ -377,37 +225,43 @@ def generations(system: str, baseline: str, tokens: Numbers, specs: Specs) -> pd
         "scale-up bandwidth, all": of("scale_up_bandwidth_from_links", systems),
         "scale-up bandwidth, each": of("scale_up_bandwidth_from_links", chips),
         f"tokens exchanged, each, over {units.number(float(ranks))} ranks": [
-            count / trip for count, trip in zip(held, trips, strict=True)
+            float((specs.get(chip, "ranks_per_package")
+                   / fabric.round_trip(specs, chip, ranks, tokens)).m)
+            for chip in chips
         ],
-    }
-    lines = []
-    for name, (ours, theirs, before) in figures.items():
-        lead, step = ours / theirs, theirs / before
-        lines.append(
-            {"figure": name, "lead": lead, "step": step, "steps": fabric.steps_ahead(lead, step)}
-        )
-    return pd.DataFrame(lines)
+    }  # fmt: skip
+    lines = [(name, ours / theirs, theirs / before)
+             for name, (ours, theirs, before) in figures.items()]  # fmt: skip
+    found = pd.DataFrame(lines, columns=["figure", "lead", "step"])
+    steps = [fabric.steps_ahead(lead, step) for _, lead, step in lines]
+    return found.assign(steps=steps)
 
 
 def generations_table(system: str, baseline: str, tokens: Numbers, specs: Specs) -> Table:
     """The same for a reader."""
-    found = generations(system, baseline, tokens, specs)
-    return Table(
-        pd.DataFrame(
-            {
-                "figure": found["figure"],
-                f"{title(system)} ÷ {title(baseline)}": found["lead"].map(_three),
-                f"{title(baseline)} ÷ {title(PREDECESSOR)}": found["step"].map(_three),
-                "generations ahead": [
-                    f"{steps:+.1f}" if np.isfinite(steps) else "–" for steps in found["steps"]
-                ],
-            }
-        )
+    return table(
+        {
+            "figure": line["figure"],
+            f"{title(system)} ÷ {title(baseline)}": units.number(line["lead"], 3),
+            f"{title(baseline)} ÷ {title(PREDECESSOR)}": units.number(line["step"], 3),
+            "generations ahead": f"{line['steps']:+.1f}" if np.isfinite(line["steps"]) else "–",
+        }
+        for line in generations(system, baseline, tokens, specs).to_dict("records")
     )
 
 
-def _three(value: float) -> str:
-    return units.number(value, 3)
+def overtakes(system: str, other: str, ranks: int, specs: Specs) -> float:
+    """From how many tokens a rank an exchange is faster than another system's; NaN if never.
+
+    For the machine that loses at one token a rank and wins later; 1 where it always wins.
+    """
+    tokens = np.arange(1.0, 4097.0)
+    ours, theirs = (
+        fabric.round_trip(specs, fabric.accelerator(specs, name), ranks, tokens).m
+        for name in (system, other)
+    )
+    faster = np.flatnonzero(ours < theirs)
+    return float(tokens[faster[0]]) if len(faster) else math.nan
 
 
 # --- power and price -----------------------------------------------------------------------------
@@ -421,21 +275,19 @@ class Metric:
     unit: str
     figure: Callable[[str, Specs], Any]
 
-    def shown(self, system: str, specs: Specs) -> str:
+    def shown(self, specs: Specs, system: str) -> str:
         """The figure of one system."""
         return units.text(self.figure(system, specs).to(self.unit), 3)
 
     def ratio(self, system: str, baseline: str, specs: Specs) -> Span | None:
         """The ratio of two systems over the sources; None where one of them lacks it."""
-        try:
-            return span(
-                lambda table: (self.figure(system, table) / self.figure(baseline, table)).to(
-                    units.registry.dimensionless
-                ),
-                specs,
-            )
-        except InputError:
-            return None
+
+        def figure(drawn: Specs) -> Any:
+            return (self.figure(system, drawn) / self.figure(baseline, drawn)).to("count")
+
+        with contextlib.suppress(InputError):
+            return span(figure, specs)
+        return None
 
 
 def _metric(name: str, unit: str, quantity: str, **conditions: str) -> Metric:
@@ -451,6 +303,11 @@ def _joules(workload: str) -> Callable[[str, Specs], Any]:
     return lambda system, specs: 1 / power.tokens_per_joule(specs, system, workload)
 
 
+def _per_token_rate(system: str, specs: Specs) -> Any:
+    rate = workloads.throughput(specs, fabric.accelerator(specs, system), "decode")
+    return derive("price_per_accelerator", system, specs) / rate / units.Q(1, "accelerator")
+
+
 POWER_METRICS = (
     _metric("power of the system", "kW", "system_power"),
     _metric("for one accelerator", "W", "power_per_accelerator"),
@@ -463,55 +320,34 @@ POWER_METRICS = (
     Metric("for a prompt token (model)", "J/token", _joules("prefill")),
     Metric("for a decoded token (model)", "J/token", _joules("decode")),
 )  # fmt: skip
+PRICE_METRICS = (
+    Metric("price of the system", "MUSD", lambda system, specs: specs.get(system, "price")),
+    _metric("for one accelerator", "USD", "price_per_accelerator"),
+    _metric("for 1 TFLOPS, BF16 as advertised", "USD/TFLOPS", "price_per_peak", precision="bf16"),
+    Metric("for a decoded token a second (model)", "USD/(token/s)", _per_token_rate),
+)
 
 
-def power_table(system: str, baseline: str, specs: Specs) -> Table:
-    """Power of two systems for what they do, and the ratios with what the sources allow."""
-    return _metrics_table("power", POWER_METRICS, system, baseline, specs)
+def power_table(systems: Iterable[str], specs: Specs) -> Table:
+    """Power of systems for what they do."""
+    return by_system("power", systems, [(m.name, partial(m.shown, specs)) for m in POWER_METRICS])
 
 
-def _metrics_table(
-    head: str, metrics: Sequence[Metric], system: str, baseline: str, specs: Specs
-) -> Table:
+def price_table(system: str, baseline: str, specs: Specs) -> Table:
+    """Price of two systems for what they have and do, and the ratios over the sources."""
     lines = []
-    for metric in metrics:
+    for metric in PRICE_METRICS:
         found = metric.ratio(system, baseline, specs)
+        edges = [float(e.m) for e in (found.central, found.low, found.high)] if found else [np.nan]
         lines.append(
-            {
-                head: metric.name,
-                title(system): or_dash(partial(metric.shown, system, specs)),
-                title(baseline): or_dash(partial(metric.shown, baseline, specs)),
-                "ratio": number_or_dash(float(found.central.m)) if found else "–",
-                "sources allow": interval(float(found.low.m), float(found.high.m))
-                if found
-                else "–",
+            {"price": metric.name}
+            | {title(s): or_dash(partial(metric.shown, specs, s)) for s in (system, baseline)}
+            | {
+                "ratio": number_or_dash(edges[0]),
+                "sources allow": interval(edges[-2:][0], edges[-1]),
             }
         )
-    return Table(pd.DataFrame(lines))
-
-
-def stated_table(subjects: Sequence[str], quantity: str, specs: Specs) -> Table:
-    """Every sourced row of a quantity of some subjects, whatever it is stated for."""
-    rows = [
-        row
-        for subject in each(subjects)
-        for key, group in specs.rows.items()
-        for row in group
-        if key[:2] == (subject, quantity)
-    ]
-    cells = [
-        {
-            "of": title(r.subject),
-            "value": f"{units.number(r.value, 6)} {r.unit}",
-            "counts": " ".join(filter(None, [r.basis, r.conditions.replace(";", ", ")])),
-            "role": r.role,
-            "source": r.source,
-            "note": r.note,
-        }
-        for r in rows
-    ]
-    names = ["of", "value", "counts", "role", "source", "note"]
-    return Table(pd.DataFrame(cells, columns=names), code=("source",), wide=("note",))
+    return table(lines)
 
 
 def optics_table(system: str, specs: Specs) -> Table:
@@ -521,29 +357,17 @@ def optics_table(system: str, specs: Specs) -> Table:
     for (subject, quantity, conditions, basis), rows in specs.rows.items():
         if (subject, quantity) != ("optical-module-400g", "power"):
             continue
+        kind = kinds[read_conditions(conditions)["optics"]]
         for row in rows:
             one = units.Q(row.value, row.unit)
-            drawn, share = _optics(system, one, specs)
-            lines.append(
-                {
-                    "module": kinds[read_conditions(conditions)["optics"]],
-                    "one draws": f"{units.text(one)} ({basis})",
-                    "all draw": drawn,
-                    "share": share,
-                    "source": row.source,
-                }
-            )
-    return Table(pd.DataFrame(lines), code=("source",))
-
-
-def _optics(system: str, one: Any, specs: Specs) -> tuple[str, str]:
-    """What all modules draw, and its share of the power; dashes where no source counts them."""
-    try:
-        drawn = derive("optical_modules_from_accelerators", system, specs) * one
-        share = (drawn / derive("system_power", system, specs)).to("count").m
-    except InputError:
-        return "–", "–"
-    return units.text(drawn.to("kW"), 3), f"{share:.1%}"
+            drawn = share = "–"
+            with contextlib.suppress(InputError):  # a source has to count the modules
+                every = derive("optical_modules_from_accelerators", system, specs) * one
+                drawn = units.text(every.to("kW"), 3)
+                share = f"{(every / derive('system_power', system, specs)).to('count').m:.1%}"
+            lines.append({"module": f"{kind}, {units.text(one)} ({basis})", "all draw": drawn,
+                          "share": share, "source": row.source})  # fmt: skip
+    return table(lines, code=("source",))
 
 
 def cost_table(systems: Sequence[str], price: float, utilisation: float, specs: Specs) -> Table:
@@ -551,130 +375,75 @@ def cost_table(systems: Sequence[str], price: float, utilisation: float, specs: 
     lines = []
     for workload in workloads.WORKLOADS:
         for system in systems:
-            args = (specs, system, workload)
-            electricity = power.electricity_cost(*args, price, utilisation).m
-            capital = np.nan
+            electricity = power.electricity_cost(specs, system, workload, price, utilisation).m
+            capital = math.nan
             with contextlib.suppress(InputError):
-                capital = float(power.capital_cost(*args, utilisation).m)
-            chip = fabric.accelerator(specs, system)
-            rate = workloads.throughput(specs, chip, workload)
+                capital = float(power.capital_cost(specs, system, workload, utilisation).m)
+            rate = workloads.throughput(specs, fabric.accelerator(specs, system), workload)
+            part = electricity / (electricity + capital)
             lines.append(
                 {
-                    "tokens": "prompt" if workload == "prefill" else "decoded",
-                    "system": title(system),
-                    "one accelerator": units.text(rate),
-                    "tokens a joule": units.text(power.tokens_per_joule(*args), 3),
-                    "electricity, USD per million": units.number(float(electricity), 3),
-                    "purchase, USD per million": units.number(capital, 3)
-                    if np.isfinite(capital)
-                    else "–",
-                    "electricity in both": f"{electricity / (electricity + capital):.0%}"
-                    if np.isfinite(capital)
-                    else "–",
+                    "a million tokens": f"{'prompt' if workload == 'prefill' else 'decoded'}, "
+                    f"{title(system)}",
+                    "tokens/s of one": units.number(float(rate.m)),
+                    "electricity, USD": units.number(float(electricity), 3),
+                    "purchase, USD": units.number(capital, 3) if np.isfinite(capital) else "–",
+                    "electricity in both": f"{part:.0%}" if np.isfinite(part) else "–",
                 }
             )
-    return Table(pd.DataFrame(lines))
+    return table(lines)
 
 
-PRICE_METRICS = (
-    Metric("price of the system", "MUSD", lambda system, specs: specs.get(system, "price")),
-    _metric("for one accelerator", "USD", "price_per_accelerator"),
-    _metric("for 1 TFLOPS, BF16 as advertised", "USD/TFLOPS", "price_per_peak", precision="bf16"),
-    Metric(
-        "for a decoded token a second (model)",
-        "USD/(token/s)",
-        lambda system, specs: (
-            derive("price_per_accelerator", system, specs)
-            / workloads.throughput(specs, fabric.accelerator(specs, system), "decode")
-            / units.Q(1, "accelerator")
-        ),
-    ),
-)
+def matches_table(system: str, baseline: str, specs: Specs) -> Table:
+    """How many accelerators of a system, and what power, do what the baseline does."""
+    chip = fabric.accelerator(specs, system)
+    whole = specs.get(system, "count", part=chip).m
+    one = derive("power_per_accelerator", system, specs)
 
-
-def price_table(system: str, baseline: str, specs: Specs) -> Table:
-    """Price of two systems for what they have and do, and the ratios over the sources."""
-    return _metrics_table("price", PRICE_METRICS, system, baseline, specs)
-
-
-def matches(system: str, baseline: str, specs: Specs) -> Iterator[tuple[str, Any, Any, Any]]:
-    """How many accelerators match the baseline in what, their power, and its ratio."""
-
-    def peak(precision: str, basis: str) -> Callable[[], Any]:
-        conditions = {"comparator": baseline, "precision": precision, "basis": basis}
-        return lambda: derive("accelerators_to_match", system, specs, **conditions)
-
-    def share(quantity: str) -> Callable[[], Any]:
-        chip = fabric.accelerator(specs, system)
-        return lambda: derive(quantity, baseline, specs) / derive(quantity, chip, specs)
+    def share(quantity: str, **conditions: str) -> Callable[[], Any]:
+        return lambda: (
+            derive(quantity, baseline, specs, **conditions)
+            / derive(quantity, chip, specs, **conditions)
+        )
 
     def eight_bits() -> Any:
-        ours, theirs = (
-            workloads.eight_bit_peak(specs, fabric.accelerator(specs, s))
-            for s in (system, baseline)
-        )
-        chip = fabric.accelerator(specs, system)
-        wanted = derive("peak", baseline, specs, precision=theirs)
-        return wanted / derive("peak", chip, specs, precision=ours)
+        theirs = workloads.eight_bit_peak(specs, fabric.accelerator(specs, baseline))
+        ours = workloads.eight_bit_peak(specs, chip)
+        return ratio("peak", baseline, chip, specs, {"precision": ours}, precision=theirs)
 
     def served(workload: str) -> Callable[[], Any]:
         return lambda: power.accelerators_to_serve(specs, system, baseline, workload)
 
     wanted = {
-        "peak, BF16 as advertised": peak("bf16", "headline"),
-        "peak, BF16 matrix units only": peak("bf16", "matrix"),
+        "peak, BF16 as advertised": share("peak", precision="bf16"),
+        "peak, BF16 matrix units only": share("peak", precision="bf16", basis="matrix"),
         "peak, 8 bits": eight_bits,
         "memory bandwidth": share("hbm_bandwidth"),
         "memory capacity": share("hbm_capacity"),
         "prompt tokens a second (model)": served("prefill"),
         "decoded tokens a second (model)": served("decode"),
     }
+    lines = []
     for name, count in wanted.items():
         with contextlib.suppress(InputError):
             number = count().to("count")
-            drawn = (number * derive("power_per_accelerator", system, specs)).to("kW")
-            theirs = derive("system_power", baseline, specs)
-            yield name, number, drawn, (drawn / theirs).to("count")
+            lines.append(
+                {
+                    f"as much as one {title(baseline)}": name,
+                    "accelerators": f"{math.ceil(number.m - 1e-9):,}",
+                    f"share of one {title(system)}": f"{number.m / whole:.0%}",
+                    "power": units.text((number * one).to("kW"), 3),
+                }
+            )
+    return table(lines)
 
 
-def matches_table(system: str, baseline: str, specs: Specs) -> Table:
-    """How many accelerators of a system, and what power, do what the baseline does."""
-    whole = specs.get(system, "count", part=fabric.accelerator(specs, system)).m
-    lines = [
-        {
-            f"as much as one {title(baseline)}": name,
-            "accelerators": f"{math.ceil(number.m - 1e-9):,}",
-            f"share of one {title(system)}": f"{number.m / whole:.0%}",
-            "power": units.text(drawn, 3),
-            f"÷ power of {title(baseline)}": units.number(float(times.m), 3),
-        }
-        for name, number, drawn, times in matches(system, baseline, specs)
-    ]
-    return Table(pd.DataFrame(lines))
-
-
-def _two_countries(quantity: str, specs: Specs) -> Any:
-    return ratio(quantity, "china", "united-states", specs, year="2024")
-
-
-def electricity_table(specs: Specs) -> Table:
-    """Generation and capacity of China and the United States, and their ratio over the sources."""
-    lines = []
-    for quantity, name in (
-        ("electricity_generation", "electricity generated in 2024"),
-        ("installed_capacity", "generating capacity at the end of 2024"),
-    ):
-        found = span(partial(_two_countries, quantity), specs)
-        lines.append(
-            {
-                "figure": name,
-                "China": units.text(specs.get("china", quantity, year="2024")),
-                "United States": units.text(specs.get("united-states", quantity, year="2024")),
-                "ratio": units.number(float(found.central.m), 3),
-                "sources allow": interval(float(found.low.m), float(found.high.m)),
-            }
-        )
-    return Table(pd.DataFrame(lines))
+def widest(figure: Callable[[Specs], Any], specs: Specs) -> str:
+    """The disputed row that moves a figure most, in words, with how far it moves it."""
+    line = tornado(figure, specs).iloc[0]
+    key = next(key for key in specs.rows if key_name(key) == line["row"])
+    moved = f"which alone moves it from {line['low']:.2f} to {line['high']:.2f}"
+    return f"{row_name(specs.rows[key][0])}, {moved}"
 
 
 # --- parity --------------------------------------------------------------------------------------
@@ -866,34 +635,3 @@ def layer_table(chips: Iterable[str], workload: str, specs: Specs) -> Table:
             }
         )
     return Table(pd.DataFrame(lines))
-
-
-def widest(figure: Callable[[Specs], Any], specs: Specs) -> str:
-    """The disputed row that moves a figure most, in words, with how far it moves it."""
-    line = tornado(figure, specs).iloc[0]
-    name = row_name(specs.rows[_key(str(line["row"]), specs)][0])
-    return f"{name}, which alone moves it from {line['low']:.2f} to {line['high']:.2f}"
-
-
-def _key(name: str, specs: Specs) -> Key:
-    return next(key for key in specs.rows if key_name(key) == name)
-
-
-def overtakes(system: str, other: str, ranks: int, specs: Specs) -> float:
-    """From how many tokens a rank an exchange is faster than another system's; NaN if never.
-
-    For the machine that loses at one token a rank and wins later; 1 where it always wins.
-    """
-    tokens = np.arange(1.0, 4097.0)
-    ours, theirs = (
-        fabric.round_trip(specs, fabric.accelerator(specs, name), ranks, tokens).m
-        for name in (system, other)
-    )
-    faster = np.flatnonzero(ours < theirs)
-    return float(tokens[faster[0]]) if len(faster) else math.nan
-
-
-def all_of_them(chips: float, system: str, specs: Specs) -> Any:
-    """The electricity of a year in which so many accelerators run, with all around them."""
-    one = derive("power_per_accelerator", system, specs)
-    return (chips * one * units.Q(1, "year")).to("TWh")
