@@ -68,7 +68,7 @@ class Picture:
         return {"image/png": self.png, "text/plain": str(self)}, {"image/png": size}
 
     def __str__(self) -> str:
-        return f"{self.shows}\n{self.data.to_csv(index=False)}"
+        return text(self.shows, self.data)
 
 
 def canvas(height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
@@ -102,17 +102,27 @@ def canvas(height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list
 
 
 def picture(figure: Figure, shows: str, data: pd.DataFrame) -> Picture:
-    """Render a figure and close it; numbers are kept to four digits."""
+    """Render a figure and close it; numbers are kept to four digits.
+
+    The PNG carries its own text, so that a test sees when a picture and its numbers part.
+    """
     import matplotlib.pyplot as plt
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    plt.close(figure)
     rounded = {
         name: data[name].map(digits) if data[name].dtype.kind == "f" else data[name]
         for name in data.columns
     }
-    return Picture(buffer.getvalue(), shows, pd.DataFrame(rounded))
+    numbers = pd.DataFrame(rounded)
+    buffer = io.BytesIO()
+    said = {"Software": None, "Description": text(shows, numbers)}
+    figure.savefig(buffer, format="png", dpi=DPI, metadata=said)
+    plt.close(figure)
+    return Picture(buffer.getvalue(), shows, numbers)
+
+
+def text(shows: str, data: pd.DataFrame) -> str:
+    """What a picture says in words and numbers: the sentence, and the data as CSV."""
+    return f"{shows}\n{data.to_csv(index=False)}"
 
 
 def digits(value: float) -> str:

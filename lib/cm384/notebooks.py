@@ -493,8 +493,12 @@ def report(progress: Callable[[Any, int], Any]) -> Path:
     for folder in ("mathjax", "data"):
         (source / "_static" / folder).mkdir()
     shutil.copy(mathjax(), source / "_static" / "mathjax")
-    for path in [*NOTEBOOKS.glob("*.py"), *NOTEBOOKS.glob("*.md"), DATA / "sources.bib"]:
+    for path in [*NOTEBOOKS.glob("*.py"), DATA / "sources.bib"]:
         shutil.copy(path, source)
+    keys = frozenset(read_keys(DATA / "sources.bib"))
+    for path in NOTEBOOKS.glob("*.md"):
+        linked = link_sources(path.read_text(encoding="utf-8"), keys)
+        (source / path.name).write_text(linked, encoding="utf-8")
     pages.write(source)
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
         jobs = [pool.submit(stage, path, source / path.name) for path in notebooks()]
