@@ -114,13 +114,12 @@ def test_measured_against_nominal() -> None:
     assert list(cells["share"]) == ["84%", "85%", "69%", "70%"]
 
 
-def test_planes() -> None:
-    cells = tables_systems.planes_table([CM, NVL72], SPECS).cells
-    # 400 Gbit/s a chip; 400 Gbit/s a node of 8; 392 / 50, 392 / 6.25, 900 / 50
-    assert list(cells["one accelerator"]) == [
-        "392 GB/s", "50 GB/s", "6.25 GB/s", "900 GB/s", "50 GB/s",
-    ]  # fmt: skip
-    assert list(cells["scale-up ÷ this"]) == ["1", "7.84", "62.7", "1", "18"]
+def test_links_beside_the_network_card() -> None:
+    # 400 Gbit/s a chip: 392 / 50, 900 / 50
+    for chip, times in (("ascend-910c", 7.84), ("gb200", 18)):
+        card = SPECS.get(chip, "scale_out_bandwidth").to("GB/s").m
+        assert card == 50
+        assert value("scale_up_bandwidth_from_links", chip, "GB/s") / card == pytest.approx(times)
 
 
 # --- exchanges -----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from cm384 import units
 from cm384.claims import VERDICTS, Claim, load_claims, scorecard
 from cm384.derivation import derive, title, words
 from cm384.specs import Specs
-from cm384.tables import MARKS, compared, comparisons, figure_name, peak_bases
+from cm384.tables import MARKS, compared, comparisons, figure_name, vector_share
 from cm384.uncertainty import Span
 
 if TYPE_CHECKING:
@@ -264,10 +264,9 @@ def _pieces(
     conditions = {"precision": precision} if quantity == "peak" else {}
     whole = units.sensible(derive(quantity, chip, specs, **conditions))
     count = _count(chip, pieces, specs)
-    matrix = float(whole.m)
-    if quantity == "peak" and "headline" in peak_bases(chip, precision, specs):
-        matrix = derive("peak_from_units", chip, specs, precision=precision).to(whole.units).m
-    return whole, matrix / count, count, max(float(whole.m) - matrix, 0.0)
+    vector = vector_share(chip, precision, specs) if quantity == "peak" else 0.0
+    total = float(whole.m)
+    return whole, total * (1 - vector) / count, count, total * vector
 
 
 def _count(chip: str, pieces: str, specs: Specs) -> int:

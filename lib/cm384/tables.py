@@ -206,6 +206,22 @@ def peak_bases(chip: str, precision: str, specs: Specs) -> list[str]:
     return ["matrix", "headline"] if vector else ["matrix"]
 
 
+def vector_share(chip: str, precision: str, specs: Specs) -> float:
+    """The share of the vector units in the advertised peak of a chip; none where none count.
+
+    >>> from cm384 import load_specs
+    >>> f"{vector_share('ascend-910c', 'bf16', load_specs()):.1%}"
+    '5.9%'
+    """
+    bases = peak_bases(chip, precision, specs)
+    if len(bases) == 1:
+        return 0.0
+    matrix, whole = (
+        derive("peak_from_units", chip, specs, precision=precision, basis=basis) for basis in bases
+    )
+    return float(1 - (matrix / whole).to("count").m)
+
+
 def _product_line(
     chip: str, product: str, stated: str, conditions: dict[str, str], specs: Specs
 ) -> dict[str, str]:

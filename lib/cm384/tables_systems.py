@@ -350,26 +350,6 @@ def price_table(system: str, baseline: str, specs: Specs) -> Table:
     return table(lines)
 
 
-def optics_table(system: str, specs: Specs) -> Table:
-    """What the optical modules of a system draw, by kind, as a share of its power."""
-    kinds = {"retimed": "retimed", "lpo": "linear (LPO)"}
-    lines = []
-    for (subject, quantity, conditions, basis), rows in specs.rows.items():
-        if (subject, quantity) != ("optical-module-400g", "power"):
-            continue
-        kind = kinds[read_conditions(conditions)["optics"]]
-        for row in rows:
-            one = units.Q(row.value, row.unit)
-            drawn = share = "–"
-            with contextlib.suppress(InputError):  # a source has to count the modules
-                every = derive("optical_modules_from_accelerators", system, specs) * one
-                drawn = units.text(every.to("kW"), 3)
-                share = f"{(every / derive('system_power', system, specs)).to('count').m:.1%}"
-            lines.append({"module": f"{kind}, {units.text(one)} ({basis})", "all draw": drawn,
-                          "share": share, "source": row.source})  # fmt: skip
-    return table(lines, code=("source",))
-
-
 def cost_table(systems: Sequence[str], price: float, utilisation: float, specs: Specs) -> Table:
     """What a million tokens cost in electricity and in capital, by the serving model."""
     lines = []
