@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import re
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
@@ -62,12 +63,21 @@ class Table:
 
     def _cell(self, name: str, value: str) -> str:
         if name not in self.code:
-            return f"<td>{html.escape(value)}</td>"
+            return f"<td>{_breakable(html.escape(value))}</td>"
         keys = [f"<code>{html.escape(key)}</code>" for key in value.split(";") if key]
         return f"<td>{' '.join(keys)}</td>"
 
     def __str__(self) -> str:
         return as_text(self.cells)
+
+
+def _breakable(text: str) -> str:
+    """A cell in which a path may break, so that it does not widen a table.
+
+    >>> _breakable("in src/platform_config/cann/Ascend.ini"), _breakable("2 tokens/s")
+    ('in src/<wbr>platform_config/<wbr>cann/<wbr>Ascend.ini', '2 tokens/s')
+    """
+    return re.sub(r"\S{20,}", lambda path: path[0].replace("/", "/<wbr>"), text)
 
 
 def table(lines: Iterable[Mapping[str, str]], **kinds: tuple[str, ...]) -> Table:
@@ -137,8 +147,8 @@ def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
         (
             {
                 "claim": f"{line['id']}: {line['claim']}",
-                "claimed": line["claimed"] or "–",
-                "derived": with_span(line["derived"], line["low"], line["high"]),
+                "claimed → derived": f"{line['claimed'] or '–'} → "
+                + with_span(line["derived"], line["low"], line["high"]),
                 "verdict": f"{MARKS[line['verdict']]} {line['verdict']}. {line['why']}",
                 "sources": line["sources"],
             }

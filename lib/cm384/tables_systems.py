@@ -69,7 +69,7 @@ def fabric_table(systems: Sequence[str], specs: Specs) -> Table:
         one = specs.get(chip, "scale_up_link_bandwidth")
         count = per_package(specs, chip, "scale_up_links")
         total = (count * one).to("GB/s")
-        return f"{units.number(count.m)} × {units.text(one)} = {units.text(total)}"
+        return f"{units.number(count.m)} × {units.number(one.to("GB/s").m)} = {units.text(total)}"
 
     def ports(system: str) -> str:
         switch = fabric.last_tier(specs, system)
@@ -110,7 +110,7 @@ def measured_table(systems: Sequence[str], specs: Specs) -> Table:
                         "source": rows[0].source,
                     }
                 )
-    return table(lines, code=("source",))
+    return table(lines, code=("source",), wide=("transfer",))
 
 
 def rates_table(system: str, specs: Specs) -> Table:
@@ -329,8 +329,15 @@ PRICE_METRICS = (
 
 
 def power_table(systems: Iterable[str], specs: Specs) -> Table:
-    """Power of systems for what they do."""
-    return by_system("power", systems, [(m.name, partial(m.shown, specs)) for m in POWER_METRICS])
+    """Power of systems for what they do, the unit of each line in its name."""
+
+    def cell(metric: Metric) -> Cell:
+        return lambda s: units.number(float(metric.figure(s, specs).to(metric.unit).m), 3)
+
+    lines = [
+        (f"{metric.name}, {metric.unit.split('/')[0]}", cell(metric)) for metric in POWER_METRICS
+    ]
+    return by_system("power", systems, lines)
 
 
 def price_table(system: str, baseline: str, specs: Specs) -> Table:
