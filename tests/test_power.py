@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cm384 import derive, load_specs, power, ratio, span, tables_systems, units, workloads
+from cm384 import (
+    derive,
+    load_specs,
+    power,
+    ratio,
+    span,
+    tables_power,
+    tables_systems,
+    units,
+    workloads,
+)
 from cm384.errors import InputError
 
 SPECS = load_specs()
@@ -77,7 +87,7 @@ def test_how_many_chips_match_an_nvl72() -> None:
     count = derive("accelerators_to_match", CM, SPECS, **given).m
     assert count == pytest.approx(180_000 / 752)
     assert value("power_to_match", CM, "kW", **given) == pytest.approx(count * 559.378 / 384)
-    cells = tables_systems.matches_table(CM, NVL72, SPECS).cells
+    cells = tables_power.matches_table(CM, NVL72, SPECS).cells
     assert list(cells["accelerators"][:5]) == ["240", "255", "240", "180", "108"]
     # 180,000 / 707.8; 72 x 8 / 3.2; 72 x 192 / 128
     assert list(cells["power"][:2]) == ["349 kW", "370 kW"]
@@ -118,7 +128,7 @@ def test_chips_that_serve_as_much() -> None:
 
 
 def test_prices() -> None:
-    cells = tables_systems.price_table(CM, NVL72, SPECS).cells
+    cells = tables_power.price_table(CM, NVL72, SPECS).cells
     # 8.2 and 3 million dollars over 384 and 72; over 288.8 and 180 PFLOPS
     assert list(cells["ratio"][:2]) == ["2.733", "0.5125"]
     assert cells[cells.columns[1]][1] == "21,354 USD"

@@ -27,13 +27,9 @@ from cm384.figures import (
     ratios_picture,
 )
 from cm384.specs import Specs
-from cm384.tables_systems import (
-    POWER_METRICS,
-    Side,
-    published_exchanges,
-    ridge,
-    roofline_ratio,
-)
+from cm384.tables_fabric import published_exchanges
+from cm384.tables_power import POWER_METRICS
+from cm384.tables_systems import Side, ridge, roofline_ratio
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -290,21 +286,18 @@ def _short(side: Side) -> str:
 
 def workload_figure(chips: Sequence[str], specs: Specs) -> Picture:
     """Throughput by the serving model on the same prefill and the same decode."""
-    panels = workloads.WORKLOADS
-    figure, axes = canvas(len(panels) * (0.4 + 0.5 * len(chips)), rows=len(panels))
-    data, said = [], []
-    for axis, workload in zip(axes, panels, strict=True):
-        rates = [float(workloads.throughput(specs, chip, workload).m) for chip in chips]
-        for place, (chip, rate) in enumerate(zip(chips, rates, strict=True)):
-            axis.barh(place, rate, color=BLUE, height=0.4)
-            above(axis, place, f"{title(chip)}: {units.number(rate)} tokens/s")
+    figure, axes = canvas(1.4 + 0.45 * len(chips), columns=len(workloads.WORKLOADS))
+    data = []
+    for axis, workload in zip(axes, workloads.WORKLOADS, strict=True):
+        for place, chip in enumerate(chips):
+            rate = float(workloads.throughput(specs, chip, workload).m)
+            axis.barh(place, rate, color=STYLES[place % 4][0], edgecolor=INK, height=0.6)
+            axis.text(rate, place, f" {rate:,.0f}", va="center", fontsize=10)
             data.append({"chip": title(chip), "workload": workload, "tokens/s": rate})
-        axis.set(xticks=[], yticks=[], ylim=(len(chips) - 0.7, -0.65), title=workload)
+        axis.set_yticks(range(len(chips)), [title(chip) for chip in chips])
+        axis.set(xlim=(0, axis.get_xlim()[1] * 1.25), xticks=[])
+        axis.invert_yaxis()
         axis.grid(visible=False)
-        axis.spines[:].set_visible(False)
-        said.append(f"{workload} {listed(units.number(rate) for rate in rates)}")
-    shows = (
-        f"Tokens a second on one {listed(map(title, chips))} by the serving model, on the same "
-        f"work: {'; '.join(said)}."
-    )
+        axis.set_title(workload, fontsize=11)
+    shows = "Tokens a second and accelerator by the serving model, on the same work."
     return picture(figure, shows, pd.DataFrame(data))

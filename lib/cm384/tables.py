@@ -6,8 +6,9 @@ import contextlib
 import html
 import re
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from cm384.derivation import DERIVATIONS, derive, ratio, row_name, title, words
 from cm384.errors import InputError
 from cm384.specs import Row, Specs
 from cm384.uncertainty import Span, span
+
+Cell = Callable[[str], str]  # of a system
 
 # A verdict's mark says it without colour.
 MARKS = {
@@ -83,6 +86,30 @@ def _breakable(text: str) -> str:
 def table(lines: Iterable[Mapping[str, str]], **kinds: tuple[str, ...]) -> Table:
     """A table of one line each."""
     return Table(pd.DataFrame(list(lines)), **kinds)
+
+
+def or_dash(cell: Callable[[], str]) -> str:
+    """A cell, or a dash where no source states what it needs."""
+    try:
+        return cell()
+    except InputError:
+        return "–"
+
+
+def by_system(head: str, systems: Iterable[str], lines: Iterable[tuple[str, Cell]]) -> Table:
+    """One line a figure, one column a system."""
+    names = list(systems)
+    return table({head: name} | {title(s): or_dash(partial(f, s)) for s in names}
+                 for name, f in lines)  # fmt: skip
+
+
+def each(values: Iterable[str]) -> list[str]:
+    """Names without repetitions, in order.
+
+    >>> each(["b", "a", "b"])
+    ['b', 'a']
+    """
+    return list(dict.fromkeys(values))
 
 
 def as_text(cells: pd.DataFrame) -> str:
