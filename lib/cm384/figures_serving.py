@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,14 +37,19 @@ def strips(axis: Axes, labels: Sequence[str], behind: Mapping[str, Any] | None =
 
 def token_cost_figure(model: Model, context: int) -> Picture:
     """GFLOP of one token by operator, as a prompt token and as an output token."""
-    costs = {"prompt token": prefill_flop(model, context), "output token": decode_flop(model, context)}
+    costs = {
+        "prompt token": prefill_flop(model, context),
+        "output token": decode_flop(model, context),
+    }
     table = pd.DataFrame({name: pd.Series(flop, dtype=float) for name, flop in costs.items()})
     table = table.fillna(0.0) / 1e9
     table.index = table.index.str.replace("_", " ")
     table = table.sort_values("output token", ascending=False)
     shown = largest(table, 6)
     figure, (axis,) = canvas(0.8 + 0.62 * len(shown))
-    for column, colour, hatch, shift in zip(table, (BLUE, ORANGE), ("", "///"), (-0.12, 0.2), strict=True):
+    for column, colour, hatch, shift in zip(
+        table, (BLUE, ORANGE), ("", "///"), (-0.12, 0.2), strict=True
+    ):
         places = np.arange(len(shown)) + shift
         axis.barh(places, shown[column], height=0.3, color=colour, hatch=hatch, edgecolor="white")
         for place, value in zip(places, shown[column], strict=True):
@@ -52,8 +58,9 @@ def token_cost_figure(model: Model, context: int) -> Picture:
     strips(axis, list(shown.index))
     axis.set(xlim=(0, 1.4 * shown.to_numpy().max()), xlabel="GFLOP a token")
     total = {name: units.number(float(table[name].sum())) for name in table}
-    widest = (table["output token"] - table["prompt token"]).abs().idxmax()
-    one, other = (units.number(float(table.loc[widest, name])) for name in table)
+    apart = (table["output token"] - table["prompt token"]).abs().sort_values()
+    widest = str(apart.index[-1])
+    one, other = (units.number(float(flop[widest])) for _, flop in table.items())
     shows = (
         f"Operations of one token of {model.name} by operator, at a context of {context:,} tokens: "
         f"{total['prompt token']} GFLOP for a prompt token, {total['output token']} for an output "
@@ -76,7 +83,9 @@ def budget_figure(
     for axis, (name, budget) in zip(axes, budgets.items(), strict=True):
         steps = budget.table
         ends = {"predicted": budget.predicted, "published": published[name]}
-        rest = pd.DataFrame({"step": list(ends), "µs a token": ends.values(), "total": ends.values()})
+        rest = pd.DataFrame(
+            {"step": list(ends), "µs a token": ends.values(), "total": ends.values()}
+        )
         table = pd.concat([steps, rest], ignore_index=True)
         left = (table["total"] - table["µs a token"]).to_numpy()
         colours = [BLUE, *[GREEN if v < 0 else ORANGE for v in steps["µs a token"][1:]], GREY, INK]
@@ -101,8 +110,8 @@ def budget_figure(
     shows = (
         "From its physical limit the time of a token grows by each loss and shrinks by overlap: "
         + "; ".join(
-            f"{name} starts at {units.number(b.steps['physical limit'], 3)} microseconds and ends at "
-            f"{units.number(b.predicted, 3)}, published {units.number(published[name], 3)}"
+            f"{name} starts at {b.steps['physical limit']:.0f} microseconds and ends at "
+            f"{b.predicted:.0f}, published {published[name]:.0f}"
             for name, b in budgets.items()
         )
         + "."
@@ -120,11 +129,13 @@ def curve_figure(
     """
     figure, (axis,) = canvas(4.4)
     data = []
-    for (name, curve), (colour, line, marker) in zip(curves.items(), LOOKS, strict=False):
+    for (name, curve), (colour, line, marker) in zip(curves.items(), cycle(LOOKS)):  # noqa: B905
         axis.plot(curve["tpot"], curve["throughput"], line, color=colour, lw=2.2)
         shown = points[points["name"] == name]
         for point in shown.to_dict("records"):
-            met = [np.interp(point["batch"], curve["batch"], curve[x]) for x in ("tpot", "throughput")]
+            met = [
+                np.interp(point["batch"], curve["batch"], curve[x]) for x in ("tpot", "throughput")
+            ]
             axis.plot([met[0], point["tpot"]], [met[1], point["throughput"]], color=INK, lw=1)
         axis.plot(shown["tpot"], shown["throughput"], marker, color=colour, mec=INK, ms=9)
         end = curve.iloc[-1]
@@ -139,11 +150,12 @@ def curve_figure(
     axis.spines[["top", "right"]].set_visible(False)
     table = pd.concat(data, ignore_index=True)
     first, curve = next(iter(curves.items()))
-    ends = [f"{units.number(c['throughput'], 3)} tokens/s per accelerator at {c['tpot']:.0f} ms with "
-            f"{c['batch']:g} requests" for c in (curve.iloc[0], curve.iloc[-1])]  # fmt: skip
+    least, most = ([f"{curve[x].iloc[i]:,.0f}" for x in curve] for i in (0, -1))
     shows = (
         f"As the batch grows, tokens come slower to each user and faster in all: {first} goes from "
-        f"{ends[0]} to {ends[1]}; markers are published figures, joined to the model's."
+        f"{least[2]} tokens/s per accelerator at {least[1]} ms with {least[0]} requests to "
+        f"{most[2]} at {most[1]} ms with {most[0]}; markers are published figures, joined to the "
+        "model's."
     )
     return picture(figure, shows, table[["name", "kind", "batch", "tpot", "throughput"]])
 
@@ -155,9 +167,13 @@ def accuracy_figure(lines: pd.DataFrame) -> Picture:
     figure, (axis,) = canvas(1.5 + 0.55 * len(chips))
     axis.axvspan(-20, 20, color=GREY, alpha=0.25, lw=0)
     axis.axvline(0, color=INK, lw=1)
-    for phase, (colour, _, marker), shift in zip(("prefill", "decode"), LOOKS, (-0.1, 0.18), strict=False):
+    for phase, (colour, _, marker), shift in zip(
+        ("prefill", "decode"), LOOKS, (-0.1, 0.18), strict=False
+    ):
         for kind, fill in (("all stated", colour), ("some assumed", "none")):
-            chosen = lines[(lines["phase"] == phase) & ((lines["assumed"] != "") == (fill == "none"))]
+            chosen = lines[
+                (lines["phase"] == phase) & ((lines["assumed"] != "") == (fill == "none"))
+            ]
             places = chosen["accelerator"].map(chips.index) + shift
             axis.plot(100 * chosen["error"], places, marker, ls="", ms=6, mec=colour, mfc=fill,
                       mew=1.2, alpha=0.85, label=f"{phase}, {kind}")  # fmt: skip
@@ -165,7 +181,7 @@ def accuracy_figure(lines: pd.DataFrame) -> Picture:
     axis.set_xlabel("predicted above (+) or below (−) the measurement, %")
     figure.legend(loc="outside upper left", ncols=2, frameon=False, handletextpad=0.2)
     size = lines["error"].abs()
-    worst = lines.loc[size.idxmax()]
+    worst = lines.iloc[int(size.argmax())]
     shows = (
         f"Errors of {len(lines)} predicted throughputs by chip: {(size <= 0.2).mean():.0%} lie "
         f"within 20 % (grey band), {(lines['error'] > 0).mean():.0%} are too high, and the worst, "
@@ -176,12 +192,12 @@ def accuracy_figure(lines: pd.DataFrame) -> Picture:
 
 
 def peers_figure(lines: pd.DataFrame) -> Picture:
-    """The errors of other tools on the same cases, one strip a tool; the last is this model."""
+    """The errors of other tools on the same cases, one strip a tool, the worst first."""
     ours = lines.drop_duplicates("measurement").assign(
-        tool="this model", error=lambda table: table["ours"], predicted="", setting=""
+        tool="this model", error=lines["ours"], predicted="", setting="", source=""
     )
     table = pd.concat([lines, ours], ignore_index=True)
-    worst = table.groupby("tool")["error"].agg(lambda errors: errors.loc[errors.abs().idxmax()])
+    worst = table.groupby("tool")["error"].agg(lambda errors: max(errors, key=abs))
     worst = worst.reindex(worst.abs().sort_values(ascending=False).index)
     tools = list(worst.index)
     figure, (axis,) = canvas(1.3 + 0.5 * len(tools))

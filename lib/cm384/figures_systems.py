@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cm384 import fabric, power, units, workloads
+from cm384 import fabric, power, units
 from cm384.derivation import derive, title
 from cm384.errors import InputError
 from cm384.figures import (
@@ -19,7 +19,6 @@ from cm384.figures import (
     INK,
     ORANGE,
     PURPLE,
-    RED,
     Picture,
     canvas,
     picture,
@@ -31,8 +30,6 @@ from cm384.tables_systems import (
     Side,
     each,
     published_exchanges,
-    ridge,
-    roofline_ratio,
 )
 
 if TYPE_CHECKING:
@@ -228,9 +225,7 @@ def electricity_figure(
 KINDS = {"data sheet": (BLUE, "o"), "published": (GREEN, "s"), "serving model": (ORANGE, "D")}
 
 
-def parity_figure(
-    chip: str, reference: str, found: Sequence[Side], share: float, specs: Specs
-) -> Picture:
+def parity_figure(chip: str, reference: str, found: Sequence[Side], share: float) -> Picture:
     """Every side of a comparison of two chips, one strip each, and the claimed share as a line."""
     figure, (axis,) = canvas(1.4 + 0.55 * len(found))
     for place, side in enumerate(found):
@@ -250,7 +245,8 @@ def parity_figure(
     least, most = (f(found, key=lambda side: side.central) for f in (min, max))
     shows = (
         f"{title(chip)} over {title(reference)} in {len(found)} ways, from {least.central:.2f} "
-        f"({least.name}) to {most.central:.2f} ({most.name}); the dashed line is the claimed {share:g}."
+        f"({least.name}) to {most.central:.2f} ({most.name}); the dashed line is the claim, "
+        f"{share:g}."
     )
     lines = [(s.kind, s.name, s.central, s.low, s.high) for s in found]
     data = pd.DataFrame(lines, columns=["side", "compared", "ratio", "low", "high"])

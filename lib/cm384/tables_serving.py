@@ -35,8 +35,8 @@ class Peer:
 
 
 def percent(value: float, digits: int = 1) -> str:
-    """A signed percentage, or a dash where there is none."""
-    return f"{100 * value:+.{digits}f} %" if np.isfinite(value) else "–"
+    """A signed percentage that does not break, or a dash where there is none."""
+    return f"{100 * value:+.{digits}f}\N{NO-BREAK SPACE}%" if np.isfinite(value) else "–"
 
 
 def largest(table: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -51,10 +51,9 @@ def parameters_table(model: Model, precision: str) -> Table:
     """Parameters of a model by component, what one token uses of them, and the bytes of weights."""
     counts, sizes = parameters_by_component(model), weight_bytes(model, precision)
     weights = f"weights in {precision.upper()}, GB"
-    table = pd.DataFrame({"parameters, billion": counts, "used by a token": counts, weights: sizes})
-    if "routed_experts" in counts:
-        idle = model.parameters - model.active_parameters
-        table.loc["routed_experts", "used by a token"] -= idle
+    idle = {"routed_experts": model.parameters - model.active_parameters}
+    used = {name: count - idle.get(name, 0) for name, count in counts.items()}
+    table = pd.DataFrame({"parameters, billion": counts, "used by a token": used, weights: sizes})
     table.index = table.index.str.replace("_", " ")
     table = table.sort_values("parameters, billion", ascending=False) / 1e9
     shown = largest(table, 6)
@@ -90,7 +89,7 @@ def denominators_table(ids: Iterable[str], specs: Specs) -> Table:
     for name in ids:
         row: Measurement = specs.measurements[name]
         useful = useful_flop(specs.models[row.model], row.deployment, row.phase)
-        line = {"published figure": name, "tokens/s": units.number(row.measured)}
+        line = {"tokens/s": f"{name}: {units.number(row.measured)}"}
         for words, precision, basis in (
             ("8-bit peak", row.matrix_precision, "headline"),
             ("BF16 peak", "bf16", "headline"),
@@ -99,7 +98,7 @@ def denominators_table(ids: Iterable[str], specs: Specs) -> Table:
             peak = derive("peak", row.accelerator, specs, precision=precision, basis=basis)
             per_peak = row.measured / float(peak.to("TFLOPS").m)
             share = sum(useful.values()) / 1e12 * per_peak
-            line[f"per TFLOP of the {words}"] = f"{units.number(per_peak, 3)} ({share:.0%})"
+            line[f"÷ {words}"] = f"{units.number(per_peak, 3)} ({share:.0%})"
         lines.append(line)
     return Table(pd.DataFrame(lines))
 
@@ -151,7 +150,6 @@ def bounds_table(
                 "matrices limited by": budget.bounds["matrices"],
                 "attention limited by": budget.bounds["attention"],
                 "limit's share of the time": f"{limit / budget.predicted:.0%}",
-                "largest part": max(budget.steps, key=lambda name: budget.steps[name]),
             }
         )
     return Table(pd.DataFrame(lines))
@@ -166,13 +164,13 @@ def targets_table(ids: Iterable[str], specs: Specs) -> Table:
         found = predict(row, specs, dict(specs.models))
         speed = float(found.throughput.m)
         most = float(largest_batch(specs, specs.models[row.model], row.deployment, tpot=limit))
-        error = percent(speed / row.measured - 1, 0)
         lines.append(
             {
-                "target": f"{limit:g} ms at {row.deployment.context:,g} tokens",
-                "requests a chip": f"{row.batch} → at most {units.number(most)}",
+                "target": f"{limit:g} ms, {row.deployment.context:,g} tokens",
+                "requests a chip": f"{row.batch} → {units.number(most)}",
                 "ms a token": f"{row.tpot} → {units.number(float(found.tpot.m), 3)}",
-                "tokens/s": f"{row.throughput} → {units.number(speed)} ({error})",
+                "tokens/s": f"{units.number(row.measured)} → {units.number(speed)}",
+                "error": percent(speed / row.measured - 1, 0),
             }
         )
     return Table(pd.DataFrame(lines))
@@ -196,62 +194,52 @@ def measurements_table(lines: pd.DataFrame) -> Table:
 
 
 def accuracy_table(summary: pd.DataFrame) -> Table:
-    """Median and nine-in-ten error by phase."""
-    summary = summary[summary["accelerator"] == ""]
+    """Median and nine-in-ten error by phase, of all measurements and of the well specified."""
+    lines = summary[summary["accelerator"] == ""]
+    phases = lines["phase"].where(lines["phase"] == "", ", " + lines["phase"])
     cells = pd.DataFrame(
         {
-            "measurements": summary["rows"],
-            "phase": summary["phase"].where(summary["phase"] != "", "both"),
-            "number": summary["n"].astype(str),
-            "half within": [f"{value:.1%}" for value in summary["median"]],
-            "nine in ten within": [f"{value:.0%}" for value in summary["nine in ten"]],
-            "bias": [percent(value) for value in summary["bias"]],
+            "measurements": lines["rows"] + phases + ": " + lines["n"].astype(str),
+            "half within": [f"{value:.1%}" for value in lines["median"]],
+            "nine in ten within": [f"{value:.0%}" for value in lines["nine in ten"]],
+            "bias": [percent(value) for value in lines["bias"]],
         }
     )
     return Table(cells)
 
 
 def misses_table(lines: pd.DataFrame, least: float) -> Table:
-    """The rows missed by more than `least`, the well specified and the worst first, and why."""
+    """The rows missed by more than `least`, the worst first, and the probable cause of each."""
     table = reading.read_table(DATA / "misses.csv", ["measurement", "blame", "why"])
-    known = {row["measurement"]: row for row in reading.records(table)}
-    empty = {"blame": "unknown", "why": "no cause is known"}
-    missed = lines[lines["error"].abs() > least]
-    missed = missed.assign(open=missed["assumed"] != "", size=-missed["error"].abs())
-    found = []
-    for line in missed.sort_values(["open", "size"]).to_dict("records"):
-        cause = known.get(line["id"], empty)
-        found.append(
+    known = {row["measurement"]: f"{row['blame']}: {row['why']}" for row in reading.records(table)}
+    missed = lines[lines["error"].abs() > least].sort_values("error", key=lambda e: -e.abs())
+    return Table(
+        pd.DataFrame(
             {
-                "measurement": line["id"],
-                "error": percent(line["error"], 0),
-                "probable cause": f"{cause['blame']}: {cause['why']}",
-                "every setting stated": "no" if line["open"] else "yes",
+                "measurement": missed["id"],
+                "error": [percent(error, 0) for error in missed["error"]],
+                "probable cause": missed["id"].map(known).fillna("unknown"),
             }
         )
-    return Table(pd.DataFrame(found), wide=("probable cause",))
+    )
 
 
 def terms_table(lines: pd.DataFrame) -> Table:
     """The terms of the model against kernel benchmarks, by term and maker of the chip."""
+    makers = lines["accelerator"].str.startswith("ascend").map({True: "Huawei", False: "NVIDIA"})
     found = []
-    for term, part in lines.assign(size=lines["error"].abs()).groupby("term", sort=False):
-        ours = part["accelerator"].str.startswith("ascend")
-        for maker, chosen in (("Huawei", part[ours]), ("NVIDIA", part[~ours])):
-            if chosen.empty:
-                continue
-            worst = chosen.loc[chosen["size"].idxmax()]
-            found.append(
-                {
-                    "term": term,
-                    "chips of": maker,
-                    "benchmarks": str(len(chosen)),
-                    "half within": f"{chosen['size'].median():.1%}",
-                    "nine in ten within": f"{chosen['size'].quantile(0.9):.0%}",
-                    "worst": f"{percent(worst['error'], 0)}, {worst['kernel']}",
-                }
-            )
-    return Table(pd.DataFrame(found))
+    for (term, maker), part in lines.groupby([lines["term"], makers], sort=False):
+        size = part["error"].abs()
+        worst = part.iloc[int(size.argmax())]
+        found.append(
+            {
+                "benchmarks": f"{term}, {maker}: {len(part)}",
+                "half within": f"{size.median():.1%}",
+                "nine in ten within": f"{size.quantile(0.9):.0%}",
+                "worst": f"{percent(worst['error'], 0)}, {worst['kernel']}",
+            }
+        )
+    return Table(pd.DataFrame(found).sort_values("benchmarks"))
 
 
 def peer_errors(specs: Specs) -> pd.DataFrame:
