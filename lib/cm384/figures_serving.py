@@ -129,7 +129,7 @@ def curve_figure(
     """
     figure, (axis,) = canvas(4.4)
     data = []
-    for (name, curve), (colour, line, marker) in zip(curves.items(), cycle(LOOKS)):  # noqa: B905
+    for (name, curve), (colour, line, marker) in zip(curves.items(), cycle(LOOKS)):
         axis.plot(curve["tpot"], curve["throughput"], line, color=colour, lw=2.2)
         shown = points[points["name"] == name]
         for point in shown.to_dict("records"):
@@ -185,7 +185,7 @@ def accuracy_figure(lines: pd.DataFrame) -> Picture:
     shows = (
         f"Errors of {len(lines)} predicted throughputs by chip: {(size <= 0.2).mean():.0%} lie "
         f"within 20 % (grey band), {(lines['error'] > 0).mean():.0%} are too high, and the worst, "
-        f"{worst['id']}, is off by {percent(worst['error'], 0)}."
+        f"{worst['id']}, is off by {worst['error']:+.0%}."
     )
     columns = ["id", "accelerator", "phase", "assumed", "measured", "predicted", "error"]
     return picture(figure, shows, lines[columns])
@@ -217,7 +217,7 @@ def peers_figure(lines: pd.DataFrame) -> Picture:
     figure.legend(loc="outside upper left", ncols=2, frameon=False, handletextpad=0.2)
     shows = (
         "Worst error of each tool on the cases that it can compute: "
-        + ", ".join(f"{tool} {percent(error, 0)}" for tool, error in worst.items())
+        + ", ".join(f"{tool} {error:+.0%}" for tool, error in worst.items())
         + "."
     )
     columns = ["tool", "setting", "measurement", "measured", "predicted", "error", "source"]
