@@ -185,8 +185,10 @@ def measurements_table(lines: pd.DataFrame) -> Table:
             {
                 "measurement": lines["id"],
                 "error": [percent(value) for value in lines["error"]],
-                "measured": [units.number(value) for value in lines["measured"]],
-                "predicted": [number_or_dash(value) for value in lines["predicted"]],
+                "measured → predicted": [
+                    f"{units.number(measured)} → {number_or_dash(predicted)}"
+                    for measured, predicted in zip(lines["measured"], lines["predicted"])  # noqa: B905
+                ],
                 "assumed": assumed.where(lines["reason"] == "", lines["reason"]),
             }
         ).replace("", "–")
