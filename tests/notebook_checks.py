@@ -7,6 +7,7 @@ the cells again and compares; a notebook stripped of its outputs, or run out of 
 from __future__ import annotations
 
 import ast
+import base64
 import io
 import json
 import re
@@ -18,6 +19,7 @@ from typing import Any
 
 import nbformat
 import papermill
+from PIL import Image
 
 from cm384.notebooks import METADATA, PARAMETERS
 
@@ -137,6 +139,21 @@ def has_figures_in_words(path: Path) -> list[str]:
         if any(kind.startswith("image/") for kind in output.get("data", {}))
         and not _is_sentence(output.data.get("text/plain", "").splitlines()[:1])
     ]
+
+
+def has_pictures_of_their_numbers(path: Path) -> list[str]:
+    """The text inside each PNG is the text beside it: nbval compares the text and no pixels."""
+    return [
+        f"{id_}: the picture was drawn from other numbers than those beside it"
+        for id_, output in outputs(path)
+        if "image/png" in output.get("data", {})
+        and _description(output.data["image/png"]) != output.data.get("text/plain")
+    ]
+
+
+def _description(png: str) -> str:
+    image = Image.open(io.BytesIO(base64.b64decode(png)))
+    return str(image.info.get("Description"))
 
 
 def _is_sentence(lines: list[str]) -> bool:
@@ -268,6 +285,7 @@ CHECKS: tuple[Check, ...] = (
     has_no_run_metadata,
     has_no_trace_of_the_machine,
     has_figures_in_words,
+    has_pictures_of_their_numbers,
     has_typed_parameters,
     has_parameters_papermill_sees,
     has_the_parameters_of_its_dataclass,

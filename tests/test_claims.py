@@ -525,6 +525,16 @@ def test_claim_repeats_one_that_repeats_none(tmp_path: Path, world: Specs, other
     )
 
 
+def test_file_of_somebody_else_needs_six_columns(tmp_path: Path, world: Specs) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_text("id,statement,subject,quantity,form,value\nX-1,Twice.,a,dies,value,2\n")
+    (claim,) = load_claims(file, world)
+    assert (claim.relation, claim.comparator, claim.article) == ("", "", "")
+    file.write_text("id,statement,subject,quantity,form\nX-1,Twice.,a,dies,value\n")
+    with pytest.raises(InputError, match=r"mine.csv line 1: missing column 'value'"):
+        load_claims(file, world)
+
+
 # --- bad input ------------------------------------------------------------------------------------
 
 

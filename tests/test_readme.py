@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 import cm384
 from cm384 import tables, units, validation
+from cm384.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -90,6 +92,18 @@ def test_accuracy_of_the_model_is_the_computed_one() -> None:
         f"within {100 * well['median']:.1f} %, nine in ten within {100 * well['nine in ten']:.1f} %"
     )
     assert most in text
+
+
+def test_claim_of_your_own_is_judged_as_it_says(tmp_path: Path) -> None:
+    rows = re.search(r"```csv\n(.*?)```", README, flags=re.DOTALL)
+    assert rows
+    (tmp_path / "my-claims.csv").write_text(rows[1], encoding="utf-8")
+
+    for options, answer in [([], "overstated 1.87 times"),
+                            (["--solve", "ascend-910c.peak"], "2,812 TFLOP/s")]:  # fmt: skip
+        call = ["check", str(tmp_path / "my-claims.csv"), *options]
+        assert answer in CliRunner().invoke(main, call).output
+        assert re.search(rf"{' '.join(['my-claims.csv', *options])} +# {answer}", README)
 
 
 def test_version_is_one() -> None:

@@ -394,7 +394,6 @@ def _missed(
     factor = claim.printed.value / best.central if best.central else np.inf
     flattering = (factor > 1) != (specs.kinds[claim.quantity].better == "lower")
     verdict = "overstated" if flattering else "understated"
-    size = units.number(max(factor, 1 / factor), 3)
     spread = best.span
     reach = (
         f"sourced values allow {units.number(spread.low.m)} to {units.number(spread.high.m)}"
@@ -402,7 +401,17 @@ def _missed(
         else "one source each"
     )
     tail = f"; none of {_count(len(others), 'other reading')} fits" if others else ""
-    return verdict, best, f"{_found(claim, best)}, {reach}: {verdict} {size} times{tail}."
+    return verdict, best, f"{_found(claim, best)}, {reach}: {verdict} {_size(factor)}{tail}."
+
+
+def _size(factor: float) -> str:
+    """How far claimed and derived are apart, whichever is larger; a near miss in per cent.
+
+    >>> _size(0.8), _size(1.0016)
+    ('1.25 times', 'by 0.16 %')
+    """
+    factor = max(factor, 1 / factor)
+    return f"{units.number(factor, 3)} times" if factor >= 1.1 else f"by {100 * (factor - 1):.2g} %"
 
 
 def _confirmed(claim: Claim, held: Sequence[Attempt], tried: Sequence[Attempt]) -> str:
@@ -456,14 +465,20 @@ def _line(verdict: Verdict) -> dict[str, Any]:
 # --- reading -------------------------------------------------------------------------------------
 
 
+# What a file of somebody else must state; every other column may be left out.
+NEEDED = ("id", "statement", "subject", "quantity", "form", "value")
+
+
 def load_claims(path: str | Path | None = None, specs: Specs | None = None) -> list[Claim]:
     """The claims of this project, or of another file, checked against the names that `specs` knows.
 
-    A claim with `same_as` takes every cell that it leaves empty from the claim it repeats.
+    A claim with `same_as` takes every cell that it leaves empty from the claim it repeats. Another
+    file needs only the columns that say what is claimed.
     """
     file = Path(path) if path is not None else DATA / "claims.csv"
     known = specs or tables.load_specs()
-    table = tables.read_table(file, [f.name for f in dataclasses.fields(Claim)])
+    needed = NEEDED if path is not None else None
+    table = tables.read_table(file, [f.name for f in dataclasses.fields(Claim)], needed)
     own = tables.read_keys(DATA / "sources.bib") if path is None else None
     rows = dict(zip(table.index, tables.records(table), strict=True))
     ids: dict[str, dict[str, str]] = {}

@@ -38,25 +38,26 @@ class Draws(Mapping["Key", Any]):
         if key not in self._values:
             keys = block_of(self._rows, key)
             choices = consistent([self._rows[member] for member in keys])
-            picks = self._picks(keys[0], len(choices))
+            picks = picked(keys[0], len(choices), self._count, self._seed, self._start)
             for column, member in enumerate(keys):
                 self._values[member] = self._options(member)[choices[picks, column]]
         return self._values[key]
-
-    def _picks(self, key: Key, options: int) -> np.ndarray:
-        name = zlib.crc32("|".join(key).encode())
-        first, last = self._start // BLOCK, -(-(self._start + self._count) // BLOCK)
-        blocks = [
-            np.random.default_rng([self._seed, name, i]).integers(options, size=BLOCK)
-            for i in range(first, last)
-        ]
-        return np.concatenate(blocks)[: self._count]
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._rows)
 
     def __len__(self) -> int:
         return len(self._rows)
+
+
+def picked(key: Key, options: int, count: int, seed: int, start: int = 0) -> np.ndarray:
+    """Which of the options of a row each sample takes, from `start`, a multiple of the block."""
+    name = zlib.crc32("|".join(key).encode())
+    blocks = [
+        np.random.default_rng([seed, name, i]).integers(options, size=BLOCK)
+        for i in range(start // BLOCK, -(-(start + count) // BLOCK))
+    ]
+    return np.concatenate(blocks)[:count]
 
 
 def block_of(rows: Rows, key: Key) -> list[Key]:

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from cm384 import units
-from cm384.claims import VERDICTS, Claim, load_claims, scorecard
+from cm384.claims import load_claims
 from cm384.derivation import derive, title, words
 from cm384.specs import Specs
-from cm384.tables import MARKS, compared, comparisons, figure_name, peak_bases
+from cm384.tables import compared, comparisons, figure_name, peak_bases
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,18 +37,6 @@ BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, GREY = (
     "#ca9161",
     "#949494",
 )
-# Shape says the verdict without colour: filled reaches the figure, open does not.
-SHAPES = {
-    "confirmed": ("o", GREEN),
-    "within sources": ("D", BLUE),
-    "within model error": ("D", BLUE),
-    "other basis": ("s", ORANGE),
-    "understated": ("v", PURPLE),
-    "overstated": ("^", RED),
-    "misattributed": ("X", BROWN),
-    "inconsistent": ("P", BROWN),
-    "contradicted": ("X", INK),
-}
 
 
 @dataclass(frozen=True)
@@ -64,7 +52,7 @@ class Picture:
         return {"image/png": self.png, "text/plain": str(self)}, {"image/png": size}
 
     def __str__(self) -> str:
-        return f"{self.shows}\n{self.data.to_csv(index=False)}"
+        return text(self.shows, self.data)
 
 
 def canvas(height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
@@ -98,17 +86,27 @@ def canvas(height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list
 
 
 def picture(figure: Figure, shows: str, data: pd.DataFrame) -> Picture:
-    """Render a figure and close it; numbers are kept to four digits."""
+    """Render a figure and close it; numbers are kept to four digits.
+
+    The PNG carries its own text, so that a test sees when a picture and its numbers part.
+    """
     import matplotlib.pyplot as plt
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    plt.close(figure)
     rounded = {
         name: data[name].map(digits) if data[name].dtype.kind == "f" else data[name]
         for name in data.columns
     }
-    return Picture(buffer.getvalue(), shows, pd.DataFrame(rounded))
+    numbers = pd.DataFrame(rounded)
+    buffer = io.BytesIO()
+    said = {"Software": None, "Description": text(shows, numbers)}
+    figure.savefig(buffer, format="png", dpi=DPI, metadata=said)
+    plt.close(figure)
+    return Picture(buffer.getvalue(), shows, numbers)
+
+
+def text(shows: str, data: pd.DataFrame) -> str:
+    """What a picture says in words and numbers: the sentence, and the data as CSV."""
+    return f"{shows}\n{data.to_csv(index=False)}"
 
 
 def digits(value: float) -> str:
@@ -118,40 +116,6 @@ def digits(value: float) -> str:
     ('6930', '0.8532', '')
     """
     return units.number(value).replace(",", "") if np.isfinite(value) else ""
-
-
-def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> Picture:
-    """Every claim with a figure, as derived ÷ claimed on a log axis, marked by its verdict."""
-    ledger = list(claims)
-    lines = scorecard(ledger, specs)
-    lines["label"] = [f"{c.id}:  {words(c.quantity)} {c.claimed}" for c in ledger]
-    first = np.array([not claim.same_as for claim in ledger])
-    lines = lines[first & (lines["ratio"] > 0)].reset_index(drop=True)
-    figure, (axis,) = canvas(1.6 + 0.3 * len(lines))
-    for place, line in enumerate(lines.to_dict("records")):
-        shape, colour = SHAPES[line["verdict"]]
-        scale = line["ratio"] / line["derived"]
-        axis.plot([line["low"] * scale, line["high"] * scale], [place, place], color=colour, lw=3)
-        axis.plot(line["ratio"], place, shape, color=colour, ms=8, mec=INK, mew=0.6)
-    axis.axvline(1, color=INK, lw=1)
-    axis.set_xscale("log")
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
-    axis.set_yticks(range(len(lines)), lines["label"])
-    axis.invert_yaxis()
-    axis.set_xlabel("derived ÷ claimed (log scale)")
-    for verdict in [v for v in VERDICTS if v in set(lines["verdict"])]:
-        shape, colour = SHAPES[verdict]
-        axis.plot(
-            [], [], shape, color=colour, mec=INK, mew=0.6, label=f"{MARKS[verdict]} {verdict}"
-        )
-    figure.legend(loc="outside upper left", ncols=3, frameon=False)
-    shows = (
-        f"Derived divided by claimed for the {len(lines)} claims that can be computed "
-        f"(repetitions left out). Confirmed: {sum(lines['verdict'] == 'confirmed')}; the others "
-        "miss by the factor on the axis or hold only on another basis."
-    )
-    columns = ["id", "claimed", "derived", "low", "high", "ratio", "verdict"]
-    return picture(figure, shows, lines[columns])
 
 
 def package_figure(chips: Iterable[str], precision: str, specs: Specs) -> Picture:

@@ -411,8 +411,13 @@ def _is_unit(cell: str) -> bool:
         return False
 
 
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A CSV file as text cells, indexed by line number; refuses an unreadable or misshapen file."""
+def read_table(
+    path: Path, columns: Sequence[str], needed: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """A CSV file as text cells, indexed by line number; refuses an unreadable or misshapen file.
+
+    Where `needed` names some of the columns, the others may be left out and are then empty.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -431,7 +436,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise InputError(f"{path.name} line 1: column {twice!r} is given twice")
-    if missing := [name for name in columns if name not in header]:
+    if missing := [name for name in needed or columns if name not in header]:
         raise InputError(f"{path.name} line 1: missing column {missing[0]!r}")
     lines: dict[int, list[str]] = {}
     for cells in _cells(reader, path.name):
@@ -443,7 +448,8 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             lines[reader.line_num] = [cell.strip() for cell in cells]
     if not lines:
         raise InputError(f"{path.name}: no rows below the header")
-    return pd.DataFrame.from_dict(lines, orient="index", columns=header, dtype=str)
+    table = pd.DataFrame.from_dict(lines, orient="index", columns=header, dtype=str)
+    return table.reindex(columns=list(columns), fill_value="")
 
 
 def _cells(reader: Any, file: str) -> Iterator[list[str]]:

@@ -7,7 +7,6 @@ are expanded, and both sides of a ratio come from one table, so intervals are ne
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from cm384 import units
-from cm384.draws import block_of, consistent, linked
+from cm384.draws import block_of, consistent, linked, picked
 from cm384.errors import InputError
 from cm384.specs import Key, Specs, key_name
 
@@ -89,21 +88,13 @@ def combinations(
         picks = list(np.indices(sizes).reshape(len(sizes), -1)) if sizes else []
     else:
         picks = [
-            _picks(block[0], len(rows), limit, seed)
+            np.append(0, picked(block[0], len(rows), limit - 1, seed))
             for block, rows in zip(blocks, options, strict=True)
         ]
     choices = np.zeros((math.prod(sizes) if exhaustive else limit, len(keys)), dtype=int)
     for block, rows, pick in zip(blocks, options, picks, strict=True):
         choices[:, [keys.index(key) for key in block]] = rows[pick]
     return choices, exhaustive
-
-
-def _picks(key: Key, options: int, count: int, seed: int) -> np.ndarray:
-    """Draws seeded by a row, the first of them the central choice."""
-    generator = np.random.default_rng([seed, zlib.crc32("|".join(key).encode())])
-    picks = generator.integers(options, size=count)
-    picks[0] = 0
-    return picks
 
 
 @dataclass(frozen=True)
