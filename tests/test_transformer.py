@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cm384.errors import InputError
 from cm384.paths import DATA
+from cm384.tables_serving import parameters_table
 from cm384.transformer import (
     Model,
     decode_flop,
@@ -366,3 +367,13 @@ def test_bad_precision_and_layer() -> None:
         kv_bytes(load_model("deepseek-r1"), "fp7")
     with pytest.raises(InputError, match="kimi-k2 has no mtp layers"):
         decode_flop(load_model("kimi-k2"), 4096, layer="mtp")
+
+
+def test_table_of_parameters_says_what_a_token_uses() -> None:
+    """8 of 256 routed experts and all else: 671.0 billion held, 37.55 used (hand, above)."""
+    cells = parameters_table(load_model("deepseek-r1"), "int8").cells.set_index("component")
+    held, used = (cells[name] for name in ("parameters, billion", "used by a token"))
+    assert (held["all"], used["all"]) == ("671.0", "37.55")
+    assert float(used["routed experts"]) == pytest.approx(
+        float(held["routed experts"]) * 8 / 256, rel=1e-3
+    )

@@ -40,7 +40,11 @@ def percent(value: float, digits: int = 1) -> str:
 
 
 def largest(table: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The first rows of a sorted table, and the sum of the others as the last."""
+    """The first rows of a sorted table, and the sum of the others as the last.
+
+    >>> largest(pd.DataFrame({"n": [5, 3, 2, 1]}, index=["a", "b", "c", "d"]), 2)["n"].to_dict()
+    {'a': 5, 'b': 3, '2 others': 3}
+    """
     rest = table.iloc[count:]
     if len(rest) < 2:
         return table
