@@ -146,7 +146,7 @@ def judged_table(claims: Iterable[Claim], category: str) -> Table:
         if claim.category == category
     ]
     columns = ["claim", "verdict, and what the source says", "sources"]
-    return Table(pd.DataFrame(cells, columns=columns), code=("sources",))
+    return Table(pd.DataFrame(cells, columns=columns), code=("sources",), wide=(columns[1],))
 
 
 def _said(claim: Claim) -> str:
