@@ -19,7 +19,7 @@ from cm384.derivation import row_name
 from cm384.errors import InputError
 from cm384.paths import DATA
 from cm384.robustness import nearest_attempt, solutions
-from cm384.specs import Key, Specs, key_name, load_specs, read_table
+from cm384.specs import Key, Row, Specs, key_name, load_specs, read_table
 from cm384.tables import MARKS, Table, interval, reconciliation, share
 from cm384.uncertainty import Solution, sobol
 
@@ -48,7 +48,7 @@ def flips_table(lines: pd.DataFrame, card: pd.DataFrame, specs: Specs) -> Table:
         }
         for line in lines.to_dict("records")
     ]
-    return Table(pd.DataFrame(cells), wide=("claim", "what would flip it"))
+    return Table(pd.DataFrame(cells))
 
 
 def _flip(line: Any, specs: Specs) -> str:
@@ -68,8 +68,12 @@ def _flip(line: Any, specs: Specs) -> str:
 
 def _stated(key: Key, specs: Specs) -> str:
     values = specs.options(key)
-    unit = units.unit_text(units.parse_unit(specs.rows[key][0].unit))
+    unit = _unit(specs.rows[key][0])
     return f"{interval(float(values.min()), float(values.max()))} {unit}".strip()
+
+
+def _unit(row: Row) -> str:
+    return units.unit_text(units.parse_unit(row.unit))
 
 
 def solutions_table(claim_id: str, specs: Specs, claims: Iterable[Claim], most: int = 6) -> Table:
@@ -116,7 +120,7 @@ def variance_table(
                     "claim": claim_id,
                     "rows": f"{names[first]}{more}",
                     "alone": share(max(0.0, line["first"])),
-                    "with interactions": share(line["total"]),
+                    "in all": share(line["total"]),
                 }
             )
     return Table(pd.DataFrame(cells), wide=("rows",))
@@ -135,24 +139,20 @@ def judged_table(claims: Iterable[Claim], category: str) -> Table:
     cells = [
         {
             "claim": f"{claim.id}: {claim.statement}",
-            "verdict": f"{MARKS[claim.judged]} {claim.judged}",
-            "the source says": _said(claim),
+            "verdict, and what the source says": _said(claim),
             "sources": claim.primary,
         }
         for claim in judged(claims)
         if claim.category == category
     ]
-    return Table(
-        pd.DataFrame(cells, columns=["claim", "verdict", "the source says", "sources"]),
-        code=("sources",),
-        wide=("claim", "the source says"),
-    )
+    columns = ["claim", "verdict, and what the source says", "sources"]
+    return Table(pd.DataFrame(cells, columns=columns), code=("sources",), wide=(columns[1],))
 
 
 def _said(claim: Claim) -> str:
-    """What the primary source says, and our note on it."""
+    """The verdict, what the primary source says, and our note on it."""
     note = f"Note: {claim.note}" if claim.note and claim.primary_says else claim.note
-    return f"{claim.primary_says} {note}".strip()
+    return f"{MARKS[claim.judged]} {claim.judged}. {claim.primary_says} {note}".strip()
 
 
 def timeline_table() -> Table:
@@ -231,8 +231,7 @@ def added_rows(specs: Specs) -> Table:
     cells = [
         {
             "row": f"{row.subject}: {row_name(row).partition(': ')[2]}",
-            "value": f"{units.number(row.value, 6)} {units.unit_text(units.parse_unit(row.unit))}",
-            "basis": row.basis,
+            "value": f"{units.number(row.value, 6)} {_unit(row)}, {row.basis}".replace(" ,", ","),
             "source": row.source,
             "note": row.note or "–",
         }
@@ -240,18 +239,20 @@ def added_rows(specs: Specs) -> Table:
         for row in group
         if row not in own.get(key, ())
     ]
-    columns = ["row", "value", "basis", "source", "note"]
-    return Table(pd.DataFrame(cells, columns=columns), code=("source",), wide=("row", "note"))
+    columns = ["row", "value", "source", "note"]
+    return Table(pd.DataFrame(cells, columns=columns), code=("source",))
 
 
 def needed_table(lines: pd.DataFrame) -> Table:
     """What a row would have to be for each claim that reads it: lines of `solve_ledger`."""
-    chosen = lines[lines["row"] != ""]
     cells = [
         {
             "claim": f"{line['id']}: {line['claimed']}",
-            "why": line["why"],
+            "would have to be": units.text(units.Q(line["needed"], line["unit"]))
+            if np.isfinite(line["needed"])
+            else line["why"],
+            "sources state": f"{interval(line['low'], line['high'])} {line['unit']}".strip(),
         }
-        for line in chosen.to_dict("records")
+        for line in lines[lines["row"] != ""].to_dict("records")
     ]
-    return Table(pd.DataFrame(cells, columns=["claim", "why"]), wide=("why",))
+    return Table(pd.DataFrame(cells, columns=["claim", "would have to be", "sources state"]))
