@@ -125,8 +125,9 @@
       select.value = name(d);
       prepare();
       for (const field of Object.keys(FIELDS)) {
-        controls[field].input.value = at[field];
-        slide(field, at[field]);
+        const value = controls[field].control.hidden ? 0 : at[field]; // without drafts none is accepted
+        controls[field].input.value = value;
+        slide(field, value);
       }
     };
 
