@@ -98,6 +98,11 @@ def test_labels_tell_deployments_apart() -> None:
     )
 
 
+def test_published_batches_are_steps_of_the_control() -> None:
+    for entry in data()["deployments"]:
+        assert all(point["batch"] % entry["unit"] == 0 for point in entry["published"])
+
+
 def test_a_measurement_that_cannot_be_computed_is_left_out() -> None:
     broken = dataclasses.replace(SPECS.measurements[CM384], batch="", id="X")
     table = dataclasses.replace(SPECS, measurements={**SPECS.measurements, "X": broken})
@@ -395,7 +400,7 @@ def test_the_address_holds_the_setting(page: Page, tab: Tab) -> None:
 @pytest.mark.parametrize(
     "address",
     ["a=nonsense", "a=,,&b=1,2,3", "x=moon&y=", "two-deployments", f"a={PREFILL},x,y,z",
-     f"b={PREFILL}"],
+     f"b={PREFILL}", f"b={H800},128,4096,0.5"],
 )  # fmt: skip
 def test_a_wrong_address_does_no_harm(page: Page, tab: Tab, address: str) -> None:
     tab.open("index.html")
@@ -464,7 +469,7 @@ def test_hardware_of_the_claims(page: Page) -> None:
         f"bibliography.html#cite-{key}"
         for key in ("huawei2025cloudmatrix", "nvidia2025blackwell", "nvidia2026nim")
     ]
-    assert "Only GB200 NVL72 has a sourced peak (FP8" in page.locator(".missing").inner_text()
+    assert "Sourced for GB200 NVL72 alone: peak (FP8" in page.locator(".missing").inner_text()
 
 
 def test_sources_lead_to_the_bibliography(page: Page, site: Path) -> None:

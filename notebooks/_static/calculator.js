@@ -125,8 +125,9 @@
       select.value = name(d);
       prepare();
       for (const field of Object.keys(FIELDS)) {
-        controls[field].input.value = at[field];
-        slide(field, at[field]);
+        const value = controls[field].control.hidden ? 0 : at[field]; // without drafts none is accepted
+        controls[field].input.value = value;
+        slide(field, value);
       }
     };
 
@@ -276,17 +277,18 @@
       const [[ours, oursText, from], [theirs, theirsText, others]] = [of[x], of[y]];
       const row = make("tr");
       const head = make("th", label, { scope: "row" });
-      const keys = make("small");
-      keys.append(...[...new Set([...from, ...others])].flatMap((key) => [cited(key), " "]));
-      head.append(keys);
+      const keys = [...new Set([...from, ...others])];
+      const sources = make("details");
+      sources.append(make("summary", keys.length > 1 ? `${keys.length} sources` : "1 source"));
+      sources.append(...keys.flatMap((key) => [cited(key), " "]));
+      head.append(sources);
       row.append(head, make("td", oursText), make("td", theirsText), make("td", number(ours / theirs)));
       return row;
     }));
-    const only = (one, other) => figures.filter(([, of]) => one in of && !(other in of)).map(([label]) => label);
-    const said = [[x, y], [y, x]].map(([one, other]) => [subjects[one], only(one, other)]);
+    const alone = (one, other) => figures.filter(([, of]) => one in of && !(other in of)).map(([label]) => label);
+    const said = [[x, alone(x, y)], [y, alone(y, x)]].filter(([, labels]) => labels.length);
     frame.querySelector(".missing").textContent = said
-      .filter(([, labels]) => labels.length)
-      .map(([owner, labels]) => `Only ${owner} has a sourced ${labels.join(", ")}.`).join(" ");
+      .map(([one, labels]) => `Sourced for ${subjects[one]} alone: ${labels.join("; ")}.`).join(" ");
     remember();
   }
 
