@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 import cm384
-from cm384 import tables, units, validation
+from cm384 import figures_ledger, notebooks, tables, units, validation
 from cm384.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,6 +69,13 @@ def test_working_under_the_answers_is_the_computed_one() -> None:
         assert f"measured serving is at {100 * share:.0f} %" in text
 
 
+def test_figure_is_that_of_the_scorecard_notebook(tmp_path: Path) -> None:
+    notebooks.copy_picture(notebooks.find_notebook("00"), "by-category-figure", tmp_path / "a.png")
+    assert (ROOT / "notebooks/scorecard.png").read_bytes() == (tmp_path / "a.png").read_bytes()
+    shows = figures_ledger.verdicts_figure(LINES.reset_index(), "category").shows
+    assert f'<img src="notebooks/scorecard.png" width="480" alt="{shows}">' in README
+
+
 def test_summary_counts_the_verdicts() -> None:
     counts = LINES["verdict"].value_counts()
     rest = len(LINES) - counts["confirmed"] - counts["source agrees"]
@@ -117,5 +124,5 @@ def test_version_is_one() -> None:
 def test_links_to_files_resolve() -> None:
     for page in ("README.md", "CONTRIBUTING.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
-        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        for target in re.findall(r"""(?:\]\(|src=")([^)#:"]+)[)"]""", text):
             assert (ROOT / target).exists(), f"{page}: {target}"

@@ -158,12 +158,14 @@ def explain(
 
 @main.command()
 def refresh() -> None:
-    """Re-execute the notebooks of the checkout in place, to be committed."""
+    """Re-execute the notebooks of the checkout in place, with the figure of the README."""
     from cm384 import notebooks
 
     paths = notebooks.notebooks()
     for path in _progress("notebooks")(paths, len(paths)):
         notebooks.refresh(path)
+    figure = notebooks.NOTEBOOKS / "scorecard.png"  # the README shows it
+    notebooks.copy_picture(paths[0], "by-category-figure", figure)
 
 
 def _progress(unit: str) -> Any:

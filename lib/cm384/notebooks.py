@@ -7,6 +7,7 @@ command line builds the same dataclass first, so that a bad value starts no kern
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import os
 import re
@@ -589,6 +590,15 @@ def refresh(path: Path) -> None:
     notebook.metadata = nbformat.from_dict(METADATA)
     with replacing(path) as temporary:
         nbformat.write(notebook, temporary)
+
+
+def copy_picture(path: Path, cell: str, out: Path) -> None:
+    """Write the picture that a cell of an executed notebook shows, for a page outside the site."""
+    import nbformat
+
+    cells = {found.id: found for found in nbformat.read(path, as_version=4).cells}
+    with replacing(out) as temporary:
+        temporary.write_bytes(base64.b64decode(cells[cell].outputs[0].data["image/png"]))
 
 
 METADATA = {
