@@ -140,6 +140,20 @@ def silence_picture(notebook: Any) -> None:
     cell(notebook, "figure").outputs[0].data["text/plain"] = "<Figure size 640x480 with 1 Axes>"
 
 
+def show(kind: str, text: str) -> Callable[[Any], None]:
+    def change(notebook: Any) -> None:
+        cell(notebook, "answer").outputs[0].data[kind] = text
+
+    return change
+
+
+def write(text: str) -> Callable[[Any], None]:
+    def change(notebook: Any) -> None:
+        notebook.cells[0].source += text
+
+    return change
+
+
 DEFECTS: list[tuple[Callable[[Any], None], checks.Check]] = [
     (strip_outputs, checks.is_run_in_order),
     (strip_outputs, checks.shows_its_results),
@@ -177,6 +191,13 @@ DEFECTS: list[tuple[Callable[[Any], None], checks.Check]] = [
     (name_by_chance, checks.has_readable_ids),
     (name_twice, checks.has_readable_ids),
     (lengthen, checks.has_short_cells),
+    (show("text/html", "<style>td { color: red }</style>"), checks.is_plain),
+    (show("text/html", "<div><table></table></div>"), checks.is_plain),
+    (show("image/svg+xml", "<svg/>"), checks.is_plain),
+    (write("\nwith a <b>word</b> in bold"), checks.is_plain),
+    (say(" with <br> in it"), checks.is_plain),
+    (write("\n[a](03-nowhere.ipynb)"), checks.has_links_that_resolve),
+    (say(" [a](schema.html)"), checks.has_links_that_resolve),
 ]
 
 
