@@ -18,7 +18,7 @@ test: $(READY)
 	@$(PYTHON) -m ruff check --config lib/pyproject.toml lib tests notebooks
 	@$(PYTHON) -m ruff format --check --config lib/pyproject.toml lib tests
 	@$(PYTHON) -m mypy --config-file lib/pyproject.toml
-	@$(PYTHON) -m pytest -n 2 --dist loadfile
+	@$(PYTHON) -m pytest -n 2 --dist loadfile -rs
 
 refresh: $(READY)
 	@$(PYTHON) -m cm384 refresh
