@@ -186,11 +186,9 @@ def rows_read(found: Attempt, specs: Specs) -> str:
     rows = [row for key in found.span.keys for row in specs.rows[key]]
     if not rows:
         return ""
-    sources = len({row.source for row in rows})
-    many = len(rows) > MOST_ROWS
-    table = by_source(rows) if many else row_by_row(rows)
-    summary = f"read from {_count(len(rows), 'row')} of {_count(sources, 'source')}"
-    return f"<details><summary>{summary}</summary>\n{framed(table)}\n</details>\n"
+    table = by_source(rows) if len(rows) > MOST_ROWS else row_by_row(rows)
+    summary = f"<summary>rows read ({len(rows)})</summary>"
+    return f"<details>{summary}\n{framed(table)}\n</details>\n"
 
 
 def row_by_row(rows: Iterable[Row]) -> Table:
@@ -217,7 +215,3 @@ def by_source(rows: Sequence[Row]) -> Table:
         names = dict.fromkeys(f"{title(row.subject)}: {words(row.quantity)}" for row in own)
         cells.append({"source": source, "rows": str(len(own)), "states": "; ".join(names)})
     return Table(pd.DataFrame(cells), code=("source",), wide=("states",))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
