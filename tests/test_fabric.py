@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from cm384 import derive, fabric, load_specs, ratio, span, tables_systems, units
+from cm384 import derive, fabric, load_specs, ratio, span, tables_fabric, units
 from cm384.errors import InputError
 
 SPECS = load_specs()
@@ -99,28 +99,30 @@ def test_optical_modules() -> None:
 
 
 def test_one_bandwidth_counted_in_three_ways() -> None:
-    cells = tables_systems.rates_table(CM, SPECS).cells
+    cells = tables_fabric.rates_table(CM, SPECS).cells
     # 14 x 224, 7 x 400 and 7 x 448 Gbit/s
     assert list(cells["one-way"]) == ["392 GB/s", "350 GB/s", "392 GB/s"]
     assert list(cells["two-way"]) == ["784 GB/s", "700 GB/s", "784 GB/s"]
-    assert len(tables_systems.rates_table(NVL72, SPECS).cells) == 1  # copper
+    assert len(tables_fabric.rates_table(NVL72, SPECS).cells) == 1  # copper
 
 
 def test_measured_against_nominal() -> None:
-    cells = tables_systems.measured_table([CM], SPECS).cells
+    cells = tables_fabric.measured_table([CM], SPECS).cells
     # huawei2025cloudmatrix, v2 Table 1: 164 and 167 read, 135 and 137 written, of 196 a die
     assert list(cells["measured"]) == ["164 GB/s", "167 GB/s", "135 GB/s", "137 GB/s"]
     assert set(cells["nominal"]) == {"196 GB/s"}
     assert list(cells["share"]) == ["84%", "85%", "69%", "70%"]
-
-
-def test_planes() -> None:
-    cells = tables_systems.planes_table([CM, NVL72], SPECS).cells
-    # 400 Gbit/s a chip; 400 Gbit/s a node of 8; 392 / 50, 392 / 6.25, 900 / 50
-    assert list(cells["one accelerator"]) == [
-        "392 GB/s", "50 GB/s", "6.25 GB/s", "900 GB/s", "50 GB/s",
+    assert [name.split(", ")[1:] for name in cells["transfer"]] == [
+        ["read", "two nodes"], ["read", "one node"], ["write", "two nodes"], ["write", "one node"],
     ]  # fmt: skip
-    assert list(cells["scale-up ÷ this"]) == ["1", "7.84", "62.7", "1", "18"]
+
+
+def test_links_beside_the_network_card() -> None:
+    # 400 Gbit/s a chip: 392 / 50, 900 / 50
+    for chip, times in (("ascend-910c", 7.84), ("gb200", 18)):
+        card = SPECS.get(chip, "scale_out_bandwidth").to("GB/s").m
+        assert card == 50
+        assert value("scale_up_bandwidth_from_links", chip, "GB/s") / card == pytest.approx(times)
 
 
 # --- exchanges -----------------------------------------------------------------------------------
@@ -168,7 +170,7 @@ def test_reach() -> None:
 
 
 def test_generations_ahead() -> None:
-    found = tables_systems.generations(CM, NVL72, 128, SPECS)["steps"]
+    found = fabric.generations(CM, NVL72, 128, SPECS)["steps"]
     # 384 / 72 against 72 / 8; 150.5 / 64.8 against 64.8 / 3.6; 392 / 900 against 900 / 450
     assert found[0] == pytest.approx(math.log(384 / 72) / math.log(72 / 8))
     assert found[1] == pytest.approx(math.log(150.528 / 64.8) / math.log(64.8 / 3.6))
@@ -178,15 +180,15 @@ def test_generations_ahead() -> None:
 
 
 def test_a_baseline_without_a_step_has_no_generations() -> None:
-    assert tables_systems.generations(CM, H100, 128, SPECS)["steps"].isna().all()
-    assert set(tables_systems.generations_table(CM, H100, 128, SPECS).cells.iloc[:, -1]) == {"–"}
+    assert fabric.generations(CM, H100, 128, SPECS)["steps"].isna().all()
+    assert set(tables_fabric.generations_table(CM, H100, 128, SPECS).cells.iloc[:, -1]) == {"–"}
 
 
 # --- tables against benchmarks -------------------------------------------------------------------
 
 
 def test_exchange_terms_beside_published_latencies() -> None:
-    found = tables_systems.published_exchanges(["ascend-910c", "h800-sxm"], SPECS)
+    found = tables_fabric.published_exchanges(["ascend-910c", "h800-sxm"], SPECS)
     used = found.groupby("source")["input"].agg(set).to_dict()
     assert used["huawei2025cloudmatrix"] == {"the same table"}
     assert used["sgl2026kernelnpu"] == used["xiao2025xdeepserve"] == {"none"}
@@ -199,11 +201,11 @@ def test_exchange_terms_beside_published_latencies() -> None:
 
 def test_few_tokens_favour_the_shorter_fixed_time() -> None:
     # dispatch over 64 ranks starts at 75 us on the 910C and at 27 us between nodes of H100
-    start = tables_systems.overtakes(CM, H100, 64, SPECS)
+    start = fabric.overtakes(CM, H100, 64, SPECS)
     assert 16 < start < 64
     trips = [fabric.round_trip(SPECS, chip, 64, 8).m for chip in ("ascend-910c", "h100-sxm")]
     assert trips[0] > trips[1]
-    assert math.isnan(tables_systems.overtakes(CM, NVL72, 64, SPECS))
+    assert math.isnan(fabric.overtakes(CM, NVL72, 64, SPECS))
 
 
 def test_units_are_those_a_reader_expects() -> None:

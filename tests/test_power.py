@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cm384 import derive, load_specs, power, ratio, span, tables_systems, units, workloads
+from cm384 import (
+    derive,
+    load_specs,
+    power,
+    ratio,
+    span,
+    tables_power,
+    tables_systems,
+    units,
+    workloads,
+)
 from cm384.errors import InputError
 
 SPECS = load_specs()
@@ -77,17 +87,17 @@ def test_how_many_chips_match_an_nvl72() -> None:
     count = derive("accelerators_to_match", CM, SPECS, **given).m
     assert count == pytest.approx(180_000 / 752)
     assert value("power_to_match", CM, "kW", **given) == pytest.approx(count * 559.378 / 384)
-    cells = tables_systems.matches_table(CM, NVL72, SPECS).cells
+    cells = tables_power.matches_table(CM, NVL72, SPECS).cells
     assert list(cells["accelerators"][:5]) == ["240", "255", "240", "180", "108"]
     # 180,000 / 707.8; 72 x 8 / 3.2; 72 x 192 / 128
     assert list(cells["power"][:2]) == ["349 kW", "370 kW"]
 
 
 def test_optics() -> None:
-    cells = tables_systems.optics_table(CM, SPECS).cells
-    # 6,912 modules of 8, 12, 4.5 and 4 W
-    assert list(cells["all draw"]) == ["55.3 kW", "82.9 kW", "31.1 kW", "27.6 kW"]
-    assert cells["share"][0] == f"{6912 * 8 / 559_378:.1%}"
+    # 6,912 modules of 4, 4.5, 8 and 12 W
+    shares = [6912 * watts / 559_378 for watts in (4, 4.5, 8, 12)]
+    assert power.optics_shares(SPECS, CM) == pytest.approx(shares)
+    assert power.optics_shares(SPECS, NVL72) == []  # copper
 
 
 # --- through the serving model -------------------------------------------------------------------
@@ -118,7 +128,7 @@ def test_chips_that_serve_as_much() -> None:
 
 
 def test_prices() -> None:
-    cells = tables_systems.price_table(CM, NVL72, SPECS).cells
+    cells = tables_power.price_table(CM, NVL72, SPECS).cells
     # 8.2 and 3 million dollars over 384 and 72; over 288.8 and 180 PFLOPS
     assert list(cells["ratio"][:2]) == ["2.733", "0.5125"]
     assert cells[cells.columns[1]][1] == "21,354 USD"
@@ -126,10 +136,13 @@ def test_prices() -> None:
 
 
 def test_electricity_of_two_countries() -> None:
-    cells = tables_systems.electricity_table(SPECS).cells
     # energyinstitute2025review: 10,087 and 4,635 TWh; 3,350 and 1,306 GW
-    assert list(cells["ratio"]) == [f"{10087 / 4635:.2f}", f"{3350 / 1306:.2f}"]
-    drawn = tables_systems.all_of_them(800_000, CM, SPECS).to("TWh").m
+    for quantity, share in (
+        ("electricity_generation", 10087 / 4635), ("installed_capacity", 3350 / 1306)
+    ):  # fmt: skip
+        found = ratio(quantity, "china", "united-states", SPECS, year="2024").m
+        assert found == pytest.approx(share)
+    drawn = power.electricity_of_a_year(SPECS, CM, 800_000).to("TWh").m
     assert drawn == pytest.approx(800_000 * 559_378 / 384 * 8766 / 1e12)
 
 

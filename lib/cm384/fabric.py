@@ -6,10 +6,12 @@ all accelerators meet in one tier. Exchanges between expert ranks come from the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cm384 import kernels, units
 from cm384.deployment import Deployment
@@ -19,7 +21,7 @@ from cm384.hardware import per_package
 from cm384.layers import Layers
 from cm384.operators import Numbers
 from cm384.specs import Specs, read_conditions
-from cm384.workloads import MODEL, served_in
+from cm384.workloads import MODEL, WORKLOADS, served_in
 
 
 def counted_parts(specs: Specs, system: str) -> Iterator[str]:
@@ -171,6 +173,19 @@ def round_trip(specs: Specs, chip: str, ranks: Numbers, tokens: Numbers) -> Any:
     )
 
 
+def overtakes(system: str, other: str, ranks: int, specs: Specs) -> float:
+    """From how many tokens a rank an exchange is faster than another system's; NaN if never.
+
+    For the machine that loses at one token a rank and wins later; 1 where it always wins.
+    """
+    tokens = np.arange(1.0, 4097.0)
+    ours, theirs = (
+        round_trip(specs, accelerator(specs, name), ranks, tokens).m for name in (system, other)
+    )
+    faster = np.flatnonzero(ours < theirs)
+    return float(tokens[faster[0]]) if len(faster) else math.nan
+
+
 def reach(specs: Specs, system: str) -> int:
     """The expert ranks on one scale-up fabric of a system."""
     chip = accelerator(specs, system)
@@ -204,3 +219,34 @@ def steps_ahead(lead: float, step: float) -> float:
     (2.0, -1.0, nan)
     """
     return float(np.log(lead) / np.log(step)) if step != 1 else float("nan")
+
+
+PREDECESSOR = "hgx-h100"
+
+
+def generations(system: str, baseline: str, tokens: Numbers, specs: Specs) -> pd.DataFrame:
+    """The lead over the baseline, in steps of the baseline over the generation before it."""
+    systems = (system, baseline, PREDECESSOR)
+    chips = [accelerator(specs, s) for s in systems]
+    ranks = WORKLOADS["decode"].expert_parallel
+
+    def of(quantity: str, names: Sequence[str]) -> list[float]:
+        return [float(derive(quantity, n, specs).to_base_units().m) for n in names]
+
+    figures = {
+        "accelerators on one fabric": [
+            float(specs.get(s, "count", part=c).m) for s, c in zip(systems, chips, strict=True)
+        ],
+        "scale-up bandwidth, all": of("scale_up_bandwidth_from_links", systems),
+        "scale-up bandwidth, each": of("scale_up_bandwidth_from_links", chips),
+        f"tokens exchanged, each, over {units.number(float(ranks))} ranks": [
+            float((specs.get(chip, "ranks_per_package")
+                   / round_trip(specs, chip, ranks, tokens)).m)
+            for chip in chips
+        ],
+    }  # fmt: skip
+    lines = [(name, ours / theirs, theirs / before)
+             for name, (ours, theirs, before) in figures.items()]  # fmt: skip
+    found = pd.DataFrame(lines, columns=["figure", "lead", "step"])
+    steps = [steps_ahead(lead, step) for _, lead, step in lines]
+    return found.assign(steps=steps)

@@ -7,7 +7,7 @@ committed notebooks compares the numbers and not the pixels, and a page can offe
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from cm384 import units
 from cm384.claims import load_claims
 from cm384.derivation import derive, title, words
 from cm384.specs import Specs
-from cm384.tables import compared, comparisons, figure_name, peak_bases
+from cm384.tables import compared, comparisons, figure_name, vector_share
+from cm384.uncertainty import Span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,6 +38,9 @@ BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, GREY = (
     "#ca9161",
     "#949494",
 )
+STYLES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "v"))
+
+Claimed = tuple[float, str]  # a printed ratio, and ">" for "more than"
 
 
 @dataclass(frozen=True)
@@ -118,38 +122,82 @@ def digits(value: float) -> str:
     return units.number(value).replace(",", "") if np.isfinite(value) else ""
 
 
-def package_figure(chips: Iterable[str], precision: str, specs: Specs) -> Picture:
+def listed(texts: Iterable[str]) -> str:
+    """Texts as a sentence lists them.
+
+    >>> listed([]), listed(["a"]), listed(["a", "b", "c"])
+    ('', 'a', 'a, b and c')
+    """
+    found = list(texts)
+    return " and ".join(filter(None, [", ".join(found[:-1]), *found[-1:]]))
+
+
+def above(axis: Axes, place: float, text: str, **style: Any) -> None:
+    """A label over the bar or dot of a row, from the left edge of the axes on."""
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    side = axis.get_yaxis_transform()
+    axis.text(0, place - 0.36, text, transform=side, va="center", bbox=box, **style)
+
+
+def ratios_picture(
+    system: str, baseline: str, shows: str, ratios: Iterable[tuple[str, Span, Sequence[Claimed]]]
+) -> Picture:
+    """Ratios of two systems: a dot and a line for what the sources allow, a diamond if claimed."""
+    found = list(ratios)
+    figure, (axis,) = canvas(0.8 + 0.5 * len(found))
+    data, said = [], []
+    for place, (name, ratio, claimed) in enumerate(found):
+        low, central, high = (float(edge.m) for edge in (ratio.low, ratio.central, ratio.high))
+        axis.plot([low, high], [place, place], "|-", color=BLUE, lw=3, ms=11, mew=2)
+        axis.plot(central, place, "o", color=BLUE, mec=INK, ms=8)
+        for value, sign in claimed:
+            axis.plot(value, place, "D", color=RED, mfc="none", mew=2, ms=11)
+            if sign:
+                axis.annotate("", (value * 1.2, place), (value, place),
+                              arrowprops={"arrowstyle": "->", "color": RED, "lw": 2})  # fmt: skip
+        printed = listed(f"{sign}{value:g}" for value, sign in claimed)
+        said.append(f"{name}: {units.number(central, 3)}{printed and f', claimed {printed}'}")
+        above(axis, place, said[-1])
+        data.append(
+            {"figure": name, "ratio": central, "low": low, "high": high, "claimed": printed}
+        )
+    axis.axvline(1, color=INK, lw=1.5)
+    axis.set(yticks=[], ylim=(len(found) - 0.5, -0.75))
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+    axis.set_xlabel(f"{title(system)} ÷ {title(baseline)} (log scale)")
+    return picture(figure, f"{shows}: {'; '.join(said)}.", pd.DataFrame(data))
+
+
+def package_figure(chips: Sequence[str], precision: str, specs: Specs) -> Picture:
     """What each package is built of: its peak by kind of unit, its memory by stack, its links."""
-    chips = list(chips)
-    figure, axes = canvas(1.3 + 0.75 * len(chips), columns=4)
-    data = []
+    figure, axes = canvas(len(PIECES) * (0.35 + 0.5 * len(chips)), rows=len(PIECES))
+    data, said = [], []
     for axis, (quantity, pieces) in zip(axes, PIECES.items(), strict=True):
+        wholes = []
         for place, chip in enumerate(chips):
-            whole, parts = _pieces(chip, quantity, pieces, precision, specs)
+            whole, one, count, vector = _pieces(chip, quantity, pieces, precision, specs)
+            for left in range(count):
+                axis.barh(place, one, left=left * one, color=BLUE, edgecolor="white", height=0.4)
+            axis.barh(place, vector, left=count * one, color=ORANGE, edgecolor="white",
+                      height=0.4, hatch="////")  # fmt: skip
+            built = f", {count} {words(pieces)}" if count > 1 else ""
+            rest = " and vector units (hatched)" if vector else ""
+            wholes.append(whole)
+            above(axis, place, f"{title(chip)}: {units.text(whole, 3)}{built}{rest}")
             data.append(
-                {
-                    "chip": title(chip),
-                    "figure": words(quantity),
-                    "total": float(whole.m),
-                    "unit": units.unit_text(whole.units),
-                    "pieces": len(parts),
-                }
-            )
-            left = 0.0
-            for part, colour in parts:
-                axis.barh(place, part, left=left, color=colour, edgecolor="white", height=0.6)
-                left += part
-            axis.text(left, place, f" {units.text(whole, 3)}", va="center", fontsize=9)
-        name = f"peak, {precision.upper()}" if quantity == "peak" else words(quantity)
-        axis.set_title(name, fontsize=10)
-        axis.set(xticks=[], yticks=[], xlim=(0, axis.get_xlim()[1] * 1.75))
+                {"chip": title(chip), "figure": words(quantity), "total": float(whole.m),
+                 "unit": units.unit_text(whole.units), "pieces": count, "vector units": vector}
+            )  # fmt: skip
+        name = f"peak, {precision.upper()} dense" if quantity == "peak" else words(quantity)
+        said.append(f"{name} {listed(units.text(w, 3) for w in wholes)}")
+        axis.set_title(name)
+        axis.set(xticks=[], yticks=[], ylim=(len(chips) - 0.7, -0.65))
         axis.grid(visible=False)
-        axis.spines[["top", "right", "bottom"]].set_visible(False)
-        axis.invert_yaxis()
-    axes[0].set_yticks(range(len(chips)), [title(chip) for chip in chips])
+        axis.spines[:].set_visible(False)
     shows = (
-        "Each bar is cut into the pieces it is built of: dies (orange: their vector units), "
-        "memory stacks, links."
+        f"{listed(map(title, chips))}, each bar cut into the dies, memory stacks or links that it "
+        f"is built of: {'; '.join(said)}."
     )
     return picture(figure, shows, pd.DataFrame(data))
 
@@ -165,15 +213,14 @@ PIECES = {
 
 def _pieces(
     chip: str, quantity: str, pieces: str, precision: str, specs: Specs
-) -> tuple[Any, list[tuple[float, str]]]:
+) -> tuple[Any, float, int, float]:
+    """A figure, the size and the number of its equal pieces, and what the vector units add."""
     conditions = {"precision": precision} if quantity == "peak" else {}
     whole = units.sensible(derive(quantity, chip, specs, **conditions))
     count = _count(chip, pieces, specs)
-    matrix = whole.m
-    if quantity == "peak" and "headline" in peak_bases(chip, precision, specs):
-        matrix = derive("peak_from_units", chip, specs, precision=precision).to(whole.units).m
-    parts = [(matrix / count, BLUE)] * count
-    return whole, parts + ([(whole.m - matrix, ORANGE)] if matrix < whole.m else [])
+    vector = vector_share(chip, precision, specs) if quantity == "peak" else 0.0
+    total = float(whole.m)
+    return whole, total * (1 - vector) / count, count, total * vector
 
 
 def _count(chip: str, pieces: str, specs: Specs) -> int:
@@ -185,15 +232,15 @@ def _count(chip: str, pieces: str, specs: Specs) -> int:
 
 def roofline_figure(chips: Iterable[str], precision: str, specs: Specs) -> Picture:
     """The attainable rate of each chip against arithmetic intensity, its ridge point marked."""
-    figure, (axis,) = canvas(4.6)
+    figure, (axis,) = canvas(4.2)
     intensity = np.geomspace(10, 3_000, 200)
     data = []
-    for chip, colour, style in zip(chips, (BLUE, ORANGE, GREEN, PURPLE), ("-", "--", "-.", ":")):  # noqa: B905
+    for chip, (colour, style, shape) in zip(chips, STYLES, strict=False):
         peak = derive("peak", chip, specs, precision=precision).to("TFLOPS").m
         bandwidth = derive("hbm_bandwidth", chip, specs).to("TB/s").m
         ridge = derive("ridge_point", chip, specs, precision=precision).m
         axis.plot(intensity, np.minimum(peak, intensity * bandwidth), style, color=colour, lw=2.5)
-        axis.plot(ridge, peak, "o", color=colour, ms=8, mec=INK)
+        axis.plot(ridge, peak, shape, color=colour, ms=8, mec=INK)
         data.append(
             {
                 "chip": title(chip),
@@ -203,9 +250,8 @@ def roofline_figure(chips: Iterable[str], precision: str, specs: Specs) -> Pictu
             }
         )
     for place, line in enumerate(sorted(data, key=lambda line: -float(line["peak TFLOPS"]))):
-        text = f"{line['chip']}: {units.number(line['ridge FLOP/byte'], 3)} FLOP/byte"
         axis.annotate(
-            text,
+            f"{line['chip']}\n{_ridge(line)}",
             (line["ridge FLOP/byte"], line["peak TFLOPS"]),
             textcoords="offset points",
             **_beside(place),
@@ -214,90 +260,48 @@ def roofline_figure(chips: Iterable[str], precision: str, specs: Specs) -> Pictu
         xscale="log",
         yscale="log",
         xlabel="arithmetic intensity, FLOP per byte of memory",
-        ylabel=f"attainable rate, TFLOPS ({precision.upper()}, dense)",
+        ylabel=f"attainable TFLOPS ({precision.upper()}, dense)",
     )
-    axis.set_ylim(top=axis.get_ylim()[1] * 1.5)
+    axis.set_ylim(top=axis.get_ylim()[1] * 2)
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    ridges = listed(f"{line['chip']} at {_ridge(line)}" for line in data)
     shows = (
-        "Left of its ridge point a chip is limited by memory, right of it by its units: the "
-        "further right the ridge, the more work per byte it takes to use the peak."
+        "The rate that a chip can attain rises with the operations done for each byte of memory, "
+        f"up to the peak, which begins at the ridge point: {ridges}."
     )
     return picture(figure, shows, pd.DataFrame(data))
+
+
+def _ridge(line: Mapping[str, Any]) -> str:
+    return f"{units.number(line['ridge FLOP/byte'], 3)} FLOP/byte"
 
 
 def _beside(place: int) -> dict[str, Any]:
     """Where a label goes: above and left of the first ridge point, below and right of others."""
     if place == 0:
-        return {"xytext": (-14, 8), "ha": "right", "va": "bottom"}
-    return {"xytext": (14, -8 - 14 * place), "ha": "left", "va": "top"}
+        return {"xytext": (-8, 6), "ha": "right", "va": "bottom"}
+    return {"xytext": (10, -8 - 30 * (place - 1)), "ha": "left", "va": "top"}
 
 
 def ratios_figure(system: str, baseline: str, precision: str, specs: Specs) -> Picture:
     """The ratios of two systems with what the sources allow, against the claimed figures."""
-    rows = [
-        (figure_name(q, c), q, compared(q, system, baseline, specs, c))
-        for q, c in comparisons(precision)
-    ]
-    found = [(name, quantity, ratio) for name, quantity, ratio in rows if ratio]
     printed = claimed_ratios(specs)
-    figure, (axis,) = canvas(1.4 + 0.42 * len(found))
-    for place, (_, quantity, ratio) in enumerate(found):
-        central = float(ratio.central.m)
-        axis.plot(
-            [ratio.low.m, ratio.high.m], [place, place], color=BLUE, lw=5, solid_capstyle="butt"
-        )
-        axis.plot(central, place, "o", color=BLUE, ms=9, mec=INK)
-        axis.annotate(
-            units.number(central, 3),
-            (central, place),
-            (0, 9),
-            ha="center",
-            fontsize=10,
-            textcoords="offset points",
-        )
-        for value, sign in printed.get(quantity, []):
-            axis.plot(value, place, "D", color=RED, mfc="none", mew=2, ms=11)
-            if sign:
-                axis.annotate(
-                    "",
-                    (value * 1.18, place),
-                    (value, place),
-                    arrowprops={"arrowstyle": "->", "color": RED, "lw": 2},
-                )
-    axis.axvline(1, color=INK, lw=1)
-    axis.set_xscale("log", base=2)
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
-    axis.set_yticks(range(len(found)), [name for name, *_ in found])
-    axis.set_ylim(len(found) - 0.5, -0.7)
-    axis.set_xlabel(f"{title(system)} ÷ {title(baseline)} (log scale)")
-    axis.plot([], [], "o-", color=BLUE, lw=5, label="derived, with what the sources allow")
-    axis.plot([], [], "D", color=RED, mfc="none", mew=2, ms=9, label="claimed (→ more than)")
-    figure.legend(loc="outside upper left", ncols=2, frameon=False)
-    data = pd.DataFrame(
-        [
-            {
-                "figure": name,
-                "ratio": float(r.central.m),
-                "low": float(r.low.m),
-                "high": float(r.high.m),
-                "claimed": " ".join(
-                    f"{sign}{value:g}" for value, sign in printed.get(quantity, [])
-                ),
-            }
-            for name, quantity, r in found
-        ]
-    )
+    found = [
+        (figure_name(quantity, conditions), ratio, printed.get(quantity, []))
+        for quantity, conditions in comparisons(precision)
+        if (ratio := compared(quantity, system, baseline, specs, conditions))
+    ]
     shows = (
-        f"{title(system)} against {title(baseline)}: dots are derived, bars what the sources "
-        "allow, open diamonds what the articles print."
+        f"{title(system)} divided by {title(baseline)}, dots as derived, lines as far as the "
+        "sources allow, open diamonds as the articles claim"
     )
-    return picture(figure, shows, data)
+    return ratios_picture(system, baseline, shows, found)
 
 
-def claimed_ratios(specs: Specs) -> dict[str, list[tuple[float, str]]]:
+def claimed_ratios(specs: Specs) -> dict[str, list[Claimed]]:
     """The system ratios that the articles print, by quantity, with a sign for "more than"."""
-    found: dict[str, list[tuple[float, str]]] = {}
+    found: dict[str, list[Claimed]] = {}
     for claim in load_claims(specs=specs):
         if claim.form == "ratio" and not claim.judged and specs.parts(claim.subject):
             mark = (claim.printed.value, ">" if claim.relation == "gt" else "")

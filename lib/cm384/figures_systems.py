@@ -2,73 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cm384 import fabric, power, units, workloads
+from cm384 import fabric, power, units
 from cm384.derivation import derive, title
 from cm384.errors import InputError
 from cm384.figures import (
     BLUE,
-    BROWN,
     GREEN,
     GREY,
     INK,
     ORANGE,
-    PURPLE,
-    RED,
+    STYLES,
     Picture,
+    above,
     canvas,
+    listed,
     picture,
+    ratios_picture,
 )
+from cm384.figures_serving import PAPER, strips
 from cm384.specs import Specs
-from cm384.tables_systems import (
-    POWER_METRICS,
-    Side,
-    each,
-    published_exchanges,
-    ridge,
-    roofline_ratio,
-)
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-STYLES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "v"))
+from cm384.tables_fabric import published_exchanges
+from cm384.tables_power import POWER_METRICS
+from cm384.tables_systems import Side
 
 
 def topology_figure(systems: Sequence[str], specs: Specs) -> Picture:
-    """The tiers of each fabric, each band as wide as what it carries."""
-    figure, axes = canvas(4.2, columns=len(systems))
-    widest = max(float(_sent(system, specs).m) for system in systems)
-    data = []
-    for axis, system in zip(axes, systems, strict=True):
-        tiers = _tiers(system, specs)
-        data += [{"system": title(system), **tier} for tier in tiers]
-        for level, tier in enumerate(tiers):
-            half = 0.5 * float(tier["TB/s"]) / widest
-            if level:
-                below = 0.5 * float(tiers[level - 1]["TB/s"]) / widest
-                axis.fill([-below, below, half, -half],
-                          [level - 0.58, level - 0.58, level - 0.15, level - 0.15],
-                          color=BLUE, alpha=0.3, lw=0)  # fmt: skip
-                between = f"{units.number(float(tiers[level - 1]['TB/s']), 4)} TB/s"
-                axis.text(0, level - 0.37, between, ha="center", va="center", fontsize=11)
-            axis.barh(level, 2 * max(half, 0.012), left=-max(half, 0.012), height=0.24,
-                      color=(GREEN, ORANGE, BROWN)[level], edgecolor=INK, lw=0.8)  # fmt: skip
-            axis.text(0, level + 0.17, str(tier["tier"]), ha="center", va="bottom", fontsize=11)
-        axis.set_title(title(system), fontsize=12, loc="center")
-        axis.set(xlim=(-0.62, 0.62), ylim=(-0.2, 2.5), xticks=[], yticks=[])
-        axis.grid(visible=False)
-        axis.spines[["top", "right", "bottom", "left"]].set_visible(False)
-    shows = (
-        "What the accelerators of each system can send (bottom), and what each tier of switches "
-        "above them takes in, one-way: a band that does not narrow upward blocks nothing."
+    """The tiers of each fabric, from the accelerators up, each bar as long as what it carries."""
+    tiers = [tier for system in systems for tier in _tiers(system, specs)]
+    figure, (axis,) = canvas(0.7 + 0.3 * len(systems) + 0.46 * len(tiers))
+    place, before = 0.0, ""
+    for tier in tiers:
+        if tier["system"] != before:
+            place += 0.65
+            above(axis, place - 0.66, tier["system"], weight="bold")
+            before = tier["system"]
+        switches = tier["does"] == "take in"
+        axis.barh(place, tier["TB/s"], height=0.36, color=GREY if switches else BLUE,
+                  hatch="////" if switches else "", edgecolor="white")  # fmt: skip
+        above(axis, place, _passes(tier))
+        place += 1
+    axis.set(yticks=[], ylim=(place - 0.6, -0.5), xlabel="TB/s, one-way")
+    axis.grid(visible=False)
+    axis.spines[:].set_visible(False)
+    said = "; ".join(
+        f"in {title(system)} {listed(_passes(t) for t in tiers if t['system'] == title(system))}"
+        for system in systems
     )
-    return picture(figure, shows, pd.DataFrame(data))
+    shows = (
+        "What the accelerators of each system can send one-way, and what each tier of switches "
+        f"above them takes in, as bars that are equally long where nothing has to wait: {said}."
+    )
+    return picture(figure, shows, pd.DataFrame(tiers))
+
+
+def _passes(tier: Mapping[str, Any]) -> str:
+    return f"{tier['tier']} {tier['does']} {units.number(tier['TB/s'], 4)} TB/s"
 
 
 def _sent(system: str, specs: Specs) -> Any:
@@ -76,16 +70,17 @@ def _sent(system: str, specs: Specs) -> Any:
 
 
 def _tiers(system: str, specs: Specs) -> list[dict[str, Any]]:
+    """What the accelerators send, and what each tier of switches that a source counts takes in."""
     chip = fabric.accelerator(specs, system)
-    count = int(specs.get(system, "count", part=chip).m)
-    tiers: list[dict[str, Any]] = [
-        {"tier": f"{count} {title(chip)}", "chips": count, "TB/s": float(_sent(system, specs).m)}
-    ]
+    tiers: list[dict[str, Any]] = []
 
     def add(part: str, name: str, carried: Any) -> None:
         chips = int(specs.get(system, "count", part=part).m)
-        tiers.append({"tier": f"{chips} {name}", "chips": chips, "TB/s": carried.to("TB/s").m})
+        does = "take in" if tiers else "send"
+        tiers.append({"system": title(system), "tier": f"{chips} {name}", "does": does,
+                      "TB/s": float(carried.to("TB/s").m)})  # fmt: skip
 
+    add(chip, title(chip), _sent(system, specs))
     try:
         uplinks = derive("node_uplink_bandwidth", system, specs)
         nodes = specs.get(system, "count", part="node")
@@ -103,80 +98,74 @@ def _tiers(system: str, specs: Specs) -> list[dict[str, Any]]:
 
 def exchange_figure(systems: Sequence[str], tokens: int, specs: Specs) -> Picture:
     """Dispatch and combine by the serving model, as ranks and as tokens grow, and as published."""
-    figure, axes = canvas(4.6, columns=2)
-    chips = each(fabric.accelerator(specs, system) for system in systems)
-    published = published_exchanges(chips, specs)
-    data = []
-    for system, (colour, style, shape) in zip(systems, STYLES, strict=False):
-        chip = fabric.accelerator(specs, system)
-        far = 320 if specs.has(chip, "node_ranks", basis="assumed") else fabric.reach(specs, system)
-        ranks = np.array([r for r in (8, 16, 32, 64, 128, 256) if r <= far])
-        over_ranks = fabric.round_trip(specs, chip, ranks, tokens).m
-        axes[0].plot(ranks, over_ranks, style, color=colour, lw=2.5, label=title(system))
-        found = published[(published["accelerator"] == chip) & (published["tokens"] == tokens)]
-        both = found.pivot_table(index="ranks", columns="op", values="published", aggfunc="min")
-        both = both[(both.index >= 8) & (both.index <= far)].dropna()
-        axes[0].plot(both.index, both.sum(axis="columns"), shape, color=colour, mec=INK, ms=8)
-        sizes = np.array([1, 4, 16, 64, 128, 256, 512, 1024])
-        over_tokens = fabric.round_trip(specs, chip, 64 if far >= 64 else far, sizes).m
-        axes[1].plot(sizes, over_tokens, style, color=colour, lw=2.5)
-        data += [
-            {"system": title(system), "ranks": int(r), "tokens": tokens, "us": float(us)}
-            for r, us in zip(ranks, over_ranks, strict=True)
-        ]
-        data += [
-            {"system": title(system), "ranks": min(64, int(far)), "tokens": int(n), "us": float(us)}
-            for n, us in zip(sizes, over_tokens, strict=True)
-        ]
-    axes[0].set_title(f"{tokens} tokens a rank", fontsize=11)
-    axes[1].set_title("64 ranks", fontsize=11)
-    axes[0].set(xscale="log", xlabel="expert ranks", ylabel="dispatch + combine, microseconds")
-    axes[0].set_xticks([8, 16, 32, 64, 128, 256])
-    axes[0].set_ylim(bottom=0)
-    axes[1].set(xscale="log", yscale="log", xlabel="tokens a rank")
-    for axis in axes:
+    figure, axes = canvas(6.6, rows=2)
+    data = pd.concat([_exchanges(system, tokens, specs) for system in systems])
+    said: list[str] = []
+    for axis, along in zip(axes, ("ranks", "tokens"), strict=True):
+        for system, (colour, style, shape) in zip(systems, STYLES, strict=False):
+            own = data[(data["system"] == title(system)) & (data["along"] == along)]
+            line, marks = own[own["from"] == "model"], own[own["from"] == "published"]
+            axis.plot(line[along], line["us"], style, color=colour, lw=2.5)
+            axis.plot(marks[along], marks["us"], shape, color=colour, mec=INK, ms=8)
+            if along == "ranks":
+                axis.plot([], [], shape, ls=style, color=colour, mec=INK, ms=8, label=title(system))
+                first, last = line.iloc[0], line.iloc[-1]
+                said.append(f"{title(system)} from {units.number(first['us'], 3)} microseconds at "
+                            f"{first['ranks']} ranks to {units.number(last['us'], 3)} at "
+                            f"{last['ranks']}")  # fmt: skip
+        axis.set(xscale="log", ylabel="microseconds")
+        axis.set_xticks(sorted(set(data[data["along"] == along][along])))
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.minorticks_off()
+    axes[0].set(title=f"{tokens} tokens a rank", xlabel="expert ranks (log scale)")
+    axes[0].set_ylim(bottom=0)
+    axes[1].set(title="64 ranks, or as many as the system joins", yscale="log",
+                xlabel="tokens a rank (log scale)")  # fmt: skip
+    figure.legend(loc="outside upper left", ncols=2, frameon=False)
     axes[1].yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-    figure.legend(loc="outside upper left", ncols=min(len(systems), 3), frameon=False)
     shows = (
-        "Time of one dispatch and combine by the serving model; marks are published latencies. A "
-        "fabric that reaches all ranks keeps the time nearly flat, leaving the node multiplies it."
+        f"Time of one dispatch and combine of {tokens} tokens a rank by the serving model: "
+        f"{listed(said)}; below as the tokens grow; marks are published latencies."
     )
-    return picture(figure, shows, pd.DataFrame(data))
+    return picture(figure, shows, data)
+
+
+def _exchanges(system: str, tokens: int, specs: Specs) -> pd.DataFrame:
+    """The points of a system: the model along ranks and along tokens, published ones beside it."""
+    chip = fabric.accelerator(specs, system)
+    # Exchanges measured over several nodes hold for any number of ranks, others for one fabric.
+    far = 320 if specs.has(chip, "node_ranks", basis="assumed") else fabric.reach(specs, system)
+    ranks = np.array([r for r in (8, 16, 32, 64, 128, 256) if r <= far])
+    sizes = np.array([1, 4, 16, 64, 256, 1024])
+    most = min(64, far)
+    found = published_exchanges([chip], specs)
+    found = found[(found["tokens"] == tokens) & (found["ranks"] >= 8) & (found["ranks"] <= far)]
+    both = found.pivot_table(index="ranks", columns="op", values="published", aggfunc="min")
+    published = both.dropna().sum(axis="columns")
+    trip = fabric.round_trip
+    lines = [
+        {"along": "ranks", "from": "model", "ranks": ranks, "tokens": tokens,
+         "us": trip(specs, chip, ranks, tokens).m},
+        {"along": "ranks", "from": "published", "ranks": published.index.astype(int),
+         "tokens": tokens, "us": published.to_numpy()},
+        {"along": "tokens", "from": "model", "ranks": most, "tokens": sizes,
+         "us": trip(specs, chip, most, sizes).m},
+    ]  # fmt: skip
+    return pd.concat([pd.DataFrame({"system": title(system)} | line) for line in lines])
 
 
 def power_figure(system: str, baseline: str, specs: Specs) -> Picture:
     """The power ratios of two systems with what the sources allow."""
-    found = [(m.name, ratio) for m in POWER_METRICS if (ratio := m.ratio(system, baseline, specs))]
-    figure, (axis,) = canvas(1.2 + 0.5 * len(found))
-    data = []
-    for place, (name, ratio) in enumerate(found):
-        low, central, high = (float(edge.m) for edge in (ratio.low, ratio.central, ratio.high))
-        _bar(axis, place, central, low, high, BLUE)
-        data.append({"power": name, "ratio": central, "low": low, "high": high})
-    axis.axvline(1, color=INK, lw=1)
-    axis.set_xscale("log", base=2)
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
-    axis.set_yticks(range(len(found)), [name for name, _ in found])
-    axis.set_ylim(len(found) - 0.5, -0.7)
-    axis.set_xlabel(f"{title(system)} ÷ {title(baseline)} (log scale)")
+    found = [
+        (metric.name, ratio, ())
+        for metric in POWER_METRICS
+        if (ratio := metric.ratio(system, baseline, specs))
+    ]
     shows = (
-        f"Power of {title(system)} over that of {title(baseline)}: dots are derived, bars what the "
-        "sources allow; right of the line it takes more."
+        f"Power of {title(system)} divided by that of {title(baseline)}, dots as derived and lines "
+        "as far as the sources allow; above 1 it takes more"
     )
-    return picture(figure, shows, pd.DataFrame(data))
-
-
-WHITE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
-
-
-def _bar(axis: Axes, place: float, central: float, low: float, high: float, colour: str) -> None:
-    """A derived figure with its span and its number above it."""
-    axis.plot([low, high], [place, place], color=colour, lw=5, solid_capstyle="butt", alpha=0.6)
-    axis.plot(central, place, "o", color=colour, ms=9, mec=INK)
-    axis.annotate(units.number(central, 3), (central, place), (3, 7), ha="left",
-                  fontsize=10, textcoords="offset points", bbox=WHITE)  # fmt: skip
+    return ratios_picture(system, baseline, shows, found)
 
 
 PRICES = (
@@ -190,114 +179,73 @@ PRICES = (
 def electricity_figure(
     systems: Sequence[str], price: float, utilisation: float, specs: Specs
 ) -> Picture:
-    """The electricity of a million decoded tokens against its price, with sourced prices."""
-    figure, (axis,) = canvas(4.6)
-    sourced = [
-        (name, float(specs.rows[subject, "electricity_price", conditions, "nominal"][0].value))
-        for subject, conditions, name in PRICES
-        if (subject, "electricity_price", conditions, "nominal") in specs.rows
-    ]
-    most = 1.25 * max([price, *(value for _, value in sourced)])
-    prices = np.linspace(0, most, 26)
-    data = []
-    for system, (colour, style, _) in zip(systems, STYLES, strict=False):
-        one = power.electricity_cost(specs, system, "decode", 1.0, utilisation).m
-        axis.plot(prices, 100 * one * prices, style, color=colour, lw=2.5, label=title(system))
-        axis.plot(price, 100 * one * price, "o", color=colour, mec=INK, ms=9)
+    """The electricity of a million decoded tokens at the price of a page and at sourced ones."""
+    at = {"this page": price}
+    for subject, conditions, name in PRICES:
+        if rows := specs.rows.get((subject, "electricity_price", conditions, "nominal")):
+            at[name] = float(rows[0].value)
+    at = dict(sorted(at.items(), key=lambda item: item[1]))
+    figure, (axis,) = canvas(1.3 + 0.55 * len(at))
+    data, said = [], []
+    for system, (colour, _, shape) in zip(systems, STYLES, strict=False):
+        one = 100 * float(power.electricity_cost(specs, system, "decode", 1.0, utilisation).m)
+        cents = [one * value for value in at.values()]
+        axis.plot(cents, range(len(at)), shape, color=colour, mec=INK, ms=9, label=title(system))
+        first, *_, last = (units.number(cost, 3) for cost in cents)
+        said.append(f"{title(system)} from {first} to {last} cents")
         data += [
-            {"system": title(system), "at": name, "USD/kWh": value,
-             "cents per million": 100 * one * value}
-            for name, value in [*sourced, ("this page", price)]
-        ]  # fmt: skip
-    top = 1.5 * axis.get_ylim()[1]
-    for name, value in sourced:
-        axis.axvline(value, color=GREY, lw=1, ls=":")
-        axis.annotate(name, (value, top), (3, -4), rotation=90, va="top", ha="left", fontsize=9,
-                      color=INK, textcoords="offset points")  # fmt: skip
-    axis.set(xlim=(0, most), ylim=(0, top), xlabel="price of electricity, USD per kWh",
-             ylabel="US cents per million decoded tokens")  # fmt: skip
-    figure.legend(loc="outside upper left", ncols=min(len(systems), 3), frameon=False)
+            {"system": title(system), "at": name, "USD/kWh": value, "US cents per million": cost}
+            for (name, value), cost in zip(at.items(), cents, strict=True)
+        ]
+    for place, (name, value) in enumerate(at.items()):
+        above(axis, place, f"{name}: {value:g} USD/kWh")
+    axis.set(yticks=[], ylim=(len(at) - 0.5, -0.75), xlabel="US cents per million decoded tokens")
+    axis.set_xlim(left=0)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False)
+    cheap, *_, dear = at
     shows = (
-        "What the electricity of a million decoded tokens costs, against its price; dots at the "
-        "price of this page, dotted lines at sourced prices."
+        "Electricity for a million decoded tokens at sourced prices and at that of this page, from "
+        f"{at[cheap]:g} ({cheap}) to {at[dear]:g} USD/kWh ({dear}): {listed(said)}."
     )
     return picture(figure, shows, pd.DataFrame(data))
 
 
-KINDS = {"data sheet": BLUE, "measured": GREEN, "serving model": ORANGE}
+KINDS = {"data sheet": (BLUE, "o"), "published": (GREEN, "s"), "serving model": (ORANGE, "D")}
 
 
-def parity_figure(
-    chip: str, reference: str, found: Sequence[Side], share: float, specs: Specs
-) -> Picture:
-    """Every side of a comparison of two chips, and the roofline between them, with one line."""
-    figure, axes = canvas(1.9 + 0.42 * len(found), columns=2)
-    left, right = axes
+def parity_figure(chip: str, reference: str, found: Sequence[Side], share: float) -> Picture:
+    """Every side of a comparison of two chips, one strip each, and the claimed share as a line."""
+    figure, (axis,) = canvas(1.4 + 0.55 * len(found))
     for place, side in enumerate(found):
-        _bar(left, place, side.central, side.low, side.high, KINDS[side.kind])
-    left.set_yticks(range(len(found)), [_short(side) for side in found], fontsize=9.5)
-    left.set_ylim(len(found) - 0.5, -0.8)
-    left.set_xlabel(f"{title(chip)} ÷ {title(reference)}")
-    curve = roofline_ratio(chip, reference, "bf16", specs)
-    right.plot(curve["FLOP/byte"], curve["ratio"], color=BLUE, lw=2.5)
-    right.set(xscale="log", xlabel="FLOP per byte of memory (BF16)")
-    right.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-    right.set_ylim(0, 1.25 * max(float(curve["ratio"].max()), share))
-    right.set_title("by roofline", fontsize=11)
-    left.set_title("by data sheet, run and model", fontsize=11)
-    left.axvline(share, color=RED, lw=2, ls="--")
-    left.axvline(1, color=INK, lw=1)
-    right.axhline(share, color=RED, lw=2, ls="--", label=f"claimed: {share:.0%} of an H100")
-    right.axhline(1, color=INK, lw=1)
-    left.set_xlim(0, 1.16 * max([1.0, *(side.high for side in found)]))
-    for kind, colour in KINDS.items():
-        if any(side.kind == kind for side in found):
-            left.plot([], [], "o", color=colour, mec=INK, ms=9, label=kind)
-    figure.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=10)
-    edge = [ridge(name, "bf16", specs) for name in (chip, reference)]
-    data = pd.DataFrame(
-        [
-            {"side": s.kind, "compared": s.name, "ratio": s.central, "low": s.low, "high": s.high}
-            for s in found
-        ]
-        + [
-            {"side": "roofline", "compared": f"at {units.number(x, 3)} FLOP/byte",
-             "ratio": float(np.interp(x, curve["FLOP/byte"], curve["ratio"])),
-             "low": np.nan, "high": np.nan}
-            for x in (10.0, *sorted(edge), 3000.0)
-        ]
-    )  # fmt: skip
+        colour, shape = KINDS[side.kind]
+        axis.plot([side.low, side.high], [place, place], color=colour, lw=5, alpha=0.5,
+                  solid_capstyle="butt")  # fmt: skip
+        axis.plot(side.central, place, shape, color=colour, mec=INK, ms=8)
+        axis.annotate(f"{side.central:.2f}", (side.high, place), (7, 0), va="center", bbox=PAPER,
+                      textcoords="offset points")  # fmt: skip
+    strips(axis, [f"{side.kind}: {_short(side)}" for side in found], PAPER)
+    for value, style, text in ((share, "--", f"claimed: {share:.0%}"), (1, "-", "equal")):
+        axis.axvline(value, color=INK, lw=1.5, ls=style, zorder=1)
+        axis.annotate(text, (value, 1), (0, 2), xycoords=axis.get_xaxis_transform(), ha="center",
+                      textcoords="offset points")  # fmt: skip
+    axis.set(xlim=(0, 1.15 * max([1.0, *(side.high for side in found)])),
+             xlabel=f"{title(chip)} ÷ {title(reference)}")  # fmt: skip
+    least, most = (f(found, key=lambda side: side.central) for f in (min, max))
     shows = (
-        f"{title(chip)} over {title(reference)} from every side that has a figure, with what the "
-        "sources (or the model's error) allow; the dashed line is the claim."
+        f"{title(chip)} over {title(reference)} in {len(found)} ways, from {least.central:.2f} "
+        f"({least.name}) to {most.central:.2f} ({most.name}); the dashed line is the claim, "
+        f"{share:g}."
     )
+    lines = [(s.kind, s.name, s.central, s.low, s.high) for s in found]
+    data = pd.DataFrame(lines, columns=["side", "compared", "ratio", "low", "high"])
     return picture(figure, shows, data)
 
 
 def _short(side: Side) -> str:
-    """The name of a side as an axis has room for it."""
-    if side.kind == "measured":
-        phase, ids = side.name.split(": ")
-        ours, theirs = ids.split(" ÷ ")
-        run = ours.split(f"{phase.upper()}-")[-1].lower().replace("-", " ")
-        return f"{phase}, {run}\n÷ {theirs.split('-')[0]} {theirs.split('-')[1]}"
-    return side.name.replace(", ", ",\n", 1)
-
-
-def workload_figure(chips: Sequence[str], specs: Specs) -> Picture:
-    """Throughput by the serving model on the same prefill and the same decode."""
-    figure, axes = canvas(1.4 + 0.45 * len(chips), columns=len(workloads.WORKLOADS))
-    data = []
-    for axis, workload in zip(axes, workloads.WORKLOADS, strict=True):
-        for place, chip in enumerate(chips):
-            rate = float(workloads.throughput(specs, chip, workload).m)
-            axis.barh(place, rate, color=STYLES[place % 4][0], edgecolor=INK, height=0.6)
-            axis.text(rate, place, f" {rate:,.0f}", va="center", fontsize=10)
-            data.append({"chip": title(chip), "workload": workload, "tokens/s": rate})
-        axis.set_yticks(range(len(chips)), [title(chip) for chip in chips])
-        axis.set(xlim=(0, axis.get_xlim()[1] * 1.25), xticks=[])
-        axis.invert_yaxis()
-        axis.grid(visible=False)
-        axis.set_title(workload, fontsize=11)
-    shows = "Tokens a second and accelerator by the serving model, on the same work."
-    return picture(figure, shows, pd.DataFrame(data))
+    """The name of a side as a strip has room for it."""
+    if side.kind != "published":
+        return side.name
+    phase, ids = side.name.split(": ")
+    ours, theirs = ids.split(" ÷ ")
+    run = ours.split(f"{phase.upper()}-")[-1].lower()
+    return f"{phase}, {run} ÷ {'-'.join(theirs.split('-')[:2])}"

@@ -88,6 +88,24 @@ def power_to_match(
     return (count * derive("power_per_accelerator", subject, specs)).to("kW")
 
 
+def optics_shares(specs: Specs, system: str) -> list[float]:
+    """What all optical modules draw by each source, as shares of the system's power, ascending.
+
+    None where no source counts the modules.
+    """
+    try:
+        modules = derive("optical_modules_from_accelerators", system, specs)
+    except InputError:
+        return []
+    whole = derive("system_power", system, specs)
+    return sorted(
+        float((modules * units.Q(row.value, row.unit) / whole).to("count").m)
+        for key, rows in specs.rows.items()
+        if key[:2] == ("optical-module-400g", "power")
+        for row in rows
+    )
+
+
 # --- through the serving model -------------------------------------------------------------------
 
 
@@ -121,3 +139,9 @@ def accelerators_to_serve(specs: Specs, system: str, comparator: str, workload: 
     theirs = accelerator(specs, comparator)
     wanted = specs.get(comparator, "count", part=theirs) * throughput(specs, theirs, workload)
     return wanted / throughput(specs, accelerator(specs, system), workload)
+
+
+def electricity_of_a_year(specs: Specs, system: str, accelerators: float) -> Any:
+    """What so many accelerators of a system take in a year, with all around them."""
+    one = derive("power_per_accelerator", system, specs)
+    return (accelerators * one * units.Q(1, "year")).to("TWh")

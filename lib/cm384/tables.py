@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,10 +16,12 @@ import pandas as pd
 
 from cm384 import units
 from cm384.claims import Claim, Printed, as_stated, attempts, load_claims, other_readings, scorecard
-from cm384.derivation import DERIVATIONS, Explanation, derive, ratio, row_name, title, words
+from cm384.derivation import DERIVATIONS, derive, ratio, row_name, title, words
 from cm384.errors import InputError
-from cm384.specs import Specs
+from cm384.specs import Row, Specs
 from cm384.uncertainty import Span, span
+
+Cell = Callable[[str], str]  # of a system
 
 # A verdict's mark says it without colour.
 MARKS = {
@@ -56,17 +61,55 @@ class Table:
         return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
     def _head(self, name: str) -> str:
-        style = ' style="min-width: 13em"' if name in self.wide else ""
+        style = ' style="min-width: 9em"' if name in self.wide else ""
         return f"<th{style}>{html.escape(name)}</th>"
 
     def _cell(self, name: str, value: str) -> str:
         if name not in self.code:
-            return f"<td>{html.escape(value)}</td>"
+            return f"<td>{_breakable(html.escape(value))}</td>"
         keys = [f"<code>{html.escape(key)}</code>" for key in value.split(";") if key]
         return f"<td>{' '.join(keys)}</td>"
 
     def __str__(self) -> str:
         return as_text(self.cells)
+
+
+def _breakable(text: str) -> str:
+    """A cell in which a path may break, so that it does not widen a table.
+
+    >>> _breakable("in src/platform_config/cann/Ascend.ini"), _breakable("2 tokens/s")
+    ('in src/<wbr>platform_config/<wbr>cann/<wbr>Ascend.ini', '2 tokens/s')
+    """
+    return re.sub(r"\S{20,}", lambda path: path[0].replace("/", "/<wbr>"), text)
+
+
+def table(lines: Iterable[Mapping[str, str]], **kinds: tuple[str, ...]) -> Table:
+    """A table of one line each."""
+    return Table(pd.DataFrame(list(lines)), **kinds)
+
+
+def or_dash(cell: Callable[[], str]) -> str:
+    """A cell, or a dash where no source states what it needs."""
+    try:
+        return cell()
+    except InputError:
+        return "–"
+
+
+def by_system(head: str, systems: Iterable[str], lines: Iterable[tuple[str, Cell]]) -> Table:
+    """One line a figure, one column a system."""
+    names = list(systems)
+    return table({head: name} | {title(s): or_dash(partial(f, s)) for s in names}
+                 for name, f in lines)  # fmt: skip
+
+
+def each(values: Iterable[str]) -> list[str]:
+    """Names without repetitions, in order.
+
+    >>> each(["b", "a", "b"])
+    ['b', 'a']
+    """
+    return list(dict.fromkeys(values))
 
 
 def as_text(cells: pd.DataFrame) -> str:
@@ -101,6 +144,17 @@ def interval(low: float, high: float) -> str:
     )
 
 
+def with_span(central: float, low: float, high: float) -> str:
+    """A figure and, where sources disagree, what they allow.
+
+    >>> with_span(1.604, 1.604, 1.896), with_span(2.0, 2.0, 2.0), with_span(np.nan, 0.0, 0.0)
+    ('1.604 (1.604 – 1.896)', '2', '–')
+    """
+    if not np.isfinite(central) or np.isclose(low, high):
+        return number_or_dash(central)
+    return f"{units.number(central)} ({interval(low, high)})"
+
+
 def share(value: float) -> str:
     """A share as a reader sees it; all and none mean all and none.
 
@@ -115,8 +169,21 @@ def share(value: float) -> str:
 
 
 def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
-    """The reconciliation of some claims: claimed, derived, span, verdict, reason."""
-    return reconciliation(scorecard(claims, specs))
+    """The reconciliation of some claims as a phone has room for it: the verdict with its reason."""
+    return table(
+        (
+            {
+                "claim": f"{line['id']}: {line['claim']}",
+                "claimed → derived": f"{line['claimed'] or '–'} → "
+                + with_span(line["derived"], line["low"], line["high"]),
+                "verdict": f"{MARKS[line['verdict']]} {line['verdict']}. {line['why']}",
+                "sources": line["sources"],
+            }
+            for line in scorecard(claims, specs).to_dict("records")
+        ),
+        code=("sources",),
+        wide=("claim", "verdict"),
+    )
 
 
 def reconciliation(lines: pd.DataFrame) -> Table:
@@ -162,16 +229,12 @@ PRODUCTS: Mapping[str, str] = {
 
 def products_table(chip: str, precision: str, specs: Specs) -> Table:
     """What the parts of a package multiply to, beside the figure that is stated for it."""
-    peaks = [
-        {"precision": precision, "basis": basis} for basis in peak_bases(chip, precision, specs)
+    products = [
+        ("peak_from_units", "peak", {"precision": precision, "basis": basis})
+        for basis in peak_bases(chip, precision, specs)
     ]
-    lines = [_product_line(chip, "peak_from_units", "peak", specs, peak) for peak in peaks]
-    lines += [
-        _product_line(chip, product, stated, specs, {})
-        for product, stated in PRODUCTS.items()
-        if stated != "peak"
-    ]
-    return Table(pd.DataFrame(lines))
+    products += [(product, stated, {}) for product, stated in PRODUCTS.items() if stated != "peak"]
+    return table(_product_line(chip, *product, specs) for product in products)
 
 
 def peak_bases(chip: str, precision: str, specs: Specs) -> list[str]:
@@ -180,22 +243,30 @@ def peak_bases(chip: str, precision: str, specs: Specs) -> list[str]:
     return ["matrix", "headline"] if vector else ["matrix"]
 
 
+def vector_share(chip: str, precision: str, specs: Specs) -> float:
+    """The share of the vector units in the advertised peak of a chip; none where none count.
+
+    >>> from cm384 import load_specs
+    >>> f"{vector_share('ascend-910c', 'bf16', load_specs()):.1%}"
+    '5.9%'
+    """
+    bases = peak_bases(chip, precision, specs)
+    if len(bases) == 1:
+        return 0.0
+    matrix, whole = (
+        derive("peak_from_units", chip, specs, precision=precision, basis=basis) for basis in bases
+    )
+    return float(1 - (matrix / whole).to("count").m)
+
+
 def _product_line(
-    chip: str, product: str, stated: str, specs: Specs, conditions: dict[str, str]
+    chip: str, product: str, stated: str, conditions: dict[str, str], specs: Specs
 ) -> dict[str, str]:
-    line = {
-        "figure": figure_name(stated, conditions),
-        "working": "–",
-        "from parts": "–",
-        "stated": "–",
-        "deviation": "–",
-    }
-    traced = specs.traced()
-    try:
+    line = dict.fromkeys(("figure", "working", "from parts", "stated"), "–")
+    line["figure"] = figure_name(stated, conditions)
+    traced, derived = specs.traced(), None
+    with contextlib.suppress(InputError):  # a part of the product has no source
         derived = derive(product, chip, traced, **conditions)
-    except InputError:  # a part of the product has no source
-        derived = None
-    else:
         assert traced.trace is not None
         factors = [traced.rows[key][0] for key in traced.trace.keys]
         line["working"] = " · ".join(
@@ -203,35 +274,20 @@ def _product_line(
             for r in factors
         )  # in the order in which the derivation read them
         line["from parts"] = units.text(derived)
-    try:
+    with contextlib.suppress(InputError):
         published = derive(stated, chip, specs, **conditions)
-    except InputError:
-        return line
-    line["stated"] = units.text(published)
-    if derived is not None:
-        line["deviation"] = units.deviation(derived, published)
+        gap = f" ({units.deviation(derived, published)})" if derived is not None else ""
+        line["stated"] = units.text(published) + gap
     return line
 
 
-def _unit(unit: str) -> str:
-    return "" if unit == "count" else f" {unit}"
-
-
-def totals_table(system: str, baseline: str, precision: str, specs: Specs) -> Table:
-    """The totals of two systems as count × chip, the printed headline of each, and their ratio."""
-    lines = []
-    for quantity, conditions in comparisons(precision):
-        line = {"figure": figure_name(quantity, conditions)}
-        for subject in (system, baseline):
-            line[title(subject)] = total(quantity, subject, specs, conditions)
-            line[f"{title(subject)} as printed"] = printed_total(
-                quantity, subject, specs, conditions
-            )
-        found = compared(quantity, system, baseline, specs, conditions)
-        line["ratio"] = number_or_dash(float(found.central.m)) if found else "–"
-        line["sources allow"] = interval(found.low.m, found.high.m) if found else "–"
-        lines.append(line)
-    return Table(pd.DataFrame(lines))
+def totals_table(systems: Iterable[str], precision: str, specs: Specs) -> Table:
+    """The totals of systems as count × chip, each with the printed headline if there is one."""
+    return table(
+        {"figure": figure_name(quantity, conditions)}
+        | {title(system): total(quantity, system, specs, conditions) for system in systems}
+        for quantity, conditions in comparisons(precision)
+    )
 
 
 def compared(
@@ -245,11 +301,16 @@ def compared(
 
 
 def total(quantity: str, subject: str, specs: Specs, conditions: Mapping[str, str]) -> str:
-    """A derived figure, or a dash where a source is missing."""
+    """A derived figure and the printed one with the deviation from it; a dash without a source."""
     try:
-        return units.text(derive(quantity, subject, specs, **conditions))
+        derived = derive(quantity, subject, specs, **conditions)
     except InputError:
         return "–"
+    if quantity in DERIVATIONS or not specs.has(subject, quantity, **conditions):
+        return units.text(derived)
+    stated = specs.get(subject, quantity, **conditions)
+    shown = units.text(units.sensible(stated, specs.kinds[quantity].unit))
+    return f"{units.text(derived)}; printed {shown} ({units.deviation(derived, stated)})"
 
 
 def comparisons(precision: str) -> list[tuple[str, dict[str, str]]]:
@@ -267,15 +328,6 @@ def figure_name(quantity: str, conditions: Mapping[str, str]) -> str:
     detail = [conditions.get("precision", "").upper(), conditions.get("basis", "")]
     detail = [bases.get(word, word) for word in detail if word]
     return words(quantity) + (f" ({', '.join(detail)})" if detail else "")
-
-
-def printed_total(quantity: str, subject: str, specs: Specs, conditions: Mapping[str, str]) -> str:
-    """The headline printed for a system, with the deviation of count × chip from it."""
-    if quantity in DERIVATIONS or not specs.has(subject, quantity, **conditions):
-        return "–"
-    stated = specs.get(subject, quantity, **conditions)
-    gap = units.deviation(derive(quantity, subject, specs, **conditions), stated)
-    return f"{units.text(units.sensible(stated, specs.kinds[quantity].unit))} ({gap})"
 
 
 def systems_table(system: str, precision: str, specs: Specs) -> Table:
@@ -311,49 +363,45 @@ def readings_table(claim: Claim, specs: Specs) -> Table:
     ledger = {c.id: c for c in load_claims(specs=specs)}
     stated = as_stated(claim, specs, ledger)
     tried = attempts([*stated, *other_readings(claim, stated[0])], claim.unit, specs)
-    return Table(
-        pd.DataFrame(
-            [
-                {
-                    "reading": a.reading.text,
-                    "derived": units.number(a.central),
-                    "sources allow": interval(float(a.span.low.m), float(a.span.high.m)),
-                    f"{claim.claimed}?": "✔ holds" if claim.printed.holds(a.central) else "✖ no",
-                }
-                for a in tried
-            ]
-        )
+    return table(
+        {
+            "reading": a.reading.text,
+            "derived": with_span(a.central, float(a.span.low.m), float(a.span.high.m)),
+            f"{claim.claimed}?": "✔ holds" if claim.printed.holds(a.central) else "✖ no",
+        }
+        for a in tried
     )
 
 
-def explanation_table(found: Explanation) -> Table:
-    """The rows a figure was read from, with value, basis, source and locator."""
-    return Table(found.table, code=("source",), wide=("row", "locator"))
+def rows_table(rows: Iterable[Row]) -> Table:
+    """Rows of the table of specs: what, its value and what it counts, where it stands, the source.
 
-
-def sources_table(
-    subject: str, quantities: Iterable[str], specs: Specs, precision: str = ""
-) -> Table:
-    """Every sourced row of some quantities of a subject, alternatives included."""
-    names, held = set(quantities), ("", f"precision={precision}")
-    rows = [
-        row
-        for group in specs.rows.values()
-        for row in group
-        if row.subject == subject and row.quantity in names and row.conditions in held
-    ]
-    cells = pd.DataFrame(
-        [
+    An alternative is another sourced value of the same fact.
+    """
+    return table(
+        (
             {
                 "row": row_name(r),
-                "value": f"{units.number(r.value, 6)}{_unit(r.unit)}",
-                "basis": r.basis,
-                "role": r.role,
+                "value": f"{units.number(r.value, 7)}{'' if r.unit == 'count' else f' {r.unit}'} "
+                f"({r.basis}{', alternative' if r.role == 'alternative' else ''})",
+                "where, and note": ". ".join(filter(None, [r.locator, r.note])),
                 "source": r.source,
-                "where": r.locator,
-                "note": r.note,
             }
             for r in rows
-        ]
+        ),
+        code=("source",),
+        wide=("where, and note",),
     )
-    return Table(cells, code=("source",), wide=("row", "where", "note"))
+
+
+def sources_table(subjects: Iterable[str], quantities: Iterable[str], specs: Specs,
+                  conditions: Container[str] | None = None) -> Table:  # fmt: skip
+    """Every sourced row of some quantities, alternatives included; under some conditions or all."""
+    wanted = set(quantities)
+    return rows_table(
+        row
+        for subject in dict.fromkeys(subjects)
+        for key, group in specs.rows.items()
+        for row in group
+        if key[0] == subject and key[1] in wanted and (conditions is None or key[2] in conditions)
+    )
