@@ -21,7 +21,7 @@ import nbformat
 import papermill
 from PIL import Image
 
-from cm384.notebooks import METADATA, PARAMETERS
+from cm384.notebooks import METADATA, NOTEBOOKS, PARAMETERS
 
 Check = Callable[[Path], list[str]]
 ROOT = Path(__file__).parents[1]
@@ -275,6 +275,47 @@ def has_short_cells(path: Path) -> list[str]:
     return [f"{id_}: {n} lines; at most {LONGEST}" for id_, n in lengths.items() if n > LONGEST]
 
 
+# --- the notebook on GitHub, which drops styles, scripts and classes ------------------------------
+
+PLAIN = {"text/plain", "text/markdown", "text/html", "image/png"}
+PLAIN_TAGS = {"table", "thead", "tbody", "tr", "th", "td", "code"}
+WRITTEN_WITH_THE_SITE = {"schema.md"}  # it is made from the checks and is no file of the repository
+
+
+def is_plain(path: Path) -> list[str]:
+    """Outputs are text, pictures and plain tables, and no text brings HTML of its own."""
+    wrong = []
+    for id_, output in outputs(path):
+        data = output.get("data", {})
+        odd = set(data) - PLAIN
+        odd |= set(re.findall(r"<(\w+)", data.get("text/html", ""))) - PLAIN_TAGS
+        wrong += [f"{id_}: {each} is not shown everywhere" for each in sorted(odd)]
+    for id_, text in prose(path):
+        found = re.search(r"</?[a-zA-Z!][^>\n]*>", re.sub(r"`[^`]*`|<https?://[^>]*>", "", text))
+        wrong += [f"{id_}: HTML in text: {found[0]}"] if found else []
+    return wrong
+
+
+def has_links_that_resolve(path: Path) -> list[str]:
+    """A link leads to a file beside the notebook, or to a page that is made with the site."""
+    return [
+        f"{id_}: {link} is no file of the repository"
+        for id_, text in prose(path)
+        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+        if "://" not in link
+        and link not in WRITTEN_WITH_THE_SITE
+        and not (NOTEBOOKS / link).is_file()
+    ]
+
+
+def prose(path: Path) -> Iterator[tuple[str, str]]:
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            yield cell.id, cell.source
+    for id_, output in outputs(path):
+        yield id_, output.get("data", {}).get("text/markdown", "")
+
+
 CHECKS: tuple[Check, ...] = (
     is_valid,
     is_run_in_order,
@@ -294,4 +335,6 @@ CHECKS: tuple[Check, ...] = (
     ends_with_a_summary,
     has_readable_ids,
     has_short_cells,
+    is_plain,
+    has_links_that_resolve,
 )

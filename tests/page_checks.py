@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -73,9 +73,13 @@ def style_requests(text: str) -> list[str]:
     return outside(addresses(CSS, text))
 
 
-def broken_links(site: Path) -> Iterator[str]:
+def read_pages(site: Path) -> dict[Path, Page]:
+    """The pages of a site as they lie there, before any script has run."""
+    return {path: Page(path.read_text(encoding="utf-8")) for path in site.glob("*.html")}
+
+
+def broken_links(pages: Mapping[Path, Page]) -> Iterator[str]:
     """The links between pages of a site, and the files a page loads, that lead nowhere."""
-    pages = {path: Page(path.read_text(encoding="utf-8")) for path in site.glob("*.html")}
     for path, page in pages.items():
         for link in page.links + page.fetched:
             parts = urlsplit(link)

@@ -145,6 +145,20 @@ def draw_anew(notebook: Any) -> None:
     data["text/plain"] = data["text/plain"].replace(",", ", ", 1)
 
 
+def show(kind: str, text: str) -> Callable[[Any], None]:
+    def change(notebook: Any) -> None:
+        cell(notebook, "answer").outputs[0].data[kind] = text
+
+    return change
+
+
+def write(text: str) -> Callable[[Any], None]:
+    def change(notebook: Any) -> None:
+        notebook.cells[0].source += text
+
+    return change
+
+
 DEFECTS: list[tuple[Callable[[Any], None], checks.Check]] = [
     (strip_outputs, checks.is_run_in_order),
     (strip_outputs, checks.shows_its_results),
@@ -183,6 +197,13 @@ DEFECTS: list[tuple[Callable[[Any], None], checks.Check]] = [
     (name_by_chance, checks.has_readable_ids),
     (name_twice, checks.has_readable_ids),
     (lengthen, checks.has_short_cells),
+    (show("text/html", "<style>td { color: red }</style>"), checks.is_plain),
+    (show("text/html", "<div><table></table></div>"), checks.is_plain),
+    (show("image/svg+xml", "<svg/>"), checks.is_plain),
+    (write("\nwith a <b>word</b> in bold"), checks.is_plain),
+    (say(" with <br> in it"), checks.is_plain),
+    (write("\n[a](03-nowhere.ipynb)"), checks.has_links_that_resolve),
+    (say(" [a](schema.html)"), checks.has_links_that_resolve),
 ]
 
 

@@ -52,7 +52,7 @@ def test_pages_load_the_mathjax_that_lies_beside_them(site: Path) -> None:
 
 
 def test_every_link_and_anchor_resolves(site: Path) -> None:
-    assert list(page_checks.broken_links(site)) == []
+    assert list(page_checks.broken_links(page_checks.read_pages(site))) == []
 
 
 def test_every_source_in_a_table_leads_to_the_bibliography(site: Path) -> None:
@@ -125,7 +125,7 @@ def test_planted_link_to_nowhere_is_seen(site: Path, tmp_path: Path) -> None:
         "<style>p { background: url('https://example.org/c.png') }</style></body>"
     )
     page.write_text(read(page).replace("</body>", planted), encoding="utf-8")
-    assert list(page_checks.broken_links(tmp_path / "site")) == [
+    assert list(page_checks.broken_links(page_checks.read_pages(tmp_path / "site"))) == [
         "index.html: no-page.html",
         "index.html: bibliography.html#cite-nobody",
     ]

@@ -570,7 +570,24 @@ def build_site(source: Path, out: Path) -> Path:
     shutil.rmtree(out, ignore_errors=True)
     if build_main(["-q", "-W", "-n", "--keep-going", "-b", "html", str(source), str(out)]):
         raise InputError("the site was not built: see the messages of Sphinx above")
+    slim(out)
     return out / "index.html"
+
+
+def slim(site: Path) -> None:
+    """Leave out of a site what no page needs.
+
+    These are the notes of Sphinx for its next build, translations, maps for a debugger, and the
+    script that draws the icons which a font has drawn already: most of what a page would load.
+    """
+    for folder in (".doctrees", "_static/locales"):
+        shutil.rmtree(site / folder)
+    for path in [*site.rglob("*.map"), *site.glob("_static/scripts/fontawesome.js*")]:
+        path.unlink(missing_ok=True)
+    for page in site.glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        text = re.sub(r"<script [^>]*scripts/fontawesome\.js[^>]*></script>", "", text)
+        page.write_text(text, encoding="utf-8")
 
 
 def refresh(path: Path) -> None:
