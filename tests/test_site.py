@@ -11,6 +11,8 @@ import page_checks
 from rendered import REBUILD, run
 
 from cm384 import notebooks
+from cm384.claims import load_claims
+from cm384.markup import CLAIM_ID, source_keys
 from cm384.paths import DATA
 from cm384.specs import read_keys
 
@@ -33,7 +35,7 @@ def test_pages_show_what_the_notebooks_show(site: Path) -> None:
     page = read(site / "00-scorecard.html")
     assert re.search(r"<strong>Of \d+ claims", page)
     assert re.search(r'<img[^>]+alt="[A-Z][^"]+\."', page)
-    assert "<td>S000-02: " in page
+    assert re.search(r"<td><a [^>]+>S000-02</a></td>", page)
 
 
 def test_opening_a_page_asks_nothing_of_the_network(site: Path) -> None:
@@ -65,11 +67,25 @@ def test_every_source_in_a_table_leads_to_the_bibliography(site: Path) -> None:
     assert len(linked) > 10
 
 
+def test_every_claim_in_a_table_leads_to_its_working(site: Path) -> None:
+    """That each of these links resolves is the test of links above."""
+    known = {claim.id for claim in load_claims()}
+    linked: set[str] = set()
+    for path in site.glob("*.html"):
+        for table in re.findall(r"<table.*?</table>", read(path), flags=re.DOTALL):
+            links = re.findall(r'<a href="article-\w+\.html#([\w-]+)">(S\d+-\w+)</a>', table)
+            assert all(anchor == name.lower() for anchor, name in links)
+            named = known & set(CLAIM_ID.findall(re.sub(r"<[^>]*>", " ", table)))
+            assert named == {name for _, name in links}, path.name
+            linked |= named
+    assert linked == known
+
+
 def test_every_source_has_an_entry_where_tables_link_to(site: Path) -> None:
     anchors = page_checks.Page(read(site / "bibliography.html")).anchors
     keys = frozenset(read_keys(DATA / "sources.bib"))
-    cells = notebooks.link_sources("".join(f"<code>{key}</code>" for key in sorted(keys)), keys)
-    linked = {link.partition("#")[2] for link in page_checks.Page(cells).links}
+    links = page_checks.Page(source_keys(sorted(keys))).links
+    linked = {link.partition("#")[2] for link in links}
     assert len(linked) == len(keys)
     assert linked - anchors == set()
 
@@ -84,7 +100,7 @@ def test_planted_broken_links_fail_the_build(build: Path, tmp_path: Path) -> Non
         if path.stem != "02-supernode":
             path.unlink()
     index = tmp_path / "src" / "index.md"
-    for path in (index, tmp_path / "src" / "02-supernode.ipynb"):
+    for path in [*(tmp_path / "src").glob("*.md"), tmp_path / "src" / "02-supernode.ipynb"]:
         others = r"\[([^][]+)\]\((?!02)\d\d-[\w-]+\.ipynb[^)]*\)"
         path.write_text(re.sub(others, r"\1", read(path)), encoding="utf-8")
     done = run(REBUILD, tmp_path)

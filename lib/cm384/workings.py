@@ -6,16 +6,14 @@ import dataclasses
 import html
 from collections.abc import Iterable, Mapping, Sequence
 
-import pandas as pd
-
 from cm384 import units
 from cm384.claims import Attempt, Claim, Printed, Reading, Verdict, as_stated, attempts
 from cm384.claims import other_readings as listed_readings
-from cm384.derivation import compares, row_name, title, words
+from cm384.derivation import compares, title, words
 from cm384.markup import CLAIM_ID, framed, linked, source_keys
 from cm384.notebooks import notebooks
 from cm384.specs import Row, Specs
-from cm384.tables import MARKS, Table, interval
+from cm384.tables import MARKS, Table, interval, rows_table, table
 
 MOST_ROWS = 15  # more are summed up by source
 
@@ -186,27 +184,9 @@ def rows_read(found: Attempt, specs: Specs) -> str:
     rows = [row for key in found.span.keys for row in specs.rows[key]]
     if not rows:
         return ""
-    sources = len({row.source for row in rows})
-    many = len(rows) > MOST_ROWS
-    table = by_source(rows) if many else row_by_row(rows)
-    summary = f"read from {_count(len(rows), 'row')} of {_count(sources, 'source')}"
-    return f"<details><summary>{summary}</summary>\n{framed(table)}\n</details>\n"
-
-
-def row_by_row(rows: Iterable[Row]) -> Table:
-    """Each row with its value, basis, source and place."""
-    cells = [
-        {
-            "row": row_name(row),
-            "value": f"{units.number(row.value, 6)} {row.unit}".removesuffix(" count"),
-            "basis": row.basis,
-            "role": row.role,
-            "source": row.source,
-            "where": row.locator,
-        }
-        for row in rows
-    ]
-    return Table(pd.DataFrame(cells), code=("source",), wide=("row", "where"))
+    shown_rows = by_source(rows) if len(rows) > MOST_ROWS else rows_table(rows)
+    summary = f"<summary>rows read ({len(rows)})</summary>"
+    return f"<details>{summary}\n{framed(shown_rows)}\n</details>\n"
 
 
 def by_source(rows: Sequence[Row]) -> Table:
@@ -216,8 +196,4 @@ def by_source(rows: Sequence[Row]) -> Table:
         own = [row for row in rows if row.source == source]
         names = dict.fromkeys(f"{title(row.subject)}: {words(row.quantity)}" for row in own)
         cells.append({"source": source, "rows": str(len(own)), "states": "; ".join(names)})
-    return Table(pd.DataFrame(cells), code=("source",), wide=("states",))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+    return table(cells, code=("source",), wide=("states",))
