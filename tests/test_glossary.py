@@ -22,7 +22,7 @@ GLOSSARY = NOTEBOOKS / "glossary.md"
 PAGES = sorted([*notebooks(), *NOTEBOOKS.glob("*.md")])
 LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
 NOT_PROSE = re.compile(
-    r"^```.*?^```|^#.*?$|^\|[ :|-]+\|$|\$\$.*?\$\$|\$[^$\n]+\$|`[^`]+`|<[^>]+>", re.M | re.S
+    r"^```.*?^```|^#.*?$|^<.*?$|^\|[ :|-]+\|$|\$\$.*?\$\$|`[^`]+`|<[^>]+>", re.M | re.S
 )
 
 

@@ -157,7 +157,7 @@ def test_rerun(tmp_path: Path, name: str, values: dict[str, str], answer: list[s
         assert "&lt;b&gt;96&lt;/b&gt; GB &amp; more." in whole
         assert "<b>" not in whole
         assert re.search(
-            r"X-2: Twice the H100\.\W.*1\.193.*overstated", shown(notebook, "text/plain")[-1]
+            r"X-2\s+Twice the H100\.\s.*1\.193.*overstated", shown(notebook, "text/plain")[-1]
         )
 
 

@@ -80,7 +80,7 @@ def _breakable(text: str) -> str:
     >>> _breakable("in src/platform_config/cann/Ascend.ini"), _breakable("2 tokens/s")
     ('in src/<wbr>platform_config/<wbr>cann/<wbr>Ascend.ini', '2 tokens/s')
     """
-    return re.sub(r"\S{20,}", lambda path: path[0].replace("/", "/<wbr>"), text)
+    return re.sub(r"[^\s&;]{20,}", lambda path: path[0].replace("/", "/<wbr>"), text)
 
 
 def table(lines: Iterable[Mapping[str, str]], **kinds: tuple[str, ...]) -> Table:
