@@ -24,8 +24,9 @@ bibtex_cite_id = "cite-{key}"
 # One file of MathJax, copied here by the build: a page asks nothing of the network.
 mathjax_path = "mathjax/tex-svg.js"
 html_static_path = ["_static"]
-html_css_files = ["page.css"]
+html_css_files = ["page.css", "claims.css"]
 html_theme = "sphinx_book_theme"
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system asks
 html_theme_options = {
     "show_toc_level": 2,
     "home_page_in_toc": True,
@@ -36,3 +37,13 @@ html_theme_options = {
     "use_source_button": False,
     "use_repository_button": False,
 }
+
+
+def setup(app):
+    """The table of the scorecard alone loads the scripts that filter and sort it."""
+
+    def add(app, page, *_):
+        for name in ("datatables.js", "scorecard.js") if page == "00-scorecard" else ():
+            app.add_js_file(name, loading_method="defer")
+
+    app.connect("html-page-context", add)

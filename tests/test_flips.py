@@ -159,9 +159,13 @@ def test_table_says_what_flips_and_what_does_not() -> None:
     card = scorecard(CLAIMS, SPECS)
     cells = tables_ledger.flips_table(lines(*names), card, SPECS).cells.set_index("claim")
     assert [row.split(":")[0] for row in cells.index] == list(names)
-    none, source = "no source flips it", "flipped by verda_gb300"
-    assert list(cells["so"]) == [none, "no row flips it", none, source]
-    assert cells["at"].iloc[0] == "937.5 TFLOP/s (1.25×)"
+    assert list(cells["what would flip it"]) == [
+        "Ascend 910C: peak (BF16) at 937.5 TFLOP/s (1.25×); sources state 752 – 800 TFLOP/s",
+        "no row",
+        "Ascend 910C: HBM capacity at 127.8 GB (0.998×); sources state 128 GB",
+        "GB200: HBM bandwidth at 7.938 TB/s (0.992×); sources state 7.7 – 8 TB/s: "
+        "flipped by verda_gb300",
+    ]
 
 
 def test_scorecard_shows_the_band_and_a_repeated_claim_that_of_its_root() -> None:
@@ -178,7 +182,8 @@ def test_scorecard_shows_the_band_and_a_repeated_claim_that_of_its_root() -> Non
 def test_tornado_marks_derived_and_claimed() -> None:
     shown = figures_ledger.tornado_figure("S000-02", CLAIMS, SPECS)
     assert list(shown.data["row"]) == ["GB200: peak (BF16)", "Ascend 910C: peak (BF16)"]
-    assert shown.shows.startswith("Of 4 rows that this figure is read from, sources disagree on 2")
+    assert "derived 1.604 and claimed more than double: of 4 rows" in shown.shows
+    assert "sources disagree on 2, and 2 of these move it" in shown.shows
 
 
 def test_variance_shares_add_up_where_nothing_interacts() -> None:
@@ -188,11 +193,37 @@ def test_variance_shares_add_up_where_nothing_interacts() -> None:
 
 def test_judged_claims_are_counted_once() -> None:
     judged = tables_ledger.judged(CLAIMS)
-    shown = figures_ledger.judged_figure(judged).data.set_index("category")
+    table = pd.DataFrame(
+        [(claim.category, claim.judged) for claim in judged], columns=["category", "verdict"]
+    )
+    shown = figures_ledger.verdicts_figure(table, "category").data.set_index("category")
     assert shown.to_numpy().sum() == len(judged)
     found = [tables_ledger.judged_table(CLAIMS, name).cells for name in shown.index]
     assert sum(map(len, found)) == len(judged)
-    assert not figures_ledger.judged_figure([]).data.size
+    assert not figures_ledger.verdicts_figure(table[:0], "category").data.size
+
+
+def test_verdicts_of_an_article_are_those_of_its_claims() -> None:
+    lines = scorecard(some("S000-02", "S000-11", "S001-05"), SPECS)
+    shown = figures_ledger.verdicts_figure(lines, "article").data.set_index("article")
+    assert shown.to_dict("index") == {
+        "Facefam": {"confirmed": 1, "overstated": 1},
+        "Tech Daily Update": {"confirmed": 0, "overstated": 1},
+    }
+
+
+def test_scorecard_figure_shows_each_technical_figure_once() -> None:
+    names = ("S000-02", "S000-11", "S001-03", "S000-08", "S000-10", "S000-16", "S003-08")
+    shown = figures_ledger.scorecard_figure(some(*names), SPECS)
+    assert list(shown.data["id"]) == ["S000-02", "S000-11", "S003-08"]  # no repetition, no count,
+    assert list(shown.data["ratio"]) == ["0.8021", "0.9877", "0.9001"]  # statement or money
+    assert shown.shows.endswith("1 confirmed, 1 within model error, 1 overstated.")
+
+
+def test_scorecard_figure_of_no_figures_is_empty() -> None:
+    shown = figures_ledger.scorecard_figure(some("S000-08"), SPECS)
+    assert shown.shows.startswith("The 0 technical figures")
+    assert shown.data.empty
 
 
 def test_timeline_is_in_order() -> None:

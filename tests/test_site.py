@@ -5,52 +5,14 @@ from __future__ import annotations
 import html
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import page_checks
-import pytest
+from rendered import REBUILD, run
 
 from cm384 import notebooks
 from cm384.paths import DATA
 from cm384.specs import read_keys
-
-# A process of its own, so that Sphinx and the pool of kernels meet no plug-in of the test run.
-BUILD = """
-import sys
-from pathlib import Path
-from cm384 import notebooks
-if __name__ == "__main__":
-    notebooks.BUILD = Path(sys.argv[1])
-    {call}
-"""
-REPORT = BUILD.format(call="notebooks.report(lambda jobs, total: jobs)")
-REBUILD = BUILD.format(
-    call="notebooks.build_site(notebooks.BUILD / 'src', notebooks.BUILD / 'site')"
-)
-
-
-def run(program: str, build: Path) -> subprocess.CompletedProcess[str]:
-    script = build / "program.py"
-    script.write_text(program, encoding="utf-8")
-    return subprocess.run(
-        [sys.executable, script, build], cwd=build, capture_output=True, text=True, check=False
-    )
-
-
-@pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that a whole `report` writes to."""
-    folder = tmp_path_factory.mktemp("build")
-    done = run(REPORT, folder)
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-@pytest.fixture(scope="module")
-def site(build: Path) -> Path:
-    return build / "site"
 
 
 def read(path: Path) -> str:

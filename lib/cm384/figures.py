@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from cm384 import units
-from cm384.claims import VERDICTS, Claim, load_claims, scorecard
+from cm384.claims import load_claims
 from cm384.derivation import derive, title, words
 from cm384.specs import Specs
-from cm384.tables import MARKS, compared, comparisons, figure_name, vector_share
+from cm384.tables import compared, comparisons, figure_name, vector_share
 from cm384.uncertainty import Span
 
 if TYPE_CHECKING:
@@ -39,18 +39,6 @@ BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, GREY = (
     "#949494",
 )
 STYLES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "v"))
-# Shape says the verdict without colour: filled reaches the figure, open does not.
-SHAPES = {
-    "confirmed": ("o", GREEN),
-    "within sources": ("D", BLUE),
-    "within model error": ("D", BLUE),
-    "other basis": ("s", ORANGE),
-    "understated": ("v", PURPLE),
-    "overstated": ("^", RED),
-    "misattributed": ("X", BROWN),
-    "inconsistent": ("P", BROWN),
-    "contradicted": ("X", INK),
-}
 
 Claimed = tuple[float, str]  # a printed ratio, and ">" for "more than"
 
@@ -132,40 +120,6 @@ def digits(value: float) -> str:
     ('6930', '0.8532', '')
     """
     return units.number(value).replace(",", "") if np.isfinite(value) else ""
-
-
-def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> Picture:
-    """Every claim with a figure, as derived ÷ claimed on a log axis, marked by its verdict."""
-    ledger = list(claims)
-    lines = scorecard(ledger, specs)
-    lines["label"] = [f"{c.id}:  {words(c.quantity)} {c.claimed}" for c in ledger]
-    first = np.array([not claim.same_as for claim in ledger])
-    lines = lines[first & (lines["ratio"] > 0)].reset_index(drop=True)
-    figure, (axis,) = canvas(1.6 + 0.3 * len(lines))
-    for place, line in enumerate(lines.to_dict("records")):
-        shape, colour = SHAPES[line["verdict"]]
-        scale = line["ratio"] / line["derived"]
-        axis.plot([line["low"] * scale, line["high"] * scale], [place, place], color=colour, lw=3)
-        axis.plot(line["ratio"], place, shape, color=colour, ms=8, mec=INK, mew=0.6)
-    axis.axvline(1, color=INK, lw=1)
-    axis.set_xscale("log")
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
-    axis.set_yticks(range(len(lines)), lines["label"])
-    axis.invert_yaxis()
-    axis.set_xlabel("derived ÷ claimed (log scale)")
-    for verdict in [v for v in VERDICTS if v in set(lines["verdict"])]:
-        shape, colour = SHAPES[verdict]
-        axis.plot(
-            [], [], shape, color=colour, mec=INK, mew=0.6, label=f"{MARKS[verdict]} {verdict}"
-        )
-    figure.legend(loc="outside upper left", ncols=3, frameon=False)
-    shows = (
-        f"Derived divided by claimed for the {len(lines)} claims that can be computed "
-        f"(repetitions left out). Confirmed: {sum(lines['verdict'] == 'confirmed')}; the others "
-        "miss by the factor on the axis or hold only on another basis."
-    )
-    columns = ["id", "claimed", "derived", "low", "high", "ratio", "verdict"]
-    return picture(figure, shows, lines[columns])
 
 
 def listed(texts: Iterable[str]) -> str:

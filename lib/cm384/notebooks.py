@@ -8,7 +8,6 @@ command line builds the same dataclass first, so that a bad value starts no kern
 from __future__ import annotations
 
 import dataclasses
-import html
 import os
 import re
 import shutil
@@ -26,9 +25,10 @@ from cm384 import power, workloads
 from cm384.claims import Claim, load_claims
 from cm384.deployment import Deployment
 from cm384.errors import InputError, unknown
+from cm384.markup import linked
 from cm384.paths import DATA
 from cm384.serving import decode, prefill
-from cm384.specs import Specs, load_specs, read_keys
+from cm384.specs import Specs, load_specs
 from cm384.transformer import bytes_per_element, load_model
 from cm384.validation import Measurement, load_measurements
 
@@ -480,12 +480,20 @@ def mathjax() -> Path:
     return Path(str(package.locate_file("sphinx-mathjax-offline/static/mathjax/tex-svg.js")))
 
 
+def datatables() -> str:
+    """DataTables of the package itables as a plain script: no page loads a module from a file."""
+    bundle = Path(str(distribution("itables").locate_file("itables/html/dt_bundle.js")))
+    body, exports, licences = re.split(r"export\{(.*)\};", bundle.read_text(encoding="utf-8"))
+    (name,) = re.findall(r"([\w$]+) as default", exports)
+    return f"(function () {{{body}window.DataTable = {name};}})();{licences}"
+
+
 # --- the collection ------------------------------------------------------------------------------
 
 
 def report(progress: Callable[[Any, int], Any]) -> Path:
     """Run every notebook in parallel and build the site from them; its first page."""
-    from cm384 import pages  # stands above: its tables link to sources as those of notebooks do
+    from cm384 import pages  # stands above: it reads what the notebooks show
 
     source = BUILD / "src"
     shutil.rmtree(source, ignore_errors=True)
@@ -493,12 +501,12 @@ def report(progress: Callable[[Any, int], Any]) -> Path:
     for folder in ("mathjax", "data"):
         (source / "_static" / folder).mkdir()
     shutil.copy(mathjax(), source / "_static" / "mathjax")
+    (source / "_static" / "datatables.js").write_text(datatables(), encoding="utf-8")
     for path in [*NOTEBOOKS.glob("*.py"), DATA / "sources.bib"]:
         shutil.copy(path, source)
-    keys = frozenset(read_keys(DATA / "sources.bib"))
     for path in NOTEBOOKS.glob("*.md"):
-        linked = link_sources(path.read_text(encoding="utf-8"), keys)
-        (source / path.name).write_text(linked, encoding="utf-8")
+        text = linked(path.read_text(encoding="utf-8"))
+        (source / path.name).write_text(text, encoding="utf-8")
     pages.write(source)
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
         jobs = [pool.submit(stage, path, source / path.name) for path in notebooks()]
@@ -511,13 +519,12 @@ def stage(path: Path, out: Path) -> None:
     """Run one notebook and prepare it for the site.
 
     Code is folded, every picture has its alternative text and its numbers as a CSV file, and every
-    source key leads to the bibliography.
+    source key leads to the bibliography, every claim to its working.
     """
     import nbformat
 
     execute(path, out, {})
     notebook = nbformat.read(out, as_version=4)
-    keys = frozenset(read_keys(DATA / "sources.bib"))
     cells: list[Any] = []
     pictures = 0
     for cell in joined(notebook.cells):
@@ -533,7 +540,7 @@ def stage(path: Path, out: Path) -> None:
                 link = f'<a class="numbers" href="{file}" download>numbers of this figure (CSV)</a>'
                 cells.append(nbformat.v4.new_markdown_cell(link))
             if "text/html" in data:
-                data["text/html"] = link_sources(data["text/html"], keys)
+                data["text/html"] = linked(data["text/html"])
     notebook.cells = cells
     nbformat.write(notebook, out)
 
@@ -553,23 +560,6 @@ def joined(cells: Iterable[Any]) -> list[Any]:
             cell.metadata["tags"] = ["hide-input"]
         found.append(cell)
     return found
-
-
-def link_sources(text: str, keys: frozenset[str]) -> str:
-    """A table in which every source key leads to its entry in the bibliography.
-
-    >>> link_sources("<td><code>xu2025connect</code></td>", frozenset({"xu2025connect"}))
-    '<td><a href="bibliography.html#cite-xu2025connect"><code>xu2025connect</code></a></td>'
-    """
-
-    def link(match: re.Match[str]) -> str:
-        key = html.unescape(match[1])
-        if key not in keys:
-            return match[0]
-        anchor = re.sub(r"[^a-z0-9]+", "-", f"cite-{key}".lower())  # as docutils writes an id
-        return f'<a href="bibliography.html#{anchor}">{match[0]}</a>'
-
-    return re.sub(r"<code>([^<]+)</code>", link, text)
 
 
 def build_site(source: Path, out: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Pages that no notebook makes: one for each article, their list, and the schema of the data.
+"""Pages that no notebook makes: the first, one for each article, their list, and the schema.
 
 Everything on them is read from the ledger, from `articles.csv` and from the checks themselves when
 the site is built, so that they cannot drift from what is computed.
@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from cm384 import landing, units, validation
 from cm384 import specs as checks
-from cm384 import units, validation
+from cm384.articles import Note, articles, load_notes, short_names
 from cm384.claims import (
     CATEGORIES,
     FORMS,
@@ -27,72 +26,37 @@ from cm384.claims import (
     VERDICTS,
     Claim,
     Reading,
+    Verdict,
     claims_schema,
+    judge_all,
     load_claims,
-    scorecard,
 )
 from cm384.deployment import ROUTINGS
-from cm384.notebooks import link_sources
+from cm384.markup import framed, source_keys
+from cm384.notebooks import NOTEBOOKS
 from cm384.paths import DATA
-from cm384.specs import BASES, Kind, Row, Specs, load_specs, read_conditions, read_keys, read_table
+from cm384.specs import BASES, Kind, Row, Specs, load_specs, read_conditions, read_keys
 from cm384.tables import MARKS, Table, number_or_dash
 from cm384.transformer import BYTES_PER_ELEMENT
 from cm384.validation import PHASES, Measurement
-
-KINDS = ("about", "leaves_out", "repeats")
+from cm384.workings import Notebook, read_notebooks, workings
 
 
 def write(folder: Path) -> None:
     """Write every generated page into the folder that Sphinx renders."""
     specs = load_specs()
-    claims = load_claims(specs=specs)
-    lines = scorecard(claims, specs).set_index("id")
-    notes = load_notes()
-    pages = {f"article-{key}": article(key, claims, lines, notes, specs) for key in articles(notes)}
-    pages |= {"articles": overview(claims, lines, notes), "schema": schema(specs, claims)}
-    for name, text in pages.items():
+    claims, notes, shelf = load_claims(specs=specs), load_notes(), read_notebooks()
+    ledger = {verdict.claim.id: verdict for verdict in judge_all(claims, specs)}
+    pages = {f"article-{key}": article(key, ledger, notes, shelf, specs) for key in articles(notes)}
+    pages |= {"articles": overview(ledger, notes), "schema": schema(specs, claims)}
+    first = (NOTEBOOKS / "index.md").read_text(encoding="utf-8")
+    for name, text in landing.parts(ledger, shelf, lambda text: filled(text, specs)).items():
+        first = first.replace(f"<!-- {name} -->", text)
+    for name, text in (pages | {"index": first}).items():
         (folder / f"{name}.md").write_text(text, encoding="utf-8")
 
 
 # --- articles ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Note:
-    """One line of `articles.csv`: what an article is, leaves out, or repeats."""
-
-    article: str
-    kind: str
-    topic: str
-    text: str
-    source: str
-
-
-def load_notes() -> list[Note]:
-    """What is said of the articles beside their claims, checked."""
-    table = read_table(DATA / "articles.csv", [f.name for f in dataclasses.fields(Note)])
-    keys = read_keys(DATA / "sources.bib")
-    import pandera.pandas as pa
-
-    columns = {
-        "article": checks.one_of(keys),
-        "kind": checks.one_of(KINDS),
-        "topic": checks.matches(r"\S.*", "a topic"),
-        "text": checks.matches(r"\S.*", "a sentence"),
-    }
-    known = {name: pa.Column(str, check) for name, check in columns.items()}
-    checks.check_table(table, pa.DataFrameSchema(known), "articles.csv")
-    for line, cell in table["source"].items():
-        for key in filter(None, str(cell).split(";")):
-            if key not in keys:
-                expected = "one of\t" + "\t".join(keys)
-                raise checks.bad_cell("articles.csv", int(str(line)), "source", key, expected)
-    return [Note(**values) for values in checks.records(table)]
-
-
-def articles(notes: Iterable[Note]) -> list[str]:
-    """The keys of the articles, in order."""
-    return [note.article for note in notes if note.kind == "about"]
 
 
 def filled(text: str, specs: Specs) -> str:
@@ -118,41 +82,45 @@ def filled(text: str, specs: Specs) -> str:
 
 def article(
     key: str,
-    claims: Sequence[Claim],
-    lines: pd.DataFrame,
+    ledger: Mapping[str, Verdict],
     notes: Sequence[Note],
+    shelf: Sequence[Notebook],
     specs: Specs,
 ) -> str:
     """The page of one article."""
     about = next(note for note in notes if note.article == key and note.kind == "about")
-    own = [claim for claim in claims if claim.article == key]
+    claims = {name: verdict.claim for name, verdict in ledger.items()}
+    own = [verdict for verdict in ledger.values() if verdict.claim.article == key]
     out = [n for n in notes if n.article == key and n.kind == "leaves_out"]
     left = [f"- **{_sentence_case(n.topic)}.** {filled(n.text, specs)}{_cited(n)}" for n in out]
     return "\n\n".join(
         [
             f"# {about.topic}",
-            f"**{verdict_sentence(lines.loc[[c.id for c in own], 'verdict'])}**",
+            f"**{verdict_sentence([verdict.verdict for verdict in own])}**",
             filled(about.text, specs) + _cited(about, alone=key),
             "## What it leaves out",
             "\n".join(left),
             "## Claim by claim",
             "The claims in the order of the article, in our words. A repeated claim has the figure "
-            "and the verdict of the one it repeats.",
-            framed(claims_table(own, claims, lines)),
+            "and the verdict of the one it repeats. The number of a claim leads to its working.",
+            framed(claims_table(own, list(claims.values()))),
             "## Who else says so",
             "Agreement between copies is not corroboration. Claims that this article shares with "
             "the others, counted in the ledger, and where the matter comes from:",
-            framed(shared_table(key, claims, notes)),
+            framed(shared_table(key, list(claims.values()), notes)),
             framed(repeats_table(key, notes)),
+            "## The working of each claim",
+            "How each claim was read, what it was derived from, which other readings were tried, "
+            "and what its primary source says.",
+            workings(own, claims, shelf, specs),
         ]
     )
 
 
-def verdict_sentence(verdicts: pd.Series[str]) -> str:
+def verdict_sentence(verdicts: Sequence[str]) -> str:
     """How many of some claims hold, in one sentence."""
-    held = int((verdicts == "confirmed").sum())
-    agreed = int((verdicts == "source agrees").sum())
-    near = int(verdicts.isin(["within sources", "within model error"]).sum())
+    held, agreed = verdicts.count("confirmed"), verdicts.count("source agrees")
+    near = verdicts.count("within sources") + verdicts.count("within model error")
     rest = len(verdicts) - held - agreed - near
     parts = [f"{held} hold by arithmetic"]
     parts += [f"{near} within what sources or the model leave open"] if near else []
@@ -161,23 +129,21 @@ def verdict_sentence(verdicts: pd.Series[str]) -> str:
     return f"Of {len(verdicts)} claims, {said}; {rest} do not hold as stated."
 
 
-def claims_table(own: Sequence[Claim], claims: Sequence[Claim], lines: pd.DataFrame) -> Table:
+def claims_table(own: Sequence[Verdict], claims: Sequence[Claim]) -> Table:
     """The claims of one article with their verdicts, and who else makes them."""
     also = repeated_in(claims)
-    found = [(claim, dict(lines.loc[claim.id])) for claim in own]
     cells = [
         {
             "claim": f"{claim.id}, {claim.locator}: {claim.statement}",
-            "claimed": line["claimed"] or "–",
-            "derived": number_or_dash(line["derived"]),
-            "verdict": f"{MARKS[line['verdict']]} {line['verdict']}",
-            "why": line["why"],
+            "claimed": claim.claimed if claim.value else "–",
+            "derived": number_or_dash(found.derived),
+            "verdict": f"{MARKS[found.verdict]} {found.verdict}",
+            "why": found.why,
             "also": ", ".join(c.id for c in also[claim.id] if c.article != claim.article),
-            "sources": line["sources"],
         }
-        for claim, line in found
+        for claim, found in ((verdict.claim, verdict) for verdict in own)
     ]
-    return Table(pd.DataFrame(cells), code=("sources",), wide=("claim", "why"))
+    return Table(pd.DataFrame(cells), wide=("claim", "why"))
 
 
 def repeated_in(claims: Sequence[Claim]) -> dict[str, list[Claim]]:
@@ -209,7 +175,7 @@ def shared_table(key: str, claims: Sequence[Claim], notes: Sequence[Note]) -> Ta
 
 def repeats_table(key: str, notes: Sequence[Note]) -> Table:
     """What an article and others repeat, and the source behind it."""
-    titles = {note.article: note.topic.split(":")[0] for note in notes if note.kind == "about"}
+    titles = short_names(notes)
     matters = [note for note in notes if note.kind == "repeats"]
     cells = [
         {
@@ -226,14 +192,14 @@ def repeats_table(key: str, notes: Sequence[Note]) -> Table:
     return Table(pd.DataFrame(cells), code=("sources",), wide=("matter", "comes from"))
 
 
-def overview(claims: Sequence[Claim], lines: pd.DataFrame, notes: Sequence[Note]) -> str:
+def overview(ledger: Mapping[str, Verdict], notes: Sequence[Note]) -> str:
     """The list of the articles, with how many claims of each hold."""
     found = []
     for note in notes:
         if note.kind == "about":
-            ids = [claim.id for claim in claims if claim.article == note.article]
+            own = [v.verdict for v in ledger.values() if v.claim.article == note.article]
             link = f"[{note.topic}](article-{note.article}.md)"
-            found.append(f"- {link}: {verdict_sentence(lines.loc[ids, 'verdict'])}")
+            found.append(f"- {link}: {verdict_sentence(own)}")
     pages = "\n".join(f"article-{key}" for key in articles(notes))
     return "\n\n".join(
         [
@@ -250,19 +216,11 @@ def overview(claims: Sequence[Claim], lines: pd.DataFrame, notes: Sequence[Note]
 def _cited(note: Note, alone: str = "") -> str:
     """The sources of a note as links to the bibliography."""
     keys = [key for key in [alone, *note.source.split(";")] if key]
-    known = frozenset(read_keys(DATA / "sources.bib"))
-    linked = [link_sources(f"<code>{html.escape(key)}</code>", known) for key in keys]
-    return f" ({', '.join(linked)})" if linked else ""
+    return f" ({', '.join(source_keys([key]) for key in keys)})" if keys else ""
 
 
 def _sentence_case(text: str) -> str:
     return text[0].upper() + text[1:]
-
-
-def framed(table: Table) -> str:
-    """A table as a page shows it: in a frame of its own, in which it scrolls when it is wide."""
-    body = link_sources(table.html, frozenset(read_keys(DATA / "sources.bib")))
-    return f'<div class="cell_output"><div class="output text_html">\n{body}\n</div></div>'
 
 
 # --- schema --------------------------------------------------------------------------------------

@@ -7,76 +7,76 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cm384 import units
+from cm384.articles import load_notes, short_names
 from cm384.claims import Claim, load_claims
 from cm384.derivation import row_name
 from cm384.errors import InputError
 from cm384.paths import DATA
 from cm384.robustness import nearest_attempt, solutions
 from cm384.specs import Key, Row, Specs, key_name, load_specs, read_table
-from cm384.tables import MARKS, Table, interval, number_or_dash, share
+from cm384.tables import MARKS, Table, interval, reconciliation, share
 from cm384.uncertainty import Solution, sobol
 
 EXAMPLES = DATA / "examples"
 
 
+def scorecard_table(lines: pd.DataFrame) -> Table:
+    """The lines of a scorecard as one table to look things up in: with article and category."""
+    names = short_names(load_notes())
+    cells = reconciliation(lines).cells
+    cells["claim"] = lines["claim"]
+    cells.insert(0, "id", lines["id"])
+    cells.insert(2, "article", [names.get(key, key) for key in lines["article"]])
+    cells.insert(3, "category", lines["category"])
+    return Table(cells, code=("sources",), wide=("claim", "why"))
+
+
 def flips_table(lines: pd.DataFrame, card: pd.DataFrame, specs: Specs) -> Table:
-    """The ledger with its bands and what would flip each claim; `card` is the scorecard."""
-    scored = card.set_index("id")
+    """In what share of the draws each claim stands and what would flip it; `card`: scorecard."""
+    said = card.set_index("id")["claim"]
     cells = [
         {
-            "claim": f"{line['id']}: {scored.loc[line['id'], 'claim']}",
-            "claimed": line["claimed"],
-            "derived": units.number(line["derived"]),
-            "sources allow": interval(line["low"], line["high"]),
-            "5–95 %": interval(line["p5"], line["p95"]),
+            "claim": f"{line['id']}: {said[line['id']]}",
             "stands in": share(line["holds"]),
-            "verdict": _marked(str(scored.loc[line["id"], "verdict"])),
-            "flips first with": _row(line["row"], specs) if line["row"] else "–",
-            "at": _at(line["row"], line["factor"], specs),
-            "sources state": _stated(line["row"], specs),
-            "so": _so(line["row"], line["statements"]),
+            "what would flip it": _flip(line, specs),
         }
         for line in lines.to_dict("records")
     ]
-    return Table(pd.DataFrame(cells), wide=("claim", "flips first with"))
+    return Table(pd.DataFrame(cells))
 
 
-def _marked(verdict: str) -> str:
-    return f"{MARKS[verdict]} {verdict}"
+def _flip(line: Any, specs: Specs) -> str:
+    """The row that flips a claim, the value at which it does, and what sources state for it."""
+    if not line["row"]:
+        return "no row"
+    row = specs.rows[line["row"]][0]
+    stated = f"sources state {_stated(row.key, specs)}"
+    if line["statements"]:
+        who = dict.fromkeys(statement.source for statement in line["statements"])
+        stated += f": flipped by {' and '.join(who)}"
+    if not np.isfinite(line["factor"]):
+        return f"{row_name(row)}; {stated}"
+    value = units.text(units.Q(row.value * line["factor"], row.unit))
+    return f"{row_name(row)} at {value} ({units.number(line['factor'], 3)}×); {stated}"
 
 
-def _row(key: Key, specs: Specs) -> str:
-    return row_name(specs.rows[key][0])
-
-
-def _at(key: Key | None, factor: float, specs: Specs) -> str:
-    if not key or not np.isfinite(factor):
-        return "–"
-    row = specs.rows[key][0]
-    value = units.text(units.Q(row.value * factor, row.unit))
-    return f"{value} ({units.number(factor, 3)}×)"
-
-
-def _stated(key: Key | None, specs: Specs) -> str:
-    if not key:
-        return "–"
+def _stated(key: Key, specs: Specs) -> str:
     values = specs.options(key)
-    unit = units.unit_text(units.parse_unit(specs.rows[key][0].unit))
+    unit = _unit(specs.rows[key][0])
     return f"{interval(float(values.min()), float(values.max()))} {unit}".strip()
 
 
-def _so(key: Key | None, statements: Sequence[Row]) -> str:
-    if statements:
-        return "flipped by " + " and ".join(dict.fromkeys(row.source for row in statements))
-    return "no source flips it" if key else "no row flips it"
+def _unit(row: Row) -> str:
+    return units.unit_text(units.parse_unit(row.unit))
 
 
-def solutions_table(claim_id: str, specs: Specs, claims: Iterable[Claim], most: int = 10) -> Table:
+def solutions_table(claim_id: str, specs: Specs, claims: Iterable[Claim], most: int = 6) -> Table:
     """What each row that a claim reads would have to be, the smallest change first."""
     ledger = {claim.id: claim for claim in claims}
     found = solutions(ledger[claim_id], specs, ledger)
@@ -84,28 +84,21 @@ def solutions_table(claim_id: str, specs: Specs, claims: Iterable[Claim], most: 
     cells = [
         {
             "row": row_name(specs.rows[s.key][0]),
-            "would have to be": units.text(s.value),
-            "change": f"{units.number(_factor(s), 3)}×",
-            "central": units.text(s.central),
-            "sources state": _stated(s.key, specs),
-            "reached by a source": "yes" if s.low <= s.value <= s.high else "no",
+            "would have to be": f"{units.text(s.value)} ({units.number(_factor(s), 3)}×)",
+            "sources state": _stated(s.key, specs) + (" ✔" if s.low <= s.value <= s.high else ""),
         }
         for s in reached[:most]
     ]
-    if farther := len(reached) - len(cells):
-        cells.append(_rest(f"{farther} more rows", "a larger change"))
-    if none := len(found) - len(reached):
-        cells.append(_rest(f"{none} further row{'s' * (none != 1)}", "no value does"))
+    farther, none = len(reached) - len(cells), len(found) - len(reached)
+    for count, answer in ((farther, "a larger change"), (none, "no value does")):
+        if count:
+            row = f"{count} more row{'s' * (count != 1)}"
+            cells.append({"row": row, "would have to be": answer, "sources state": "–"})
     return Table(pd.DataFrame(cells), wide=("row",))
 
 
 def _factor(solution: Solution) -> float:
     return float((solution.value / solution.central).to_base_units().m)
-
-
-def _rest(row: str, words: str) -> dict[str, str]:
-    empty = dict.fromkeys(("change", "central", "sources state", "reached by a source"), "–")
-    return {"row": row, "would have to be": words, **empty}
 
 
 def variance_table(
@@ -118,16 +111,16 @@ def variance_table(
     for claim_id in ids:
         found = nearest_attempt(ledger[claim_id], specs, ledger)
         lines = sobol(found.reading.figure, specs, samples, seed)
-        for line in lines[lines["total"] > 0.01].head(5).to_dict("records"):
+        for line in lines[lines["total"] > 0.04].to_dict("records"):
             drawn = str(line["rows"]).split("; ")
             first = next(name for name in map(key_name, found.span.keys) if name in drawn)
             more = f" and {len(drawn) - 1} drawn with it" if len(drawn) > 1 else ""
             cells.append(
                 {
-                    "claim": f"{claim_id}: {ledger[claim_id].claimed}",
+                    "claim": claim_id,
                     "rows": f"{names[first]}{more}",
                     "alone": share(max(0.0, line["first"])),
-                    "with interactions": share(line["total"]),
+                    "in all": share(line["total"]),
                 }
             )
     return Table(pd.DataFrame(cells), wide=("rows",))
@@ -146,19 +139,20 @@ def judged_table(claims: Iterable[Claim], category: str) -> Table:
     cells = [
         {
             "claim": f"{claim.id}: {claim.statement}",
-            "verdict": _marked(claim.judged),
-            "the source says": claim.primary_says or "–",
-            "remark": claim.note or "–",
+            "verdict, and what the source says": _said(claim),
             "sources": claim.primary,
         }
         for claim in judged(claims)
         if claim.category == category
     ]
-    return Table(
-        pd.DataFrame(cells, columns=["claim", "verdict", "the source says", "remark", "sources"]),
-        code=("sources",),
-        wide=("claim", "the source says", "remark"),
-    )
+    columns = ["claim", "verdict, and what the source says", "sources"]
+    return Table(pd.DataFrame(cells, columns=columns), code=("sources",))
+
+
+def _said(claim: Claim) -> str:
+    """The verdict, what the primary source says, and our note on it."""
+    note = f"Note: {claim.note}" if claim.note and claim.primary_says else claim.note
+    return f"{MARKS[claim.judged]} {claim.judged}. {claim.primary_says} {note}".strip()
 
 
 def timeline_table() -> Table:
@@ -221,49 +215,44 @@ def _refused(mistake: Mistake) -> dict[str, str]:
     raise AssertionError(f"not refused: {mistake.what}")
 
 
-def claim_rows(claims: Iterable[Claim]) -> Table:
-    """The rows of a file of claims, in the columns that say how each is checked."""
+def row_of_file(row: Claim) -> Table:
+    """A row of a file with its columns one under another, without the empty ones."""
     cells = [
-        {
-            "id": claim.id,
-            "statement": claim.statement,
-            "subject": claim.subject or "–",
-            "quantity": claim.quantity or f"judged: {claim.judged}",
-            "conditions": claim.conditions,
-            "form": claim.form,
-            "relation": claim.relation,
-            "value": claim.value,
-            "unit": claim.unit,
-            "comparator": claim.comparator,
-            "readings": claim.readings.replace("|", " | "),
-        }
-        for claim in claims
+        {"column": name, "cell": value.replace("|", " | ")}
+        for name, value in dataclasses.asdict(row).items()
+        if value
     ]
-    return Table(pd.DataFrame(cells), wide=("statement", "readings"))
+    return Table(pd.DataFrame(cells), wide=("cell",))
 
 
 def added_rows(specs: Specs) -> Table:
     """The rows of a table that are not this project's own."""
     own = load_specs().rows
-    rows = [
-        row for key, group in specs.rows.items() for row in group if row not in own.get(key, ())
+    cells = [
+        {
+            "row": f"{row.subject}: {row_name(row).partition(': ')[2]}",
+            "value": f"{units.number(row.value, 6)} {_unit(row)}, {row.basis}".replace(" ,", ","),
+            "source": row.source,
+            "note": row.note or "–",
+        }
+        for key, group in specs.rows.items()
+        for row in group
+        if row not in own.get(key, ())
     ]
-    columns = [field.name for field in dataclasses.fields(Row) if field.name != "group"]
-    cells = [{name: str(getattr(row, name)) for name in columns} for row in rows]
-    for cell, row in zip(cells, rows, strict=True):
-        cell["value"] = units.number(row.value, 6)
-    return Table(pd.DataFrame(cells, columns=columns), code=("source",), wide=("locator", "note"))
+    columns = ["row", "value", "source", "note"]
+    return Table(pd.DataFrame(cells, columns=columns), code=("source",))
 
 
 def needed_table(lines: pd.DataFrame) -> Table:
     """What a row would have to be for each claim that reads it: lines of `solve_ledger`."""
-    chosen = lines[lines["row"] != ""]
     cells = [
         {
             "claim": f"{line['id']}: {line['claimed']}",
-            "needed": f"{number_or_dash(line['needed'])} {line['unit']}".strip(),
-            "why": line["why"],
+            "would have to be": units.text(units.Q(line["needed"], line["unit"]))
+            if np.isfinite(line["needed"])
+            else line["why"],
+            "sources state": f"{interval(line['low'], line['high'])} {line['unit']}".strip(),
         }
-        for line in chosen.to_dict("records")
+        for line in lines[lines["row"] != ""].to_dict("records")
     ]
-    return Table(pd.DataFrame(cells, columns=["claim", "needed", "why"]), wide=("why",))
+    return Table(pd.DataFrame(cells, columns=["claim", "would have to be", "sources state"]))

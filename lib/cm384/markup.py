@@ -1,0 +1,68 @@
+"""HTML of the site: what leads where, and the frames in which tables stand."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+from cm384.claims import Claim
+from cm384.paths import DATA
+from cm384.specs import read_keys, read_table
+from cm384.tables import Table
+
+CLAIM_ID = re.compile(r"\bS\d{3}-\d+[a-z]?\b")
+
+
+@cache
+def _claims() -> Mapping[str, str]:
+    """Where the working of each claim of this project stands."""
+    table = read_table(DATA / "claims.csv", [field.name for field in dataclasses.fields(Claim)])
+    rows = zip(table["id"], table["article"], strict=True)
+    return {name: working_address(name, article) for name, article in rows}
+
+
+@cache
+def _sources() -> frozenset[str]:
+    return frozenset(read_keys(DATA / "sources.bib"))
+
+
+def working_address(claim_id: str, article: str) -> str:
+    """Where the working of a claim stands on the site."""
+    return f"article-{article}.html#{claim_id.lower()}"
+
+
+def linked(text: str) -> str:
+    """HTML in which a source leads to the bibliography and a claim to its working.
+
+    >>> print(linked("<td>S000-11</td><td><code>xu2025connect</code></td>"))
+    <td><a href="article-facefam2025huawei.html#s000-11">S000-11</a></td><td><a \
+href="bibliography.html#cite-xu2025connect"><code>xu2025connect</code></a></td>
+    """
+
+    def source(match: re.Match[str]) -> str:
+        key = html.unescape(match[1])
+        if key not in _sources():
+            return match[0]
+        anchor = re.sub(r"[^a-z0-9]+", "-", f"cite-{key}".lower())  # as docutils writes an id
+        return f'<a href="bibliography.html#{anchor}">{match[0]}</a>'
+
+    def claim(match: re.Match[str]) -> str:
+        address = _claims().get(match[0])
+        return f'<a href="{address}">{match[0]}</a>' if address else match[0]
+
+    words = re.sub(r">[^<]+<", lambda inside: CLAIM_ID.sub(claim, inside[0]), text)
+    return re.sub(r"<code>([^<]+)</code>", source, words)
+
+
+def source_keys(keys: Iterable[str]) -> str:
+    """Sources as links to the bibliography."""
+    return linked(" ".join(f"<code>{html.escape(key)}</code>" for key in keys if key))
+
+
+def framed(table: Table) -> str:
+    """A table as a page shows it: in a frame of its own, in which it scrolls when it is wide."""
+    body = linked(table.html)
+    return f'<div class="cell_output"><div class="output text_html">\n{body}\n</div></div>'

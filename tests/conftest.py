@@ -1,0 +1,57 @@
+"""Fixtures that test files share: the site that `report` builds, and a browser to open it in."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+from rendered import CHROMIUM, REPORT, Tab, run
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that a whole `report` writes to, once for all workers of the test run."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # each worker has a folder of its own below that of the run
+    folder, done = shared / "report", shared / "report-done"
+    with (shared / "report-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the first builds, the others wait for it
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            found = run(REPORT, folder)
+            assert found.returncode == 0, found.stderr
+            done.touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(build: Path) -> Path:
+    """The folder of the site that `report` builds."""
+    return build / "site"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; of a module, as it leaves an event loop running until it is closed."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        missing = "no browser test was run: chromium is not installed (apt-get install chromium)"
+        pytest.fail(missing) if "CI" in os.environ else pytest.skip(missing)
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def tab(browser: Browser, site: Path) -> Iterator[Tab]:
+    """A new tab that notes errors and outside requests; open a page of the site in it."""
+    with browser.new_context() as context:
+        yield Tab(context.new_page(), site)

@@ -1,0 +1,72 @@
+"""The site that a test run builds, and a browser tab that notes what goes wrong in a page."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from playwright.sync_api import ConsoleMessage, Page, Request
+
+# A process of its own, so that Sphinx and the pool of kernels meet no plug-in of the test run.
+BUILD = """
+import sys
+from pathlib import Path
+from cm384 import notebooks
+if __name__ == "__main__":
+    notebooks.BUILD = Path(sys.argv[1])
+    {call}
+"""
+REPORT = BUILD.format(call="notebooks.report(lambda jobs, total: jobs)")
+REBUILD = BUILD.format(
+    call="notebooks.build_site(notebooks.BUILD / 'src', notebooks.BUILD / 'site')"
+)
+
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
+
+
+def run(program: str, build: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program that builds the site, or a part of it, into a folder."""
+    script = build / "program.py"
+    script.write_text(program, encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, script, build], cwd=build, capture_output=True, text=True, check=False
+    )
+
+
+class Tab:
+    """A page of the browser, with what went wrong in it and what it asked for outside the site."""
+
+    def __init__(self, page: Page, site: Path) -> None:
+        self.page = page
+        self.site = site
+        self.errors: list[str] = []
+        self.outside: list[str] = []
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", self._asked)
+        page.on("requestfailed", lambda request: self.errors.append(f"failed: {request.url}"))
+
+    def open(self, name: str, width: int = 1280, scheme: str = "light", height: int = 900) -> Page:
+        """A page of the site as a reader sees it at a width, its mathematics set."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        self.page.goto(f"{self.site.as_uri()}/{name}")
+        self.page.evaluate("window.MathJax?.startup?.promise.then(() => null)")
+        return self.page
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.errors.append(f"{message.type}: {message.text}")
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith((f"{self.site.as_uri()}/", "data:", "blob:")):
+            self.outside.append(request.url)
