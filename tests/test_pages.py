@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cm384 import load_claims, load_specs, pages, scorecard, tables_ledger
-from cm384.claims import Claim
+from cm384 import articles, load_claims, load_specs, pages, scorecard, tables_ledger
+from cm384.claims import Claim, judge_all
 from cm384.errors import InputError
 from cm384.notebooks import EXAMPLES, OwnClaim
 from cm384.paths import DATA
@@ -19,8 +19,8 @@ from cm384.validation import Measurement
 
 SPECS = load_specs()
 CLAIMS = load_claims(specs=SPECS)
-NOTES = pages.load_notes()
-ARTICLES = pages.articles(NOTES)
+NOTES = articles.load_notes()
+ARTICLES = articles.articles(NOTES)
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +35,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def test_every_article_of_the_ledger_has_a_page(written: dict[str, str]) -> None:
     assert set(ARTICLES) == {claim.article for claim in CLAIMS}
-    expected = {f"article-{key}" for key in ARTICLES} | {"articles", "schema"}
+    expected = {f"article-{key}" for key in ARTICLES} | {"articles", "index", "schema"}
     assert set(written) == expected
 
 
 @pytest.mark.parametrize("key", ARTICLES)
 def test_page_has_every_claim_of_its_article_in_order(written: dict[str, str], key: str) -> None:
-    ids = re.findall(r"<tr><td>(S\d+-\w+), ", written[f"article-{key}"])
+    ids = re.findall(r"<tr><td><a [^>]+>(S\d+-\w+)</a>, ", written[f"article-{key}"])
     assert ids == [claim.id for claim in CLAIMS if claim.article == key]
 
 
@@ -108,16 +108,16 @@ def test_note_with_an_unknown_source_is_one_line(
     text = (tmp_path / "articles.csv").read_text(encoding="utf-8")
     changed = text.replace("benzinga2025cloudmatrix", "benzinga2025cloudmatri", 1)
     (tmp_path / "articles.csv").write_text(changed, encoding="utf-8")
-    monkeypatch.setattr(pages, "DATA", tmp_path)
+    monkeypatch.setattr(articles, "DATA", tmp_path)
     with pytest.raises(InputError, match=r"articles\.csv line \d+, column source.*did you mean"):
-        pages.load_notes()
+        articles.load_notes()
 
 
 def test_text_of_a_claim_is_escaped() -> None:
     claim = dataclasses.replace(CLAIMS[0], statement="<b>no</b> & more")
-    lines = scorecard(CLAIMS, SPECS).set_index("id")
-    page = pages.article(ARTICLES[0], [claim, *CLAIMS[1:]], lines, NOTES, SPECS)
-    assert "&lt;b&gt;no&lt;/b&gt; &amp; more" in page
+    ledger = {v.claim.id: v for v in judge_all([claim, *CLAIMS[1:]], SPECS)}
+    page = pages.article(ARTICLES[0], ledger, NOTES, [], SPECS)
+    assert page.count("&lt;b&gt;no&lt;/b&gt; &amp; more") == 2  # in the table and in the working
 
 
 # --- schema --------------------------------------------------------------------------------------

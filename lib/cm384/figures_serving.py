@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,91 +12,111 @@ import pandas as pd
 from cm384 import units
 from cm384.budgets import Budget
 from cm384.derivation import title
-from cm384.figures import (
-    BLUE,
-    BROWN,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    PURPLE,
-    RED,
-    Picture,
-    canvas,
-    picture,
-)
+from cm384.figures import BLUE, GREEN, GREY, INK, ORANGE, Picture, canvas, picture
+from cm384.tables_serving import largest, percent
 from cm384.transformer import Model, decode_flop, prefill_flop
 
-COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, BROWN)
-MARKERS = ("o", "s", "^", "D", "v", "P")
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LOOKS = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"))
+SMALL = 9  # points, of numbers beside a bar
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # behind text that lines cross
+
+
+def strips(axis: Axes, labels: Sequence[str], behind: Mapping[str, Any] | None = None) -> None:
+    """One strip a label, which stands above it, from the top down; `behind` is the label's box."""
+    axis.set(ylim=(len(labels) - 0.5, -0.8), yticks=[])
+    for place, label in enumerate(labels):
+        text = axis.annotate(label, (0, place - 0.42), xycoords=axis.get_yaxis_transform(),
+                             va="center", bbox=behind)  # fmt: skip
+        text.set_in_layout(False)
+    axis.grid(visible=False, axis="y")
+    axis.spines[["top", "right", "left"]].set_visible(False)
 
 
 def token_cost_figure(model: Model, context: int) -> Picture:
     """GFLOP of one token by operator, as a prompt token and as an output token."""
-    costs = {"prefill": prefill_flop(model, context), "decode": decode_flop(model, context)}
-    names = list(dict.fromkeys(name for flop in costs.values() for name in flop))
-    table = pd.DataFrame(
-        {
-            "operator": [name.replace("_", " ") for name in names],
-            **{
-                f"{phase}, GFLOP": [float(flop.get(name, 0.0)) / 1e9 for name in names]
-                for phase, flop in costs.items()
-            },
-        }
-    )
-    table = table.sort_values("decode, GFLOP", ascending=False, ignore_index=True)
-    figure, (axis,) = canvas(1.2 + 0.42 * len(table))
-    for shift, (column, colour) in enumerate(zip(table.columns[1:], (BLUE, ORANGE), strict=True)):
-        places = np.arange(len(table)) + 0.36 * shift
-        axis.barh(places, table[column], height=0.34, color=colour, label=column.split(",")[0])
-        for place, value in zip(places, table[column], strict=True):
-            axis.text(value, place, f" {value:.1f}", va="center", fontsize=9)
-    axis.set_yticks(np.arange(len(table)) + 0.18, table["operator"])
-    axis.invert_yaxis()
-    axis.grid(visible=False, axis="y")
-    axis.set_xlabel(f"GFLOP a token at a context of {context:,} tokens")
-    axis.legend(frameon=False, loc="lower right")
-    total = {phase: sum(float(v) for v in flop.values()) / 1e9 for phase, flop in costs.items()}
+    costs = {
+        "prompt token": prefill_flop(model, context),
+        "output token": decode_flop(model, context),
+    }
+    table = pd.DataFrame({name: pd.Series(flop, dtype=float) for name, flop in costs.items()})
+    table = table.fillna(0.0) / 1e9
+    table.index = table.index.str.replace("_", " ")
+    table = table.sort_values("output token", ascending=False)
+    shown = largest(table, 6)
+    figure, (axis,) = canvas(0.8 + 0.62 * len(shown))
+    for column, colour, hatch, shift in zip(
+        table, (BLUE, ORANGE), ("", "///"), (-0.12, 0.2), strict=True
+    ):
+        places = np.arange(len(shown)) + shift
+        axis.barh(places, shown[column], height=0.3, color=colour, hatch=hatch, edgecolor="white")
+        for place, value in zip(places, shown[column], strict=True):
+            name = f"  {column}" if place == places[0] else ""
+            axis.text(value, place, f" {value:.1f}{name}", va="center", fontsize=SMALL)
+    strips(axis, list(shown.index))
+    axis.set(xlim=(0, 1.4 * shown.to_numpy().max()), xlabel="GFLOP a token")
+    total = {name: units.number(float(table[name].sum())) for name in table}
+    apart = (table["output token"] - table["prompt token"]).abs().sort_values()
+    widest = str(apart.index[-1])
+    one, other = (units.number(float(flop[widest])) for _, flop in table.items())
     shows = (
-        f"A prompt token of {model.name} costs {units.number(total['prefill'])} GFLOP, an output "
-        f"token {units.number(total['decode'])}; most of the difference is the attention core."
+        f"Operations of one token of {model.name} by operator, at a context of {context:,} tokens: "
+        f"{total['prompt token']} GFLOP for a prompt token, {total['output token']} for an output "
+        f"token; the widest difference is the {widest}, {one} against {other}."
     )
-    return picture(figure, shows, table)
+    table.columns = pd.Index([f"{name}, GFLOP" for name in table])
+    return picture(figure, shows, table.rename_axis("operator").reset_index())
 
 
-def budget_figure(budgets: Mapping[str, Budget], published: Mapping[str, float]) -> Picture:
+def budget_figure(
+    budgets: Mapping[str, Budget], published: Mapping[str, float], errors: Mapping[str, float]
+) -> Picture:
     """Where the time of a token goes, one panel a deployment on the same axis.
 
-    `published` holds the published microseconds a token of each, drawn as a line.
+    `published` holds the published microseconds a token of each, `errors` the model's error there.
     """
-    figure, axes = canvas(3.9, columns=len(budgets))
+    figure, axes = canvas(0.4 + 2.5 * len(budgets), rows=len(budgets))
     widest = max(max(b.table["total"].max(), published[n]) for n, b in budgets.items())
     data = []
     for axis, (name, budget) in zip(axes, budgets.items(), strict=True):
-        table = budget.table
-        start = np.concatenate([[0.0], table["total"].to_numpy()[:-1]])
-        colours = [BLUE if i == 0 else GREEN if v < 0 else ORANGE
-                   for i, v in enumerate(table["µs a token"])]  # fmt: skip
-        axis.barh(table["step"], table["µs a token"], left=start, color=colours, height=0.62)
-        axis.barh(["predicted"], [budget.predicted], color=GREY, height=0.62)
-        axis.axvline(published[name], color=INK, ls="--", lw=1.5)
-        for place, value in enumerate([*table["µs a token"], budget.predicted]):
-            edge = max(start[place] + value, start[place]) if place < len(table) else value
-            axis.text(edge, place, f" {value:.0f}", va="center", fontsize=8)
-        axis.set_title(name, fontsize=10)
-        axis.set(xlim=(0, 1.18 * widest), xlabel="µs a token")
-        axis.invert_yaxis()
+        steps = budget.table
+        ends = {"predicted": budget.predicted, "published": published[name]}
+        rest = pd.DataFrame(
+            {"step": list(ends), "µs a token": ends.values(), "total": ends.values()}
+        )
+        table = pd.concat([steps, rest], ignore_index=True)
+        left = (table["total"] - table["µs a token"]).to_numpy()
+        colours = [BLUE, *[GREEN if v < 0 else ORANGE for v in steps["µs a token"][1:]], GREY, INK]
+        hatches = ["", *["///" if v < 0 else "" for v in steps["µs a token"][1:]], "", ""]
+        axis.barh(table["step"], table["µs a token"], left=left, height=0.66, color=colours,
+                  hatch=hatches, edgecolor="white", lw=0)  # fmt: skip
+        error = errors[name] * budget.predicted
+        axis.errorbar(budget.predicted, "predicted", xerr=error, color=INK, capsize=3, lw=1.5)
+        axis.axvline(published[name], color=INK, ls="--", lw=1)
+        for place, (value, start) in enumerate(zip(table["µs a token"], left, strict=True)):
+            edge = max(start, start + value) + (error if table["step"][place] == "predicted" else 0)
+            sign = "+" if 0 < place < len(steps) and value > 0 else ""
+            text = f" {sign}{value:.0f}".replace("-", "−")
+            text += f" ± {errors[name]:.0%}" if table["step"][place] == "predicted" else ""
+            axis.text(edge, place, text, va="center", fontsize=SMALL, bbox=PAPER)
+        axis.set_title(name)
+        axis.set(xlim=(0, 1.15 * widest), ylim=(len(table) - 0.4, -0.6))
         axis.grid(visible=False, axis="y")
-        if axis is not axes[0]:
-            axis.set_yticklabels([])
-        data.append(table.assign(deployment=name)[["deployment", "step", "µs a token", "total"]])
-        given = {"deployment": name, "step": "published"}
-        data.append(pd.DataFrame([given | dict.fromkeys(["µs a token", "total"], published[name])]))
+        axis.spines[["top", "right"]].set_visible(False)
+        data.append(table.assign(deployment=name))
+    axes[-1].set_xlabel("microseconds a token and accelerator")
     shows = (
-        "From the physical limit (blue) each loss adds time (orange) and overlap takes some back "
-        "(green); grey is the prediction, the dashed line the published figure."
+        "From its physical limit the time of a token grows by each loss and shrinks by overlap: "
+        + "; ".join(
+            f"{name} starts at {b.steps['physical limit']:.0f} microseconds and ends at "
+            f"{b.predicted:.0f}, published {published[name]:.0f}"
+            for name, b in budgets.items()
+        )
+        + "."
     )
-    return picture(figure, shows, pd.concat(data, ignore_index=True))
+    return picture(figure, shows, pd.concat(data)[["deployment", "step", "µs a token", "total"]])
 
 
 def curve_figure(
@@ -102,51 +124,101 @@ def curve_figure(
 ) -> Picture:
     """Throughput against time per token as the batch grows, with the published points.
 
-    Each curve has the columns batch, tpot and throughput; `points` has name, tpot, throughput.
+    Each curve has the columns batch, tpot and throughput, `points` these and name. A line joins a
+    point to the curve at the same batch.
     """
-    figure, (axis,) = canvas(4.8)
+    figure, (axis,) = canvas(4.4)
     data = []
-    for (name, curve), colour, marker in zip(curves.items(), COLOURS, MARKERS, strict=False):
-        axis.plot(curve["tpot"], curve["throughput"], color=colour, lw=2.2, label=f"{name}, model")
+    for (name, curve), (colour, line, marker) in zip(curves.items(), cycle(LOOKS)):
+        axis.plot(curve["tpot"], curve["throughput"], line, color=colour, lw=2.2)
         shown = points[points["name"] == name]
-        axis.plot(shown["tpot"], shown["throughput"], marker, color=colour, mec=INK, ms=9, ls="",
-                  label=f"{name}, published")  # fmt: skip
+        for point in shown.to_dict("records"):
+            met = [
+                np.interp(point["batch"], curve["batch"], curve[x]) for x in ("tpot", "throughput")
+            ]
+            axis.plot([met[0], point["tpot"]], [met[1], point["throughput"]], color=INK, lw=1)
+        axis.plot(shown["tpot"], shown["throughput"], marker, color=colour, mec=INK, ms=9)
+        end = curve.iloc[-1]
+        axis.annotate(name, (end["tpot"], end["throughput"]), (0, 6), textcoords="offset points",
+                      ha="center", color=colour, weight="bold")  # fmt: skip
         data += [curve.assign(name=name, kind="model"), shown.assign(kind="published")]
-    axis.axvline(target, color=INK, ls="--", lw=1)
-    axis.annotate(f"{target:g} ms", (target, 0), (4, 6), textcoords="offset points", fontsize=10)
-    axis.set(xlabel="time per output token, ms", ylabel="tokens/s per accelerator",
-             xlim=(0, None), ylim=(0, None))  # fmt: skip
-    axis.legend(frameon=False, fontsize=9, loc="lower right")
-    shows = (
-        "Each curve is one deployment as its batch grows: more requests give more tokens in all "
-        "and fewer to each user; markers are published figures."
-    )
+    axis.axvline(target, color=INK, ls=":", lw=1.5)
+    axis.annotate(f"{target:g} ms", (target, 0), (4, 6), textcoords="offset points")
+    axis.set(xlabel="time per output token, milliseconds", ylabel="tokens/s per accelerator",
+             xlim=(0, 1.1 * axis.get_xlim()[1]), ylim=(0, 1.05 * axis.get_ylim()[1]))  # fmt: skip
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    axis.spines[["top", "right"]].set_visible(False)
     table = pd.concat(data, ignore_index=True)
-    return picture(figure, shows, table[["name", "kind", "tpot", "throughput"]])
+    first, curve = next(iter(curves.items()))
+    least, most = ([f"{curve[x].iloc[i]:,.0f}" for x in curve] for i in (0, -1))
+    shows = (
+        f"As the batch grows, tokens come slower to each user and faster in all: {first} goes from "
+        f"{least[2]} tokens/s per accelerator at {least[1]} ms with {least[0]} requests to "
+        f"{most[2]} at {most[1]} ms with {most[0]}; markers are published figures, joined to the "
+        "model's."
+    )
+    return picture(figure, shows, table[["name", "kind", "batch", "tpot", "throughput"]])
 
 
 def accuracy_figure(lines: pd.DataFrame) -> Picture:
-    """Predicted against measured throughput, log-log, with a band of ±20 %."""
-    figure, (axis,) = canvas(5.6)
-    ends = np.array([lines["measured"].min() / 1.6, lines["measured"].max() * 1.6])
-    axis.fill_between(ends, 0.8 * ends, 1.2 * ends, color=GREY, alpha=0.25, label="±20 %")
-    axis.plot(ends, ends, color=INK, lw=1)
-    chips = list(dict.fromkeys(lines["accelerator"]))
-    for i, chip in enumerate(chips):
-        part = lines[lines["accelerator"] == chip]
-        for whole, chosen in (("full", part[part["assumed"] == ""]),
-                              ("none", part[part["assumed"] != ""])):  # fmt: skip
-            axis.plot(chosen["measured"], chosen["predicted"], MARKERS[i % 6], ls="", ms=7,
-                      color=(*COLOURS, INK, GREY)[i % 8], fillstyle=whole, mew=1.4,
-                      label=title(chip) if whole == "full" else None)  # fmt: skip
-    axis.set(xscale="log", yscale="log", xlabel="measured, tokens/s per accelerator",
-             ylabel="predicted, tokens/s per accelerator")  # fmt: skip
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-    axis.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-    axis.legend(frameon=False, fontsize=9, loc="upper left")
-    inside = float((lines["error"].abs() <= 0.2).mean())
+    """The error of every prediction, one strip a chip: prefill above, decode below."""
+    lines = lines.dropna(subset="error")
+    chips = sorted(set(lines["accelerator"]))
+    figure, (axis,) = canvas(1.5 + 0.55 * len(chips))
+    axis.axvspan(-20, 20, color=GREY, alpha=0.25, lw=0)
+    axis.axvline(0, color=INK, lw=1)
+    for phase, (colour, _, marker), shift in zip(
+        ("prefill", "decode"), LOOKS, (-0.1, 0.18), strict=False
+    ):
+        for kind, fill in (("all stated", colour), ("some assumed", "none")):
+            chosen = lines[
+                (lines["phase"] == phase) & ((lines["assumed"] != "") == (fill == "none"))
+            ]
+            places = chosen["accelerator"].map(chips.index) + shift
+            axis.plot(100 * chosen["error"], places, marker, ls="", ms=6, mec=colour, mfc=fill,
+                      mew=1.2, alpha=0.85, label=f"{phase}, {kind}")  # fmt: skip
+    strips(axis, [title(chip) for chip in chips])
+    axis.set_xlabel("predicted above (+) or below (−) the measurement, %")
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, handletextpad=0.2)
+    size = lines["error"].abs()
+    worst = lines.iloc[int(size.argmax())]
     shows = (
-        f"Of {len(lines)} measurements {inside:.0%} are predicted within 20 % (grey band); open "
-        "markers are rows in which a setting had to be assumed."
+        f"Errors of {len(lines)} predicted throughputs by chip: {(size <= 0.2).mean():.0%} lie "
+        f"within 20 % (grey band), {(lines['error'] > 0).mean():.0%} are too high, and the worst, "
+        f"{worst['id']}, is off by {worst['error']:+.0%}."
     )
-    return picture(figure, shows, lines[["id", "measured", "predicted", "error"]])
+    columns = ["id", "accelerator", "phase", "assumed", "measured", "predicted", "error"]
+    return picture(figure, shows, lines[columns])
+
+
+def peers_figure(lines: pd.DataFrame) -> Picture:
+    """The errors of other tools on the same cases, one strip a tool, the worst first."""
+    ours = lines.drop_duplicates("measurement").assign(
+        tool="this model", error=lines["ours"], predicted="", setting="", source=""
+    )
+    table = pd.concat([lines, ours], ignore_index=True)
+    worst = table.groupby("tool")["error"].agg(lambda errors: max(errors, key=abs))
+    worst = worst.reindex(worst.abs().sort_values(ascending=False).index)
+    tools = list(worst.index)
+    figure, (axis,) = canvas(1.3 + 0.5 * len(tools))
+    axis.axvspan(-20, 20, color=GREY, alpha=0.25, lw=0)
+    axis.axvline(0, color=INK, lw=1)
+    for vendor, (colour, _, marker) in zip(("NVIDIA", "Huawei"), LOOKS, strict=False):
+        chosen = table[table["vendor"] == vendor]
+        inside = (100 * chosen["error"]).clip(upper=100)
+        places = chosen["tool"].map(tools.index)
+        axis.plot(inside, places, marker, ls="", ms=7, color=colour, mec=INK, alpha=0.85,
+                  label=f"cases on {vendor}")  # fmt: skip
+        for line in chosen[chosen["error"] > 1].to_dict("records"):
+            axis.annotate(f"{percent(line['error'], 0)} →", (100, tools.index(line["tool"])),
+                          (-8, 0), textcoords="offset points", ha="right", va="center")  # fmt: skip
+    strips(axis, tools)
+    axis.set(xlim=(-104, 104), xlabel="predicted above (+) or below (−) the published figure, %")
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, handletextpad=0.2)
+    shows = (
+        "Worst error of each tool on the cases that it can compute: "
+        + ", ".join(f"{tool} {error:+.0%}" for tool, error in worst.items())
+        + "."
+    )
+    columns = ["tool", "setting", "measurement", "measured", "predicted", "error", "source"]
+    return picture(figure, shows, table[columns])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cm384 import fabric, power, units, workloads
+from cm384 import fabric, power, units
 from cm384.derivation import derive, title
 from cm384.errors import InputError
 from cm384.figures import (
@@ -17,7 +17,6 @@ from cm384.figures import (
     GREY,
     INK,
     ORANGE,
-    RED,
     STYLES,
     Picture,
     above,
@@ -26,13 +25,11 @@ from cm384.figures import (
     picture,
     ratios_picture,
 )
+from cm384.figures_serving import PAPER, strips
 from cm384.specs import Specs
 from cm384.tables_fabric import published_exchanges
 from cm384.tables_power import POWER_METRICS
-from cm384.tables_systems import Side, ridge, roofline_ratio
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from cm384.tables_systems import Side
 
 
 def topology_figure(systems: Sequence[str], specs: Specs) -> Picture:
@@ -213,91 +210,42 @@ def electricity_figure(
     return picture(figure, shows, pd.DataFrame(data))
 
 
-WHITE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
+KINDS = {"data sheet": (BLUE, "o"), "published": (GREEN, "s"), "serving model": (ORANGE, "D")}
 
 
-def _bar(axis: Axes, place: float, central: float, low: float, high: float, colour: str) -> None:
-    """A derived figure with its span and its number above it."""
-    axis.plot([low, high], [place, place], color=colour, lw=5, solid_capstyle="butt", alpha=0.6)
-    axis.plot(central, place, "o", color=colour, ms=9, mec=INK)
-    axis.annotate(units.number(central, 3), (central, place), (3, 7), ha="left",
-                  fontsize=10, textcoords="offset points", bbox=WHITE)  # fmt: skip
-
-
-KINDS = {"data sheet": BLUE, "measured": GREEN, "serving model": ORANGE}
-
-
-def parity_figure(
-    chip: str, reference: str, found: Sequence[Side], share: float, specs: Specs
-) -> Picture:
-    """Every side of a comparison of two chips, and the roofline between them, with one line."""
-    figure, axes = canvas(1.9 + 0.42 * len(found), columns=2)
-    left, right = axes
+def parity_figure(chip: str, reference: str, found: Sequence[Side], share: float) -> Picture:
+    """Every side of a comparison of two chips, one strip each, and the claimed share as a line."""
+    figure, (axis,) = canvas(1.4 + 0.55 * len(found))
     for place, side in enumerate(found):
-        _bar(left, place, side.central, side.low, side.high, KINDS[side.kind])
-    left.set_yticks(range(len(found)), [_short(side) for side in found], fontsize=9.5)
-    left.set_ylim(len(found) - 0.5, -0.8)
-    left.set_xlabel(f"{title(chip)} ÷ {title(reference)}")
-    curve = roofline_ratio(chip, reference, "bf16", specs)
-    right.plot(curve["FLOP/byte"], curve["ratio"], color=BLUE, lw=2.5)
-    right.set(xscale="log", xlabel="FLOP per byte of memory (BF16)")
-    right.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-    right.set_ylim(0, 1.25 * max(float(curve["ratio"].max()), share))
-    right.set_title("by roofline", fontsize=11)
-    left.set_title("by data sheet, run and model", fontsize=11)
-    left.axvline(share, color=RED, lw=2, ls="--")
-    left.axvline(1, color=INK, lw=1)
-    right.axhline(share, color=RED, lw=2, ls="--", label=f"claimed: {share:.0%} of an H100")
-    right.axhline(1, color=INK, lw=1)
-    left.set_xlim(0, 1.16 * max([1.0, *(side.high for side in found)]))
-    for kind, colour in KINDS.items():
-        if any(side.kind == kind for side in found):
-            left.plot([], [], "o", color=colour, mec=INK, ms=9, label=kind)
-    figure.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=10)
-    edge = [ridge(name, "bf16", specs) for name in (chip, reference)]
-    data = pd.DataFrame(
-        [
-            {"side": s.kind, "compared": s.name, "ratio": s.central, "low": s.low, "high": s.high}
-            for s in found
-        ]
-        + [
-            {"side": "roofline", "compared": f"at {units.number(x, 3)} FLOP/byte",
-             "ratio": float(np.interp(x, curve["FLOP/byte"], curve["ratio"])),
-             "low": np.nan, "high": np.nan}
-            for x in (10.0, *sorted(edge), 3000.0)
-        ]
-    )  # fmt: skip
+        colour, shape = KINDS[side.kind]
+        axis.plot([side.low, side.high], [place, place], color=colour, lw=5, alpha=0.5,
+                  solid_capstyle="butt")  # fmt: skip
+        axis.plot(side.central, place, shape, color=colour, mec=INK, ms=8)
+        axis.annotate(f"{side.central:.2f}", (side.high, place), (7, 0), va="center", bbox=PAPER,
+                      textcoords="offset points")  # fmt: skip
+    strips(axis, [f"{side.kind}: {_short(side)}" for side in found], PAPER)
+    for value, style, text in ((share, "--", f"claimed: {share:.0%}"), (1, "-", "equal")):
+        axis.axvline(value, color=INK, lw=1.5, ls=style, zorder=1)
+        axis.annotate(text, (value, 1), (0, 2), xycoords=axis.get_xaxis_transform(), ha="center",
+                      textcoords="offset points")  # fmt: skip
+    axis.set(xlim=(0, 1.15 * max([1.0, *(side.high for side in found)])),
+             xlabel=f"{title(chip)} ÷ {title(reference)}")  # fmt: skip
+    least, most = (f(found, key=lambda side: side.central) for f in (min, max))
     shows = (
-        f"{title(chip)} over {title(reference)} from every side that has a figure, with what the "
-        "sources (or the model's error) allow; the dashed line is the claim."
+        f"{title(chip)} over {title(reference)} in {len(found)} ways, from {least.central:.2f} "
+        f"({least.name}) to {most.central:.2f} ({most.name}); the dashed line is the claim, "
+        f"{share:g}."
     )
+    lines = [(s.kind, s.name, s.central, s.low, s.high) for s in found]
+    data = pd.DataFrame(lines, columns=["side", "compared", "ratio", "low", "high"])
     return picture(figure, shows, data)
 
 
 def _short(side: Side) -> str:
-    """The name of a side as an axis has room for it."""
-    if side.kind == "measured":
-        phase, ids = side.name.split(": ")
-        ours, theirs = ids.split(" ÷ ")
-        run = ours.split(f"{phase.upper()}-")[-1].lower().replace("-", " ")
-        return f"{phase}, {run}\n÷ {theirs.split('-')[0]} {theirs.split('-')[1]}"
-    return side.name.replace(", ", ",\n", 1)
-
-
-def workload_figure(chips: Sequence[str], specs: Specs) -> Picture:
-    """Throughput by the serving model on the same prefill and the same decode."""
-    figure, axes = canvas(1.4 + 0.45 * len(chips), columns=len(workloads.WORKLOADS))
-    data = []
-    for axis, workload in zip(axes, workloads.WORKLOADS, strict=True):
-        for place, chip in enumerate(chips):
-            rate = float(workloads.throughput(specs, chip, workload).m)
-            axis.barh(place, rate, color=STYLES[place % 4][0], edgecolor=INK, height=0.6)
-            axis.text(rate, place, f" {rate:,.0f}", va="center", fontsize=10)
-            data.append({"chip": title(chip), "workload": workload, "tokens/s": rate})
-        axis.set_yticks(range(len(chips)), [title(chip) for chip in chips])
-        axis.set(xlim=(0, axis.get_xlim()[1] * 1.25), xticks=[])
-        axis.invert_yaxis()
-        axis.grid(visible=False)
-        axis.set_title(workload, fontsize=11)
-    shows = "Tokens a second and accelerator by the serving model, on the same work."
-    return picture(figure, shows, pd.DataFrame(data))
+    """The name of a side as a strip has room for it."""
+    if side.kind != "published":
+        return side.name
+    phase, ids = side.name.split(": ")
+    ours, theirs = ids.split(" ÷ ")
+    run = ours.split(f"{phase.upper()}-")[-1].lower()
+    return f"{phase}, {run} ÷ {'-'.join(theirs.split('-')[:2])}"

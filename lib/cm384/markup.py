@@ -35,7 +35,7 @@ def working_address(claim_id: str, article: str) -> str:
 
 
 def linked(text: str) -> str:
-    """HTML in which a source leads to the bibliography and a claim to its working.
+    """HTML in which a source leads to the bibliography and a claim to its working, if not yet.
 
     >>> print(linked("<td>S000-11</td><td><code>xu2025connect</code></td>"))
     <td><a href="article-facefam2025huawei.html#s000-11">S000-11</a></td><td><a \
@@ -43,8 +43,8 @@ href="bibliography.html#cite-xu2025connect"><code>xu2025connect</code></a></td>
     """
 
     def source(match: re.Match[str]) -> str:
-        key = html.unescape(match[1])
-        if key not in _sources():
+        key = html.unescape(match[2])
+        if match[1] or key not in _sources():
             return match[0]
         anchor = re.sub(r"[^a-z0-9]+", "-", f"cite-{key}".lower())  # as docutils writes an id
         return f'<a href="bibliography.html#{anchor}">{match[0]}</a>'
@@ -53,8 +53,11 @@ href="bibliography.html#cite-xu2025connect"><code>xu2025connect</code></a></td>
         address = _claims().get(match[0])
         return f'<a href="{address}">{match[0]}</a>' if address else match[0]
 
-    words = re.sub(r">[^<]+<", lambda inside: CLAIM_ID.sub(claim, inside[0]), text)
-    return re.sub(r"<code>([^<]+)</code>", source, words)
+    def claims(match: re.Match[str]) -> str:
+        return match[0] if match[1] else CLAIM_ID.sub(claim, match[0])
+
+    words = re.sub(r"(<a [^>]*)?>[^<]+<", claims, text)
+    return re.sub(r"(<a [^>]*>)?<code>([^<]+)</code>", source, words)
 
 
 def source_keys(keys: Iterable[str]) -> str:

@@ -493,7 +493,7 @@ def datatables() -> str:
 
 def report(progress: Callable[[Any, int], Any]) -> Path:
     """Run every notebook in parallel and build the site from them; its first page."""
-    from cm384 import pages  # stands above: it reads what the notebooks show
+    from cm384 import calculator, pages  # stand above: they read what the notebooks show
 
     source = BUILD / "src"
     shutil.rmtree(source, ignore_errors=True)
@@ -508,6 +508,7 @@ def report(progress: Callable[[Any, int], Any]) -> Path:
         text = linked(path.read_text(encoding="utf-8"))
         (source / path.name).write_text(text, encoding="utf-8")
     pages.write(source)
+    calculator.write(source)
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
         jobs = [pool.submit(stage, path, source / path.name) for path in notebooks()]
         for job in progress(as_completed(jobs), len(jobs)):

@@ -11,13 +11,13 @@ import pandas as pd
 
 from cm384 import specs as reading
 from cm384 import units
-from cm384.budgets import Budget, time_budget, useful_flop
+from cm384.budgets import time_budget, useful_flop
 from cm384.deployment import Deployment
 from cm384.derivation import derive, row_name, title
 from cm384.paths import DATA
 from cm384.serving import decode, largest_batch
 from cm384.specs import Specs
-from cm384.tables import Table
+from cm384.tables import Table, number_or_dash
 from cm384.transformer import Model, kv_bytes, parameters_by_component, weight_bytes
 from cm384.validation import Measurement, predict
 
@@ -35,28 +35,30 @@ class Peer:
 
 
 def percent(value: float, digits: int = 1) -> str:
-    """A signed percentage, or a dash where there is none."""
-    return f"{100 * value:+.{digits}f} %" if np.isfinite(value) else "–"
+    """A signed percentage that does not break, or a dash where there is none."""
+    return f"{100 * value:+.{digits}f}\N{NO-BREAK SPACE}%" if np.isfinite(value) else "–"
+
+
+def largest(table: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The first rows of a sorted table, and the sum of the others as the last."""
+    rest = table.iloc[count:]
+    if len(rest) < 2:
+        return table
+    return pd.concat([table.iloc[:count], rest.sum().rename(f"{len(rest)} others").to_frame().T])
 
 
 def parameters_table(model: Model, precision: str) -> Table:
-    """Parameters of a model by component, and the bytes its weights take."""
+    """Parameters of a model by component, what one token uses of them, and the bytes of weights."""
     counts, sizes = parameters_by_component(model), weight_bytes(model, precision)
-    names = sorted((name for name in counts if counts[name]), key=lambda name: -counts[name])
-    lines = [(n.replace("_", " "), counts[n] / 1e9, sizes[n] / 1e9) for n in names]
-    lines.append(("total", model.parameters / 1e9, sum(sizes.values()) / 1e9))
-    lines.append(("active for one token", model.active_parameters / 1e9, np.nan))
-    return Table(
-        pd.DataFrame(
-            {
-                "component": [name for name, *_ in lines],
-                "parameters, billion": [units.number(count) for _, count, _ in lines],
-                f"weights in {precision.upper()}, GB": [
-                    units.number(size) if np.isfinite(size) else "–" for *_, size in lines
-                ],
-            }
-        )
-    )
+    weights = f"weights in {precision.upper()}, GB"
+    idle = {"routed_experts": model.parameters - model.active_parameters}
+    used = {name: count - idle.get(name, 0) for name, count in counts.items()}
+    table = pd.DataFrame({"parameters, billion": counts, "used by a token": used, weights: sizes})
+    table.index = table.index.str.replace("_", " ")
+    table = table.sort_values("parameters, billion", ascending=False) / 1e9
+    shown = largest(table, 6)
+    shown.loc["all"] = table.sum()
+    return Table(shown.map(units.number).rename_axis("component").reset_index())
 
 
 def cache_table(models: Mapping[str, Model], context: int) -> Table:
@@ -79,60 +81,44 @@ def cache_table(models: Mapping[str, Model], context: int) -> Table:
 
 
 def denominators_table(ids: Iterable[str], specs: Specs) -> Table:
-    """tokens/s/TFLOPS of published figures on each peak that could stand below the line."""
+    """tokens/s/TFLOPS of published figures on each peak that could stand below the line.
+
+    In brackets the share of that peak that useful operations take.
+    """
     lines = []
     for name in ids:
         row: Measurement = specs.measurements[name]
-        peaks = [(row.matrix_precision, "headline"), ("bf16", "headline"), ("bf16", "matrix")]
-        model = specs.models[row.model]
-        flop = sum(useful_flop(model, row.deployment, row.phase).values())
-        for precision, basis in peaks:
+        useful = useful_flop(specs.models[row.model], row.deployment, row.phase)
+        line = {"tokens/s": f"{name}: {units.number(row.measured)}"}
+        for words, precision, basis in (
+            ("8-bit peak", row.matrix_precision, "headline"),
+            ("BF16 peak", "bf16", "headline"),
+            ("BF16 matrix peak", "bf16", "matrix"),
+        ):
             peak = derive("peak", row.accelerator, specs, precision=precision, basis=basis)
             per_peak = row.measured / float(peak.to("TFLOPS").m)
-            lines.append(
-                {
-                    "published figure": name,
-                    "tokens/s": units.number(row.measured),
-                    "divided by": f"{precision.upper()} peak, {basis}: {units.text(peak)}",
-                    "tokens/s/TFLOPS": units.number(per_peak, 3),
-                    "GFLOP of peak a token": units.number(1e3 / per_peak),
-                    "useful share": f"{flop / 1e12 * per_peak:.0%}",
-                }
-            )
+            share = sum(useful.values()) / 1e12 * per_peak
+            line[f"÷ {words}"] = f"{units.number(per_peak, 3)} ({share:.0%})"
+        lines.append(line)
     return Table(pd.DataFrame(lines))
 
 
 def comparison_table(pairs: Mapping[str, tuple[str, str]], specs: Specs) -> Table:
     """Published figures of two accelerators per chip and per TFLOP of 8-bit peak."""
     lines = []
-    for what, (ours, theirs) in pairs.items():
-        rows = [specs.measurements[name] for name in (ours, theirs)]
-        per_peak = [
-            r.measured
-            / float(
-                derive("peak", r.accelerator, specs, precision=r.matrix_precision).to("TFLOPS").m
-            )
-            for r in rows
-        ]
+    for what, names in pairs.items():
+        rows: list[Measurement] = [specs.measurements[name] for name in names]
+        peaks = [derive("peak", r.accelerator, specs, precision=r.matrix_precision) for r in rows]
+        ratio = rows[0].measured / rows[1].measured
         lines.append(
             {
                 "comparison": what,
-                "tokens/s": units.number(rows[0].measured),
-                "compared with": f"{title(rows[1].accelerator)}: {units.number(rows[1].measured)}",
-                "per chip": units.number(rows[0].measured / rows[1].measured, 3),
-                "per TFLOP of peak": units.number(per_peak[0] / per_peak[1], 3),
+                "tokens/s": " ÷ ".join(units.number(row.measured) for row in rows),
+                "per chip": units.number(ratio, 3),
+                "per TFLOP of peak": units.number(ratio * float((peaks[1] / peaks[0]).m), 3),
             }
         )
     return Table(pd.DataFrame(lines))
-
-
-def budget_table(budgets: Mapping[str, Budget], published: Mapping[str, float]) -> Table:
-    """The steps of some budgets side by side, in microseconds a token."""
-    steps = {name: {**b.steps, "predicted": b.predicted} for name, b in budgets.items()}
-    cells = pd.DataFrame(steps).map(units.number)
-    cells.loc["published"] = {name: units.number(published[name]) for name in steps}
-    cells.loc["useful share of the peak"] = {n: f"{b.useful_share:.0%}" for n, b in budgets.items()}
-    return Table(cells.rename_axis("µs a token").reset_index())
 
 
 def curve(
@@ -157,7 +143,6 @@ def bounds_table(
     lines = []
     for batch in batches:
         budget = time_budget(specs, model, dataclasses.replace(deployment, batch=batch), "decode")
-        losses = {name: time for name, time in budget.steps.items() if name != "overlap"}
         limit = budget.steps["physical limit"]
         lines.append(
             {
@@ -165,82 +150,98 @@ def bounds_table(
                 "matrices limited by": budget.bounds["matrices"],
                 "attention limited by": budget.bounds["attention"],
                 "limit's share of the time": f"{limit / budget.predicted:.0%}",
-                "largest part": max(losses, key=lambda name: losses[name]),
             }
         )
     return Table(pd.DataFrame(lines))
 
 
 def targets_table(ids: Iterable[str], specs: Specs) -> Table:
-    """The largest batch under each published latency target, which ends the id: …-50MS."""
+    """Published → predicted under each latency target, which ends the id: …-50MS."""
     lines = []
     for name in ids:
         row: Measurement = specs.measurements[name]
-        model, deployment = specs.models[row.model], row.deployment
         limit = float(row.id.rsplit("-", 1)[1].removesuffix("MS"))
         found = predict(row, specs, dict(specs.models))
-        most = float(largest_batch(specs, model, deployment, tpot=limit))
         speed = float(found.throughput.m)
+        most = float(largest_batch(specs, specs.models[row.model], row.deployment, tpot=limit))
         lines.append(
             {
-                "target": f"{limit:g} ms",
-                "context": f"{deployment.context:,g}",
-                "published batch": row.batch,
-                "TPOT, ms": row.tpot,
-                "tokens/s": units.number(row.measured),
-                "predicted TPOT": units.number(float(found.tpot.m), 3),
-                "predicted tokens/s": units.number(speed),
+                "target": f"{limit:g} ms, {row.deployment.context:,g} tokens",
+                "requests a chip": f"{row.batch} → {units.number(most)}",
+                "ms a token": f"{row.tpot} → {units.number(float(found.tpot.m), 3)}",
+                "tokens/s": f"{units.number(row.measured)} → {units.number(speed)}",
                 "error": percent(speed / row.measured - 1, 0),
-                "largest batch predicted": units.number(most),
             }
         )
     return Table(pd.DataFrame(lines))
 
 
+def measurements_table(lines: pd.DataFrame) -> Table:
+    """Every measurement beside its prediction, the well specified ones first."""
+    lines = lines.sort_values("assumed", key=lambda column: column != "", kind="stable")
+    assumed = lines["assumed"].str.replace("_", " ").str.replace(";", ", ")
+    return Table(
+        pd.DataFrame(
+            {
+                "measurement": lines["id"],
+                "error": [percent(value) for value in lines["error"]],
+                "measured → predicted": [
+                    f"{units.number(measured)} → {number_or_dash(predicted)}"
+                    for measured, predicted in zip(lines["measured"], lines["predicted"])  # noqa: B905
+                ],
+                "assumed": assumed.where(lines["reason"] == "", lines["reason"]),
+            }
+        ).replace("", "–")
+    )
+
+
 def accuracy_table(summary: pd.DataFrame) -> Table:
-    """Median and nine-in-ten error by phase and accelerator."""
+    """Median and nine-in-ten error by phase, of all measurements and of the well specified."""
+    lines = summary[summary["accelerator"] == ""]
+    phases = lines["phase"].where(lines["phase"] == "", ", " + lines["phase"])
     cells = pd.DataFrame(
         {
-            "rows": summary["rows"],
-            "phase": summary["phase"].where(summary["phase"] != "", "both"),
-            "accelerator": [title(name) if name else "all" for name in summary["accelerator"]],
-            "n": summary["n"].astype(str),
-            "median error": [f"{value:.1%}" for value in summary["median"]],
-            "nine in ten within": [f"{value:.0%}" for value in summary["nine in ten"]],
-            "bias": [percent(value) for value in summary["bias"]],
+            "measurements": lines["rows"] + phases + ": " + lines["n"].astype(str),
+            "half within": [f"{value:.1%}" for value in lines["median"]],
+            "nine in ten within": [f"{value:.0%}" for value in lines["nine in ten"]],
+            "bias": [percent(value) for value in lines["bias"]],
         }
     )
     return Table(cells)
 
 
 def misses_table(lines: pd.DataFrame, least: float) -> Table:
-    """The rows missed by more than `least`, worst first, with what is probably to blame."""
+    """The rows missed by more than `least`, the worst first, and the probable cause of each."""
     table = reading.read_table(DATA / "misses.csv", ["measurement", "blame", "why"])
-    known = {row["measurement"]: row for row in reading.records(table)}
-    worst = lines[lines["error"].abs() > least]
-    worst = worst.reindex(worst["error"].abs().sort_values(ascending=False).index)
-    empty = {"blame": "unknown", "why": "no cause is known"}
+    known = {row["measurement"]: f"{row['blame']}: {row['why']}" for row in reading.records(table)}
+    missed = lines[lines["error"].abs() > least].sort_values("error", key=lambda e: -e.abs())
     return Table(
-        pd.DataFrame([
-            {"measurement": line["id"], "error": percent(line["error"], 0),
-             "probably": known.get(line["id"], empty)["blame"],
-             "why": known.get(line["id"], empty)["why"]}
-            for line in worst.to_dict("records")
-        ]),
-        wide=("why",),
-    )  # fmt: skip
+        pd.DataFrame(
+            {
+                "measurement": missed["id"],
+                "error": [percent(error, 0) for error in missed["error"]],
+                "probable cause": missed["id"].map(known).fillna("unknown"),
+            }
+        )
+    )
 
 
-def terms_table(lines: pd.DataFrame, count: int = 0) -> Table:
-    """The terms of the model against kernel benchmarks: median and worst error by kernel."""
-    groups = lines.assign(size=lines["error"].abs()).groupby(["accelerator", "kernel"], sort=False)
-    found = [
-        {"accelerator": title(str(chip)), "kernel": kernel, "points": str(len(part)),
-         "median error": f"{part['size'].median():.1%}", "worst": f"{part['size'].max():.0%}"}
-        for (chip, kernel), part in groups
-        if len(part) > count
-    ]  # fmt: skip
-    return Table(pd.DataFrame(found))
+def terms_table(lines: pd.DataFrame) -> Table:
+    """The terms of the model against kernel benchmarks, by term and maker of the chip."""
+    makers = lines["accelerator"].str.startswith("ascend").map({True: "Huawei", False: "NVIDIA"})
+    found = []
+    for (term, maker), part in lines.groupby([lines["term"], makers], sort=False):
+        size = part["error"].abs()
+        worst = part.iloc[int(size.argmax())]
+        found.append(
+            {
+                "benchmarks": f"{term}, {maker}: {len(part)}",
+                "half within": f"{size.median():.1%}",
+                "nine in ten within": f"{size.quantile(0.9):.0%}",
+                "worst": f"{percent(worst['error'], 0)}, {worst['kernel']}",
+            }
+        )
+    return Table(pd.DataFrame(found).sort_values("benchmarks"))
 
 
 def peer_errors(specs: Specs) -> pd.DataFrame:
@@ -264,31 +265,22 @@ def peer_errors(specs: Specs) -> pd.DataFrame:
 
 
 def peers_table(lines: pd.DataFrame) -> Table:
-    """The lines of `peer_errors` as a reader sees them."""
-    cells = pd.DataFrame(
-        {
-            "case": lines["measurement"],
-            "published": [units.number(value) for value in lines["measured"]],
-            "tool": lines["tool"],
-            "setting": lines["setting"],
-            "it predicts": [units.number(float(value)) for value in lines["predicted"]],
-            "its error": [percent(value, 0) for value in lines["error"]],
-            "error here": [percent(value, 0) for value in lines["ours"]],
-            "source": lines["source"],
-        }
-    )
-    return Table(cells, code=("source",), wide=("setting",))
+    """How the tools in the lines of `peer_errors` were set up for each case."""
+    cells = lines.sort_values("tool", kind="stable").rename(columns={"measurement": "case"})
+    return Table(cells[["tool", "case", "setting", "source"]], code=("source",), wide=("setting",))
 
 
 def constants_table(measurement: str, specs: Specs) -> Table:
     """Every constant that the prediction of one measurement read, with its source."""
     traced = specs.traced()
-    predict(specs.measurements[measurement], traced, dict(specs.models))
+    row: Measurement = specs.measurements[measurement]
+    predict(row, traced, dict(specs.models))
     assert traced.trace is not None
     rows = [specs.rows[key][0] for key in traced.trace.keys]
     cells = pd.DataFrame([
-        {"constant": row_name(r), "value": units.text(units.Q(r.value, r.unit)), "basis": r.basis,
+        {"constant": row_name(r).removeprefix(f"{title(row.accelerator)}: "),
+         "value": units.text(units.Q(r.value, r.unit)), "basis": r.basis,
          "other values": str(len(specs.rows[r.key]) - 1), "source": r.source, "where": r.locator}
-        for r in rows
+        for r in sorted(rows, key=lambda r: r.basis == "assumed")
     ])  # fmt: skip
-    return Table(cells, code=("source",), wide=("constant", "where"))
+    return Table(cells, code=("source",), wide=("where",))

@@ -15,7 +15,7 @@ from cm384.claims import Claim, load_claims
 from cm384.derivation import derive, ratio, title
 from cm384.errors import InputError
 from cm384.specs import Specs
-from cm384.tables import Table, each, interval
+from cm384.tables import Table, each
 from cm384.uncertainty import span
 from cm384.validation import Measurement
 
@@ -74,7 +74,7 @@ def sides(chip: str, reference: str, specs: Specs) -> list[Side]:
     for ids in pairs(chip, reference, specs):
         ours_id, theirs_id = (row.id for row in ids)
         add(
-            "measured",
+            "published",
             f"{ids[0].phase}: {ours_id} ÷ {theirs_id}",
             lambda table, a=ours_id, b=theirs_id: ratio(  # type: ignore[misc]
                 "published_throughput", chip, reference, table, {"measurement": b}, measurement=a
@@ -140,19 +140,17 @@ def _drafts(ours: Measurement, theirs: Measurement) -> bool:
 
 
 def sides_table(found: Iterable[Side], share: float) -> Table:
-    """Each side with its ratio, and what utilisation the claimed share implies."""
+    """What the claimed share implies of utilisation on each side, with its sources."""
     return Table(
         pd.DataFrame(
             [
                 {
-                    "side": side.kind,
                     "compared": side.name,
-                    "ratio": f"{side.central:.2f}",
-                    "from – to": interval(round(side.low, 3), round(side.high, 3)),
-                    "claimed ÷ this": f"{share / side.central:.2f}",
+                    "utilisation implied": f"{share / side.central:.0%}",
                     "source": ";".join(side.sources),
                 }
                 for side in found
+                if side.kind == "data sheet"
             ]
         ),
         code=("source",),
@@ -196,7 +194,7 @@ def layer_times(chip: str, workload: str, specs: Specs) -> dict[str, float]:
 
 def layer_table(chips: Iterable[str], workload: str, specs: Specs) -> Table:
     """Where the time of one layer goes on each chip: computing, exchanging, and what is hidden."""
-    lines = []
+    cells = {}
     for chip in chips:
         result = workloads.serve(specs, chip, workload)
         ranks = float(kernels.read(specs, chip, "ranks_per_package"))
@@ -204,13 +202,10 @@ def layer_table(chips: Iterable[str], workload: str, specs: Specs) -> Table:
         batch = float(np.asarray(result.tokens / result.tokens_per_step))
         noun = "requests" if workloads.phase_of(specs, workload) == "decode" else "tokens"
         times = layer_times(chip, workload, specs)
-        lines.append(
-            {
-                "chip": title(chip),
-                f"{noun} a rank": units.number(batch / ranks),
-                "memory of a rank": f"{float(result.memory) / 1e9:.0f} of {units.number(room)} GB",
-                **{f"{name}, us": units.number(time, 3) for name, time in times.items()},
-                "tokens/s, package": units.number(float(result.throughput.m)),
-            }
-        )
-    return Table(pd.DataFrame(lines))
+        cells[title(chip)] = {
+            f"{noun} a rank": units.number(batch / ranks),
+            "memory of a rank": f"{float(result.memory) / 1e9:.0f} of {units.number(room)} GB",
+            **{f"{name}, µs": units.number(time, 3) for name, time in times.items()},
+            "tokens/s per package": units.number(float(result.throughput.m)),
+        }
+    return Table(pd.DataFrame(cells).rename_axis("one layer").reset_index())

@@ -298,6 +298,15 @@ def load_kernels(path: str | Path | None = None) -> list[Kernel]:
     return [Kernel(**values) for values in tables.records(table)]
 
 
+TERMS = {
+    "gemm_throughput": "matrix products",
+    "gemm_time": "matrix products",
+    "attention_time": "attention core",
+    "exchange_latency": "exchanges",
+    "expert_time": "products of the experts",
+}
+
+
 def check_terms(
     rows: Sequence[Kernel], specs: Specs, measurements: Sequence[Measurement] = ()
 ) -> pd.DataFrame:
@@ -315,8 +324,9 @@ def check_terms(
         measured = float(row.value)
         points = row.unit == "percent"
         error = (predicted - measured) / 100 if points else predicted / measured - 1
+        term = "layers, overlap and drafts" if "measurement" in row.given else TERMS[row.quantity]
         lines.append({"id": row.id, "accelerator": row.accelerator, "kernel": row.kernel,
-                      "unit": row.unit, "measured": measured, "predicted": predicted,
+                      "term": term, "unit": row.unit, "measured": measured, "predicted": predicted,
                       "error": error})  # fmt: skip
     return pd.DataFrame(lines)
 

@@ -1,0 +1,202 @@
+"""The scorecard and the first page in a browser: filters, sorting, search, and without scripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+from rendered import Tab
+
+from cm384 import articles, claims, load_claims, load_specs, scorecard, tables_ledger
+from cm384.landing import CARDS, HEAPS, TABLE
+
+SPECS = load_specs()
+LINES = scorecard(load_claims(specs=SPECS), SPECS)
+LINES["article"] = LINES["article"].map(articles.short_names(articles.load_notes()))
+CELLS = tables_ledger.scorecard_table(scorecard(load_claims(specs=SPECS), SPECS)).cells
+PAGE = "00-scorecard.html"
+FILTERS = {
+    "article": sorted(set(LINES["article"])),
+    "category": sorted(claims.CATEGORIES),
+    "verdict": sorted(claims.VERDICTS),
+}
+
+
+def shown(page: Page) -> list[str]:
+    """The ids of the claims that the table shows, in its order."""
+    return page.locator(".scorecard tbody tr").evaluate_all(
+        "rows => rows.filter(row => row.cells.length > 1).map(row => row.cells[0].textContent)"
+    )
+
+
+def control(page: Page, label: str) -> Locator:
+    return page.locator(".filters").get_by_label(label)
+
+
+def ids(keep: pd.Series[bool]) -> list[str]:
+    return list(LINES.loc[keep, "id"])
+
+
+def said(page: Page) -> str:
+    return page.locator(".filters output").inner_text()
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_filter_shows_exactly_the_claims_of_the_ledger(tab: Tab, name: str) -> None:
+    page = tab.open(PAGE)
+    choice = control(page, name)
+    options = choice.locator("option").evaluate_all("options => options.map(o => o.value)")
+    assert options == ["", *[value for value in FILTERS[name] if (LINES[name] == value).any()]]
+    for value in options[1:]:
+        choice.select_option(value)
+        wanted = ids(LINES[name] == value)
+        assert shown(page) == wanted
+        assert said(page) == f"{len(wanted)} of {len(LINES)} claims"
+    choice.select_option("")
+    assert shown(page) == list(LINES["id"])
+    assert tab.errors == tab.outside == []
+
+
+def test_filters_and_search_work_together(tab: Tab) -> None:
+    page = tab.open(PAGE)
+    combinations = product(FILTERS["article"][:2], ("system spec", "parity"), ("overstated",))
+    for combination in combinations:
+        keep = pd.Series(True, LINES.index)
+        for name, value in zip(FILTERS, combination, strict=True):
+            control(page, name).select_option(value)
+            keep &= LINES[name] == value
+        assert shown(page) == ids(keep)
+    control(page, "search").fill("GB200")
+    keep &= CELLS.apply(lambda row: "gb200" in " ".join(row).lower(), axis=1)
+    assert shown(page) == ids(keep)
+    page.get_by_role("button", name="show all").click()
+    page.get_by_text(f"{len(LINES)} of {len(LINES)} claims").wait_for()
+    assert shown(page) == list(LINES["id"])
+    assert control(page, "search").input_value() == ""
+
+
+@pytest.mark.parametrize("word", ["HiSilicon", "toe-to-toe", "scmp2025huang", "S003-13b", "zebra"])
+def test_search_finds_the_claims_that_hold_the_word(tab: Tab, word: str) -> None:
+    page = tab.open(PAGE)
+    control(page, "search").fill(word)
+    found = CELLS.apply(lambda row: word.lower() in " ".join(row).lower(), axis=1)
+    assert shown(page) == ids(found)
+    assert said(page) == f"{found.sum()} of {len(LINES)} claims"
+
+
+def number(text: str) -> float:
+    """What a cell sorts by: nothing comes before any number."""
+    spelt = next((text.replace(w, v) for w, v in claims.MULTIPLES.items() if w in text), text)
+    found = re.search(r"\d+(\.\d+)?", spelt.replace(",", ""))
+    return float(found[0]) if found else -1
+
+
+def mark_off(text: str) -> str:
+    return text.split(" ", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("id", str), ("claimed", number), ("derived", number), ("verdict", mark_off)],
+)
+def test_header_sorts(tab: Tab, name: str, key: Callable[[str], float | str]) -> None:
+    """Numbers as numbers; up, down, and back to the order of the ledger."""
+    page = tab.open(PAGE)
+    header = page.locator(".scorecard thead th").filter(has_text=re.compile(f"^{name}$"))
+    by_id = dict(zip(CELLS["id"], CELLS[name], strict=True))
+    for direction in ("ascending", "descending"):
+        header.click()
+        expect(header).to_have_attribute("aria-sort", direction)
+        values = [key(by_id[claim]) for claim in shown(page)]
+        assert len(values) == len(LINES)
+        assert values == sorted(values, reverse=direction == "descending")  # type: ignore[type-var]
+    header.click()
+    expect(header).not_to_have_attribute("aria-sort", re.compile("."))
+    assert shown(page) == list(LINES["id"])
+
+
+def test_header_sorts_by_the_keyboard(tab: Tab) -> None:
+    page = tab.open(PAGE)
+    page.get_by_role("button", name="derived: Activate to sort").press("Enter")
+    header = page.locator(".scorecard thead th").filter(has_text="derived")
+    expect(header).to_have_attribute("aria-sort", "ascending")
+
+
+def test_tiles_of_the_first_page_lead_to_their_claims(tab: Tab) -> None:
+    count = tab.open("index.html").locator("ul.verdicts a").count()
+    assert count == len(HEAPS)
+    for i, heap in enumerate(HEAPS.values()):
+        page = tab.open("index.html")
+        tile = page.locator("ul.verdicts a").nth(i)
+        wanted = ids(LINES["verdict"].isin(heap))
+        assert tile.locator("strong").inner_text() == str(len(wanted))
+        tile.click()
+        page.wait_for_url(f"**/{PAGE}?**#{TABLE}")
+        assert shown(page) == wanted
+        assert control(page, "verdict").input_value() == "|".join(heap)
+    page.get_by_role("button", name="show all").click()
+    page.get_by_text(f"{len(LINES)} of {len(LINES)} claims").wait_for()
+
+
+def test_unknown_preset_shows_everything(tab: Tab) -> None:
+    page = tab.open(f"{PAGE}?verdict=wrong&article=<b>")
+    assert shown(page) == list(LINES["id"])
+    assert tab.errors == []
+
+
+def test_spans_and_sources_are_shown_on_request(tab: Tab) -> None:
+    page = tab.open(PAGE)
+    heads = page.locator(".scorecard thead th")
+    assert heads.count() == 8
+    control(page, "spans and sources").check()
+    assert heads.count() == page.locator(".scorecard tbody tr").first.locator("td").count() > 9
+    assert page.locator('.scorecard a[href^="bibliography.html#"]').count() > len(LINES)
+
+
+def test_without_scripts_it_is_a_plain_complete_table(browser: Browser, site: Path) -> None:
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(f"{site.as_uri()}/{PAGE}?verdict=overstated#{TABLE}")
+        rows = page.locator('tr:has(> td:first-child > a[href^="article-"])')
+        assert rows.count() == len(LINES)
+        assert all(row.is_visible() for row in rows.all()[::20])
+        assert page.locator(".filters").count() == 0
+
+
+@pytest.mark.parametrize("width", [360, 768, 1000, 1200, 1440])
+def test_nothing_is_wider_than_the_page(tab: Tab, width: int) -> None:
+    for name in (PAGE, "index.html", "article-gmex2025ascend.html"):
+        page = tab.open(name, width=width)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+
+
+def test_on_a_phone_every_cell_stands_beside_its_name(tab: Tab) -> None:
+    page = tab.open(PAGE, width=360)
+    cell = page.locator('.scorecard td[data-label="why"]').first
+    assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == '"why"'
+    assert page.locator(".scorecard").evaluate("frame => frame.scrollWidth <= frame.clientWidth")
+
+
+def test_only_the_scorecard_loads_the_component(tab: Tab) -> None:
+    assert tab.open(PAGE).evaluate("typeof DataTable") == "function"
+    assert tab.open("02-supernode.html").evaluate("typeof DataTable") == "undefined"
+
+
+@pytest.mark.parametrize(("width", "bottom"), [(1440, 900), (360, 2 * 780)])
+def test_claim_verdicts_and_telling_figures_are_seen_at_once(
+    tab: Tab, width: int, bottom: int
+) -> None:
+    """In one screen of a laptop, in two of a phone."""
+    page = tab.open("index.html", width=width)
+    cards = page.locator("ul.cards > li")
+    assert cards.count() == len(CARDS)
+    for card in cards.all():
+        box = card.bounding_box()
+        assert box
+        assert box["y"] + box["height"] <= bottom
+    assert tab.errors == tab.outside == []
