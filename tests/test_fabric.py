@@ -170,13 +170,20 @@ def test_reach() -> None:
 
 
 def test_generations_ahead() -> None:
-    found = fabric.generations(CM, NVL72, 128, SPECS)["steps"]
+    table = fabric.generations(CM, NVL72, 128, SPECS)
+    found = table["steps"]
     # 384 / 72 against 72 / 8; 150.5 / 64.8 against 64.8 / 3.6; 392 / 900 against 900 / 450
     assert found[0] == pytest.approx(math.log(384 / 72) / math.log(72 / 8))
     assert found[1] == pytest.approx(math.log(150.528 / 64.8) / math.log(64.8 / 3.6))
     assert found[2] == pytest.approx(math.log(392 / 900) / math.log(2))
     assert [round(steps, 1) for steps in found[:3]] == [0.8, 0.3, -1.2]
     assert found[3] < 0
+    # two ranks a 910C, one a GB200 or an H100; each sends as many tokens in its own time
+    trips = [
+        fabric.round_trip(SPECS, chip, 64, 128).m for chip in ("ascend-910c", "gb200", "h100-sxm")
+    ]
+    assert table["lead"][3] == pytest.approx(2 / trips[0] * trips[1])
+    assert table["step"][3] == pytest.approx(trips[2] / trips[1])
 
 
 def test_a_baseline_without_a_step_has_no_generations() -> None:

@@ -175,7 +175,7 @@ def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
             {
                 "claim": f"{line['id']}: {line['claim']}",
                 "claimed → derived": f"{line['claimed'] or '–'} → "
-                + with_span(line["derived"], line["low"], line["high"]),
+                f"{with_span(line['derived'], line['low'], line['high'])}".removeprefix("– → "),
                 "verdict": f"{MARKS[line['verdict']]} {line['verdict']}. {line['why']}",
                 "sources": line["sources"],
             }
