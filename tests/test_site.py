@@ -100,7 +100,7 @@ def test_planted_broken_links_fail_the_build(build: Path, tmp_path: Path) -> Non
         if path.stem != "02-supernode":
             path.unlink()
     index = tmp_path / "src" / "index.md"
-    for path in [*(tmp_path / "src").glob("*.md"), tmp_path / "src" / "02-supernode.ipynb"]:
+    for path in (*index.parent.glob("*.md"), index.parent / "02-supernode.ipynb"):
         others = r"\[([^][]+)\]\((?!02)\d\d-[\w-]+\.ipynb[^)]*\)"
         path.write_text(re.sub(others, r"\1", read(path)), encoding="utf-8")
     done = run(REBUILD, tmp_path)
