@@ -278,7 +278,7 @@ def has_short_cells(path: Path) -> list[str]:
 # --- the notebook on GitHub, which drops styles, scripts and classes ------------------------------
 
 PLAIN = {"text/plain", "text/markdown", "text/html", "image/png"}
-PLAIN_TAGS = {"table", "thead", "tbody", "tr", "th", "td", "code"}
+PLAIN_TAGS = {"table", "thead", "tbody", "tr", "th", "td", "code", "wbr"}
 WRITTEN_WITH_THE_SITE = {"schema.md"}  # it is made from the checks and is no file of the repository
 
 

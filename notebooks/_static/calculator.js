@@ -248,11 +248,11 @@
     box.querySelector(".quotient dl").replaceChildren(...Object.entries(measures(a.d.phase)).map(([measure, label]) => {
       const pair = make("div");
       const value = bad ? "–" : number(a.found[measure] / b.found[measure]);
-      pair.append(make("dt", label), make("dd", value, { "data-ratio": measure }));
+      const bars = make("dd", "", { class: "bars" });
+      pair.append(make("dt", label), make("dd", value, { "data-ratio": measure }), bars);
       for (const [mark, one] of bad ? [] : [["a", a], ["b", b]]) {
         const share = one.found[measure] / Math.max(a.found[measure], b.found[measure]);
-        const bar = make("span", "", { class: `bar ${mark}`, style: `width: ${100 * share}%` });
-        pair.append(bar);
+        bars.append(make("span", "", { class: `bar ${mark}`, style: `width: ${100 * share}%` }));
       }
       return pair;
     }));
