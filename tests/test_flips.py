@@ -160,7 +160,7 @@ def test_table_says_what_flips_and_what_does_not() -> None:
     cells = tables_ledger.flips_table(lines(*names), card, SPECS).cells.set_index("claim")
     assert [row.split(":")[0] for row in cells.index] == list(names)
     assert list(cells["what would flip it"]) == [
-        "Ascend 910C: peak (BF16) at 937.5 TFLOP/s (1.25×); sources state 752 – 800 TFLOP/s",
+        "Ascend 910C: peak (BF16) at 937.5 TFLOPS (1.25×); sources state 752 – 800 TFLOPS",
         "no row",
         "Ascend 910C: HBM capacity at 127.8 GB (0.998×); sources state 128 GB",
         "GB200: HBM bandwidth at 7.938 TB/s (0.992×); sources state 7.7 – 8 TB/s: "

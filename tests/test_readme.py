@@ -107,7 +107,7 @@ def test_claim_of_your_own_is_judged_as_it_says(tmp_path: Path) -> None:
     (tmp_path / "my-claims.csv").write_text(rows[1], encoding="utf-8")
 
     for options, answer in [([], "overstated 1.87 times"),
-                            (["--solve", "ascend-910c.peak"], "2,812 TFLOP/s")]:  # fmt: skip
+                            (["--solve", "ascend-910c.peak"], "2,812 TFLOPS")]:  # fmt: skip
         call = ["check", str(tmp_path / "my-claims.csv"), *options]
         assert answer in CliRunner().invoke(main, call).output
         assert re.search(rf"{' '.join(['my-claims.csv', *options])} +# {answer}", README)

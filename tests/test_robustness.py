@@ -80,8 +80,8 @@ def test_more_than_double_needs_937_5_tflops() -> None:
     assert found.value.to("TFLOPS").m == pytest.approx(937.5, rel=1e-9)
     assert (found.low.m, found.central.m, found.high.m) == (752, 752, 800)
     assert str(found) == (
-        f"{PEAK} would have to be 937.5 TFLOP/s, 1.25 times the central 752 TFLOP/s; sources state "
-        "752 TFLOP/s to 800 TFLOP/s, so none reaches it"
+        f"{PEAK} would have to be 937.5 TFLOPS, 1.25 times the central 752 TFLOPS; sources state "
+        "752 TFLOPS to 800 TFLOPS, so none reaches it"
     )
 
 

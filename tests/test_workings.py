@@ -114,7 +114,7 @@ def test_working_of_the_compute_claim_is_that_by_hand(entries: dict[str, str]) -
     assert "<dd>more than double: anything above 2</dd>" in text
     assert "<li>288.8 PFLOPS ÷ 180 PFLOPS = 1.604</li>" in text
     assert "<li>✖ peak (BF16, matrix) of CloudMatrix 384 ÷ GB200 NVL72 = 1.510</li>" in text
-    assert "<td>Ascend 910C: peak (BF16)</td><td>752 TFLOP/s (headline)</td>" in text
+    assert "<td>Ascend 910C: peak (BF16)</td><td>752 TFLOPS (headline)</td>" in text
     assert "rows read (7)" in text
     assert 'href="02-supernode.html"' in text
 

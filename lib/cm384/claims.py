@@ -337,9 +337,10 @@ def _first_match_of_model(claim: Claim, found: Attempt, specs: Specs) -> tuple[s
     low, high = found.central * (1 - error), found.central * (1 + error)
     sides = target.holds(np.array([low, found.central, high]))
     bounded = np.isfinite(target.low) and np.isfinite(target.high)
+    off = 100 * (found.central / target.value - 1)
     said = (
-        f"{_found(claim, found)}, {found.central / target.value - 1:+.0%} from the claim; nine in "
-        f"ten well specified measurements of other documents are met within {error:.0%}."
+        f"{_found(claim, found)}, {off:+.0f} % from the claim; nine in ten "
+        f"well specified measurements of other documents are met within {100 * error:.0f} %."
     )
     if np.all(sides) or (bounded and sides[1]):
         return "confirmed", found, said
@@ -378,7 +379,7 @@ def _reached(claim: Claim, found: Attempt, specs: Specs) -> str:
     picks = zip(found.span.keys, found.span.choices[int(np.argmax(holds))], strict=True)
     rows = [specs.rows[key][pick] for key, pick in picks if pick]
     values = " and ".join(f"{row_name(r)} at {units.text(units.Q(r.value, r.unit))}" for r in rows)
-    share = f"{np.mean(holds):.0%} of the sourced combinations reach it"
+    share = f"{100 * np.mean(holds):.0f} % of the sourced combinations reach it"
     return f"{_found(claim, found)}, but {share}: with {values}."
 
 

@@ -203,13 +203,7 @@ class Explanation:
         """The rows that were read, one a line, with value, basis, source and locator."""
         columns = ["row", "value", "basis", "source", "locator"]
         cells = [
-            [
-                row_name(r),
-                f"{units.number(r.value, 6)} {r.unit}".removesuffix(" count"),
-                r.basis,
-                r.source,
-                r.locator,
-            ]
+            [row_name(r), units.text(units.Q(r.value, r.unit), 6), r.basis, r.source, r.locator]
             for r in self.rows
         ]
         return pd.DataFrame(cells, columns=columns)

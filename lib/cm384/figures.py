@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # behind text that lines cross
 WIDTH = 4.8  # inches, of every figure
 TEXT = 10  # points
 DPI = 200
@@ -134,9 +135,18 @@ def listed(texts: Iterable[str]) -> str:
 
 def above(axis: Axes, place: float, text: str, **style: Any) -> None:
     """A label over the bar or dot of a row, from the left edge of the axes on."""
-    box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
     side = axis.get_yaxis_transform()
-    axis.text(0, place - 0.36, text, transform=side, va="center", bbox=box, **style)
+    label = axis.text(0, place - 0.4, text, transform=side, va="center", bbox=PAPER, **style)
+    label.set_in_layout(False)  # a long one may pass the axes; it does not make them smaller
+
+
+def strips(axis: Axes, labels: Sequence[str]) -> None:
+    """One strip a label, which stands above it, from the top down."""
+    axis.set(ylim=(len(labels) - 0.5, -0.8), yticks=[])
+    for place, label in enumerate(labels):
+        above(axis, place, label)
+    axis.grid(visible=False, axis="y")
+    axis.spines[["top", "right", "left"]].set_visible(False)
 
 
 def ratios_picture(

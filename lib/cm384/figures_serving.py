@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,27 +12,15 @@ import pandas as pd
 from cm384 import units
 from cm384.budgets import Budget
 from cm384.derivation import title
-from cm384.figures import BLUE, GREEN, GREY, INK, ORANGE, Picture, canvas, picture
+from cm384.figures import BLUE, GREEN, GREY, INK, ORANGE, PAPER, Picture, canvas, picture, strips
 from cm384.tables_serving import largest, percent
 from cm384.transformer import Model, decode_flop, prefill_flop
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 LOOKS = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"))
 SMALL = 9  # points, of numbers beside a bar
-PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # behind text that lines cross
-
-
-def strips(axis: Axes, labels: Sequence[str], behind: Mapping[str, Any] | None = None) -> None:
-    """One strip a label, which stands above it, from the top down; `behind` is the label's box."""
-    axis.set(ylim=(len(labels) - 0.5, -0.8), yticks=[])
-    for place, label in enumerate(labels):
-        text = axis.annotate(label, (0, place - 0.42), xycoords=axis.get_yaxis_transform(),
-                             va="center", bbox=behind)  # fmt: skip
-        text.set_in_layout(False)
-    axis.grid(visible=False, axis="y")
-    axis.spines[["top", "right", "left"]].set_visible(False)
 
 
 def token_cost_figure(model: Model, context: int) -> Picture:
@@ -99,7 +87,7 @@ def budget_figure(
             edge = max(start, start + value) + (error if table["step"][place] == "predicted" else 0)
             sign = "+" if 0 < place < len(steps) and value > 0 else ""
             text = f" {sign}{value:.0f}".replace("-", "−")
-            text += f" ± {errors[name]:.0%}" if table["step"][place] == "predicted" else ""
+            text += f" ± {100 * errors[name]:.0f} %" if table["step"][place] == "predicted" else ""
             axis.text(edge, place, text, va="center", fontsize=SMALL, bbox=PAPER)
         axis.set_title(name)
         axis.set(xlim=(0, 1.15 * widest), ylim=(len(table) - 0.4, -0.6))
@@ -182,10 +170,11 @@ def accuracy_figure(lines: pd.DataFrame) -> Picture:
     figure.legend(loc="outside upper left", ncols=2, frameon=False, handletextpad=0.2)
     size = lines["error"].abs()
     worst = lines.iloc[int(size.argmax())]
+    inside, high = (100 * part.mean() for part in (size <= 0.2, lines["error"] > 0))
     shows = (
-        f"Errors of {len(lines)} predicted throughputs by chip: {(size <= 0.2).mean():.0%} lie "
-        f"within 20 % (grey band), {(lines['error'] > 0).mean():.0%} are too high, and the worst, "
-        f"{worst['id']}, is off by {worst['error']:+.0%}."
+        f"Errors of {len(lines)} predicted throughputs by chip: {inside:.0f} % lie within 20 % "
+        f"(grey band), {high:.0f} % are too high, and the worst, {worst['id']}, is off by "
+        f"{100 * worst['error']:+.0f} %."
     )
     columns = ["id", "accelerator", "phase", "assumed", "measured", "predicted", "error"]
     return picture(figure, shows, lines[columns])
@@ -217,7 +206,7 @@ def peers_figure(lines: pd.DataFrame) -> Picture:
     figure.legend(loc="outside upper left", ncols=2, frameon=False, handletextpad=0.2)
     shows = (
         "Worst error of each tool on the cases that it can compute: "
-        + ", ".join(f"{tool} {error:+.0%}" for tool, error in worst.items())
+        + ", ".join(f"{tool} {100 * error:+.0f} %" for tool, error in worst.items())
         + "."
     )
     columns = ["tool", "setting", "measurement", "measured", "predicted", "error", "source"]

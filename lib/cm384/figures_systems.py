@@ -17,6 +17,7 @@ from cm384.figures import (
     GREY,
     INK,
     ORANGE,
+    PAPER,
     STYLES,
     Picture,
     above,
@@ -24,8 +25,8 @@ from cm384.figures import (
     listed,
     picture,
     ratios_picture,
+    strips,
 )
-from cm384.figures_serving import PAPER, strips
 from cm384.specs import Specs
 from cm384.tables_fabric import published_exchanges
 from cm384.tables_power import POWER_METRICS
@@ -223,8 +224,8 @@ def parity_figure(chip: str, reference: str, found: Sequence[Side], share: float
         axis.plot(side.central, place, shape, color=colour, mec=INK, ms=8)
         axis.annotate(f"{side.central:.2f}", (side.high, place), (7, 0), va="center", bbox=PAPER,
                       textcoords="offset points")  # fmt: skip
-    strips(axis, [f"{side.kind}: {_short(side)}" for side in found], PAPER)
-    for value, style, text in ((share, "--", f"claimed: {share:.0%}"), (1, "-", "equal")):
+    strips(axis, [f"{side.kind}: {_short(side)}" for side in found])
+    for value, style, text in ((share, "--", f"claimed: {100 * share:.0f} %"), (1, "-", "equal")):
         axis.axvline(value, color=INK, lw=1.5, ls=style, zorder=1)
         axis.annotate(text, (value, 1), (0, 2), xycoords=axis.get_xaxis_transform(), ha="center",
                       textcoords="offset points")  # fmt: skip

@@ -44,7 +44,7 @@ def solve(claim_id: str, row: str, specs: Specs, claims: Iterable[Claim] | None 
 
     >>> from cm384 import load_specs
     >>> print(units.text(solve("S000-02", "ascend-910c.peak", load_specs()).value))
-    937.5 TFLOP/s
+    937.5 TFLOPS
     """
     ledger = {claim.id: claim for claim in (claims or load_claims(specs=specs))}
     if claim_id not in ledger:

@@ -210,15 +210,6 @@ def reconciliation(lines: pd.DataFrame) -> Table:
     return Table(cells, code=("sources",), wide=("claim", "why"))
 
 
-def verdict_table(lines: pd.DataFrame, by: str) -> Table:
-    """How many claims of each article or category got which verdict."""
-    counts = pd.crosstab(lines[by], lines["verdict"], margins=True, margins_name="all")
-    counts = counts[[verdict for verdict in [*MARKS, "all"] if verdict in counts.columns]]
-    cells = counts.replace(0, "–").astype(str)
-    cells.columns = pd.Index([f"{MARKS.get(name, '')} {name}".strip() for name in counts.columns])
-    return Table(cells.reset_index())
-
-
 PRODUCTS: Mapping[str, str] = {
     "peak_from_units": "peak",
     "hbm_capacity_from_stacks": "hbm_capacity",
@@ -247,8 +238,8 @@ def vector_share(chip: str, precision: str, specs: Specs) -> float:
     """The share of the vector units in the advertised peak of a chip; none where none count.
 
     >>> from cm384 import load_specs
-    >>> f"{vector_share('ascend-910c', 'bf16', load_specs()):.1%}"
-    '5.9%'
+    >>> f"{100 * vector_share('ascend-910c', 'bf16', load_specs()):.1f} %"
+    '5.9 %'
     """
     bases = peak_bases(chip, precision, specs)
     if len(bases) == 1:
@@ -382,7 +373,7 @@ def rows_table(rows: Iterable[Row]) -> Table:
         (
             {
                 "row": row_name(r),
-                "value": f"{units.number(r.value, 7)}{'' if r.unit == 'count' else f' {r.unit}'} "
+                "value": f"{units.text(units.Q(r.value, r.unit), 7)} "
                 f"({r.basis}{', alternative' if r.role == 'alternative' else ''})",
                 "where, and note": ". ".join(filter(None, [r.locator, r.note])),
                 "source": r.source,

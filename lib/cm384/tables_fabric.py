@@ -66,7 +66,7 @@ def measured_table(systems: Sequence[str], specs: Specs) -> Table:
                         f"{given.get('op', 'copy')}, {'one node' if alone else 'two nodes'}",
                         "measured": units.text(found),
                         "nominal": units.text(nominal),
-                        "share": f"{(found / nominal).m:.0%}",
+                        "share": f"{100 * (found / nominal).m:.0f} %",
                         "source": rows[0].source,
                     }
                 )
@@ -160,7 +160,7 @@ def scale_out_table(systems: Sequence[str], tokens: Numbers, specs: Specs) -> Ta
                 "accelerator": title(chip),
                 "exchange": " → ".join(units.text(trip, 3) for trip in trips),
                 "tokens/s": " → ".join(units.number(rate) for rate in rates),
-                "kept": f"{rates[1] / rates[0]:.0%}",
+                "kept": f"{100 * rates[1] / rates[0]:.0f} %",
             }
         )
     return table(lines)

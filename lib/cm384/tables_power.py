@@ -127,7 +127,7 @@ def cost_table(systems: Sequence[str], price: float, utilisation: float, specs: 
                     "tokens/s of one": units.number(float(rate.m)),
                     "electricity, USD": units.number(float(electricity), 3),
                     "purchase, USD": units.number(capital, 3) if np.isfinite(capital) else "–",
-                    "electricity in both": f"{part:.0%}" if np.isfinite(part) else "–",
+                    "electricity in both": f"{100 * part:.0f} %" if np.isfinite(part) else "–",
                 }
             )
     return table(lines)
@@ -170,7 +170,7 @@ def matches_table(system: str, baseline: str, specs: Specs) -> Table:
                 {
                     f"as much as one {title(baseline)}": name,
                     "accelerators": f"{math.ceil(number.m - 1e-9):,}",
-                    f"share of one {title(system)}": f"{number.m / whole:.0%}",
+                    f"share of one {title(system)}": f"{100 * number.m / whole:.0f} %",
                     "power": units.text((number * one).to("kW"), 3),
                 }
             )

@@ -102,7 +102,7 @@ def denominators_table(ids: Iterable[str], specs: Specs) -> Table:
             peak = derive("peak", row.accelerator, specs, precision=precision, basis=basis)
             per_peak = row.measured / float(peak.to("TFLOPS").m)
             share = sum(useful.values()) / 1e12 * per_peak
-            line[f"÷ {words}"] = f"{units.number(per_peak, 3)} ({share:.0%})"
+            line[f"÷ {words}"] = f"{units.number(per_peak, 3)} ({100 * share:.0f} %)"
         lines.append(line)
     return Table(pd.DataFrame(lines))
 
@@ -153,7 +153,7 @@ def bounds_table(
                 "requests a chip": str(batch),
                 "matrices limited by": budget.bounds["matrices"],
                 "attention limited by": budget.bounds["attention"],
-                "limit's share of the time": f"{limit / budget.predicted:.0%}",
+                "limit's share of the time": f"{100 * limit / budget.predicted:.0f} %",
             }
         )
     return Table(pd.DataFrame(lines))
@@ -206,8 +206,8 @@ def accuracy_table(summary: pd.DataFrame) -> Table:
     cells = pd.DataFrame(
         {
             "measurements": lines["rows"] + phases + ": " + lines["n"].astype(str),
-            "half within": [f"{value:.1%}" for value in lines["median"]],
-            "nine in ten within": [f"{value:.0%}" for value in lines["nine in ten"]],
+            "half within": [f"{100 * value:.1f} %" for value in lines["median"]],
+            "nine in ten within": [f"{100 * value:.0f} %" for value in lines["nine in ten"]],
             "bias": [percent(value) for value in lines["bias"]],
         }
     )
@@ -240,8 +240,8 @@ def terms_table(lines: pd.DataFrame) -> Table:
         found.append(
             {
                 "benchmarks": f"{term}, {maker}: {len(part)}",
-                "half within": f"{size.median():.1%}",
-                "nine in ten within": f"{size.quantile(0.9):.0%}",
+                "half within": f"{100 * size.median():.1f} %",
+                "nine in ten within": f"{100 * size.quantile(0.9):.0f} %",
                 "worst": f"{percent(worst['error'], 0)}, {worst['kernel']}",
             }
         )

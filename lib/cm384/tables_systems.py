@@ -146,7 +146,7 @@ def sides_table(found: Iterable[Side], share: float) -> Table:
             [
                 {
                     "compared": side.name,
-                    "utilisation implied": f"{share / side.central:.0%}",
+                    "utilisation implied": f"{100 * share / side.central:.0f} %",
                     "source": ";".join(side.sources),
                 }
                 for side in found

@@ -136,7 +136,7 @@ def solve_for(figure: Figure, specs: Specs, key: Key, target: Any) -> Solution:
     >>> compute = lambda s: ratio("peak", "cloudmatrix-384", "gb200-nvl72", s, precision="bf16")
     >>> key = load_specs().find("ascend-910c", "peak", precision="bf16")
     >>> print(units.text(solve_for(compute, load_specs(), key, units.Q(2, "count")).value))
-    937.5 TFLOP/s
+    937.5 TFLOPS
     """
     from scipy.optimize import brentq
 

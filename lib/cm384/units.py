@@ -39,6 +39,7 @@ _LADDERS = (
 # Units that people write otherwise than Pint does.
 SPOKEN = {
     "%": "%",
+    **{f"{prefix}FLOP/s": f"{prefix}FLOPS" for prefix in ("G", "T", "P", "E")},
     "GUSD": "bn USD",
     "MUSD": "m USD",
     "TUSD": "tn USD",
