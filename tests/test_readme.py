@@ -36,7 +36,7 @@ def answers() -> list[list[str]]:
 @pytest.mark.parametrize(("claim", "cells"), list(zip(ANSWERS, answers(), strict=True)))
 def test_answer_is_the_computed_one(claim: str, cells: list[str]) -> None:
     line = LINES.loc[claim]
-    assert cells[1] == tables.number_or_dash(line["derived"])
+    assert cells[1] == tables.beside(line["claimed"], line["derived"])
     assert cells[2].startswith(f"{tables.MARKS[line['verdict']]} {line['verdict']}")
 
 

@@ -190,7 +190,7 @@ def _short(lines: pd.DataFrame) -> pd.DataFrame:
         {
             "claim": lines["id"],
             "claimed": lines["claimed"],
-            "derived": [tables.number_or_dash(value) for value in lines["derived"]],
+            "derived": list(map(tables.beside, lines["claimed"], lines["derived"])),
             "verdict": [f"{tables.MARKS[verdict]} {verdict}" for verdict in lines["verdict"]],
             "why": lines["why"],
         }

@@ -32,7 +32,7 @@ from cm384.figures import (
 )
 from cm384.robustness import nearest_attempt
 from cm384.specs import Specs, key_name
-from cm384.tables import MARKS
+from cm384.tables import MARKS, beside
 from cm384.uncertainty import tornado
 
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ def _track(axis: Axes, place: float, printed: Printed, line: Any) -> None:
     span = [line["low"] / printed.value, line["high"] / printed.value]
     axis.plot(span, [place, place], color=colour, lw=3)
     axis.plot(line["ratio"], place, shape, color=colour, ms=8, mec=INK, mew=0.6)
-    beside, shift, side = (span[0], -8, "right") if line["ratio"] < 1 else (span[1], 8, "left")
-    axis.annotate(units.number(line["derived"]), (beside, place), (shift, 0), ha=side,
+    edge, shift, side = (span[0], -8, "right") if line["ratio"] < 1 else (span[1], 8, "left")
+    axis.annotate(beside(line["claimed"], line["derived"]), (edge, place), (shift, 0), ha=side,
                   textcoords="offset points", va="center_baseline")  # fmt: skip
 
 

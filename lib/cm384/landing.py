@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cm384.claims import Verdict
 from cm384.markup import working_address
-from cm384.tables import MARKS, number_or_dash
+from cm384.tables import MARKS, beside
 from cm384.workings import Notebook
 
 # How verdicts are counted together, and what each heap is called.
@@ -110,13 +110,12 @@ def card_html(card: Card, ledger: Mapping[str, Verdict], fill: Callable[[str], s
     """One telling figure; its headline leads to the working."""
     found = [ledger[name] for name in card.claims]
     claim, verdict = found[0].claim, found[0].verdict
-    unit = " %" if claim.unit == "percent" else ""
-    figure = " and ".join(number_or_dash(one.derived) for one in found)
+    figure = " and ".join(beside(one.claim.claimed, one.derived) for one in found)
     address = working_address(claim.id, claim.article)
     return (
         f'<li class="verdict-{verdict.replace(" ", "-")}">'
         f'<p class="claimed"><a href="{address}">“{html.escape(card.headline)}”</a></p>'
-        f'<p class="derived"><strong>{figure}{unit}</strong> {html.escape(card.of)}</p>'
+        f'<p class="derived"><strong>{figure}</strong> {html.escape(card.of)}</p>'
         f'<p class="verdict"><span aria-hidden="true">{MARKS[verdict]}</span> {verdict}</p>'
         f'<p class="why">{html.escape(fill(card.why))}</p></li>'
     )

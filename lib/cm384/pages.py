@@ -36,7 +36,7 @@ from cm384.markup import framed, source_keys
 from cm384.notebooks import NOTEBOOKS
 from cm384.paths import DATA
 from cm384.specs import BASES, Kind, Row, Specs, load_specs, read_conditions, read_keys
-from cm384.tables import MARKS, Table, number_or_dash
+from cm384.tables import MARKS, Table, beside
 from cm384.transformer import BYTES_PER_ELEMENT
 from cm384.validation import PHASES, Measurement
 from cm384.workings import Notebook, read_notebooks, workings
@@ -136,7 +136,7 @@ def claims_table(own: Sequence[Verdict], claims: Sequence[Claim]) -> Table:
         {
             "claim": f"{claim.id}, {claim.locator}: {claim.statement}",
             "claimed": claim.claimed if claim.value else "–",
-            "derived": number_or_dash(found.derived),
+            "derived": beside(found.claim.claimed, found.derived),
             "verdict": f"{MARKS[found.verdict]} {found.verdict}",
             "why": found.why,
             "also": ", ".join(c.id for c in also[claim.id] if c.article != claim.article),

@@ -133,6 +133,16 @@ def number_or_dash(value: float) -> str:
     return units.number(value) if np.isfinite(value) else "–"
 
 
+def beside(claimed: str, derived: float) -> str:
+    """A derived figure as it stands beside a claimed one: a share in per cent if that is one.
+
+    >>> beside("60 %", 76.01), beside("3.6", 3.5556), beside("60 %", float("nan"))
+    ('76.01 %', '3.556', '–')
+    """
+    share = claimed.endswith("%") and np.isfinite(derived)
+    return f"{number_or_dash(derived)} %" if share else number_or_dash(derived)
+
+
 def interval(low: float, high: float) -> str:
     """What the sources allow: one number when they agree, a dash when nothing was derived."""
     if not np.isfinite(low):
@@ -199,7 +209,7 @@ def reconciliation(lines: pd.DataFrame) -> Table:
         {
             "claim": lines["id"] + ": " + lines["claim"],
             "claimed": lines["claimed"].where(lines["claimed"] != "", "–"),
-            "derived": [number_or_dash(value) for value in lines["derived"]],
+            "derived": list(map(beside, lines["claimed"], lines["derived"])),
             "span": [interval(a, b) for a, b in zip(lines["low"], lines["high"], strict=True)],
             **bands,
             "verdict": [f"{MARKS[verdict]} {verdict}" for verdict in lines["verdict"]],
