@@ -23,7 +23,8 @@ test: $(READY)
 refresh: $(READY)
 	@$(PYTHON) -m cm384 refresh
 
-# The pins of CI: everything that a fresh environment gets today.
+# The pins of CI: everything that a fresh environment gets today. Run it with the oldest python3 that
+# is promised (3.11.2 in Debian 12), which some newest releases no longer support.
 constraints:
 	python3 -m venv --clear build/newest
 	build/newest/bin/python -m pip install --quiet --disable-pip-version-check -e 'lib[notebooks,test]'

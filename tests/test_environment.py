@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,19 @@ def test_constraints_are_exact_and_meet_every_bound() -> None:
     assert [line for line in CONSTRAINTS if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
     pins = {name: str(pin).removeprefix("==") for name, pin in by_name(CONSTRAINTS).items()}
     wrong = {n: pins.get(n) for n, bound in declared().items() if pins.get(n, "") not in bound}
+    assert wrong == {}
+
+
+def test_every_pin_runs_on_the_oldest_python_that_is_promised() -> None:
+    """Debian 12 has 3.11.2; a pin that wants 3.11.5 installs on a developer's machine alone."""
+    oldest = str(PROJECT["requires-python"]).removeprefix(">=")
+    wrong = {}
+    for name, pin in by_name(CONSTRAINTS).items():
+        with contextlib.suppress(PackageNotFoundError):  # a pin of another platform
+            found = distribution(name)
+            asks = SpecifierSet(found.metadata["Requires-Python"] or "")
+            if found.version in pin and f"{oldest}.0" not in asks:
+                wrong[name] = str(asks)
     assert wrong == {}
 
 
