@@ -43,5 +43,5 @@ constraints:
 	@touch $@
 
 .installed-check:
-	@$(PYTHON) -c 'import cm384, myst_nb, nbval' 2>/dev/null || \
+	@$(PYTHON) -c 'import cm384, itables, myst_nb, nbval, playwright' 2>/dev/null || \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check $(if $(CI),-c constraints.txt) -e 'lib[notebooks,test]'
