@@ -28,12 +28,12 @@ RERUNS: list[tuple[str, dict[str, str], list[str]]] = [
     (  # 1307.4 ÷ 989.4
         "01-package",
         {"chip": "mi300x"},
-        ["MI300X", "1,307 TFLOPS", "132% of one H100"],
+        ["MI300X", "1,307 TFLOPS", "132 % of one H100"],
     ),
     (  # 296 ÷ 5000
         "01-package",
         {"chip": "h20", "reference": "gb200", "precision": "fp8"},
-        ["296 TFLOPS", "FP8", "6% of one GB200"],
+        ["296 TFLOPS", "FP8", "6 % of one GB200"],
     ),
     (  # 8 × 18 × 50 GB/s one-way: 150.5 ÷ 7.2 in all, 392 ÷ 900 for each
         "03-fabric",
@@ -48,7 +48,7 @@ RERUNS: list[tuple[str, dict[str, str], list[str]]] = [
     (  # 707.8 ÷ 148; 3.2 ÷ 4
         "08-h100-parity",
         {"reference": "h20", "workload": "CM384-DECODE-4K-50MS"},
-        ["one H20", "478% of the BF16", "80% of the memory bandwidth", "CM384-DECODE-4K-50MS"],
+        ["one H20", "478 % of the BF16", "80 % of the memory bandwidth", "CM384-DECODE-4K-50MS"],
     ),
     (  # 60 layers × 576 elements × 2 bytes = 69,120
         "05-token-cost",
@@ -63,7 +63,7 @@ RERUNS: list[tuple[str, dict[str, str], list[str]]] = [
             "precision": "fp8",
             "published": "DSK-H800-PREFILL-PROFILE",
         },
-        ["8,218 tokens/s", "+5% from the published 7,839"],
+        ["8,218 tokens/s", "+5 % from the published 7,839"],
     ),
     (
         "07-decode",

@@ -126,7 +126,7 @@ def verdict_sentence(verdicts: Sequence[str]) -> str:
     parts += [f"{near} within what sources or the model leave open"] if near else []
     parts += [f"{agreed} agree with their source"] if agreed else []
     said = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
-    return f"Of {len(verdicts)} claims, {said}; {rest} do not hold as stated."
+    return f"Of {len(verdicts)} claims, {said}; {rest} do not hold as stated or cannot be known."
 
 
 def claims_table(own: Sequence[Verdict], claims: Sequence[Claim]) -> Table:
@@ -135,15 +135,15 @@ def claims_table(own: Sequence[Verdict], claims: Sequence[Claim]) -> Table:
     cells = [
         {
             "claim": f"{claim.id}, {claim.locator}: {claim.statement}",
-            "claimed": claim.claimed if claim.value else "–",
-            "derived": beside(found.claim.claimed, found.derived),
-            "verdict": f"{MARKS[found.verdict]} {found.verdict}",
-            "why": found.why,
+            "claimed → derived": f"{claim.claimed} → {beside(claim.claimed, found.derived)}"
+            if claim.value
+            else "–",
+            "verdict": f"{MARKS[found.verdict]} {found.verdict}. {found.why}",
             "also": ", ".join(c.id for c in also[claim.id] if c.article != claim.article),
         }
         for claim, found in ((verdict.claim, verdict) for verdict in own)
     ]
-    return Table(pd.DataFrame(cells), wide=("claim", "why"))
+    return Table(pd.DataFrame(cells), wide=("claim", "verdict"))
 
 
 def repeated_in(claims: Sequence[Claim]) -> dict[str, list[Claim]]:
