@@ -151,11 +151,11 @@
         control.querySelector("small").textContent = hints[field];
         control.hidden = low === high;
       }
-      const title = `published settings of ${mark}: batch × context × accepted drafts`;
-      element.querySelector(".settings").setAttribute("aria-label", title);
+      const title = `published, batch × context${d.drafts ? " × accepted drafts" : ""}:`;
+      element.querySelector(".settings").setAttribute("aria-label", `${mark}, ${title}`);
       const text = (p) => [p.batch, p.context, ...(d.drafts ? [p.accepted] : [])].map(plain).join(" × ");
       const different = new Map(d.published.map((p) => [text(p), p]));
-      element.querySelector(".settings").replaceChildren("as published:", ...[...different].map(([words, p]) => {
+      element.querySelector(".settings").replaceChildren(title, ...[...different].map(([words, p]) => {
         const button = make("button", words, { type: "button" });
         button.addEventListener("click", () => { self.set(d, p); changed(self); });
         return button;
