@@ -15,7 +15,6 @@ from cm384 import (
     load_claims,
     load_specs,
     scorecard,
-    tables,
     tables_ledger,
 )
 from cm384.claims import Claim
@@ -172,11 +171,11 @@ def test_scorecard_shows_the_band_and_a_repeated_claim_that_of_its_root() -> Non
     claims = some("S000-02", "S000-11", "S000-09", "S001-03")
     card = scorecard(claims, SPECS)
     found = with_bands(card, claims, SPECS, 200)
-    cells = tables.reconciliation(found).cells
-    assert list(cells.columns)[3:6] == ["span", "5–95 %", "stands in"]
+    cells = tables_ledger.scorecard_table(found).cells
+    assert list(cells.columns)[6:9] == ["span", "5–95 %", "stands in"]
     assert list(cells["stands in"]) == ["0 %", "100 %", "–", "0 %"]
     assert cells["5–95 %"].iloc[3] == cells["5–95 %"].iloc[0] == "1.604 – 1.896"
-    assert "5–95 %" not in tables.reconciliation(card).cells
+    assert "5–95 %" not in tables_ledger.scorecard_table(card).cells
 
 
 def test_tornado_marks_derived_and_claimed() -> None:

@@ -18,7 +18,7 @@ from cm384 import units
 from cm384.claims import load_claims
 from cm384.derivation import derive, title, words
 from cm384.specs import Specs
-from cm384.tables import compared, comparisons, figure_name, vector_share
+from cm384.tables import compared, comparisons, figure_name, listed, vector_share
 from cm384.uncertainty import Span
 
 if TYPE_CHECKING:
@@ -121,16 +121,6 @@ def digits(value: float) -> str:
     ('6930', '0.8532', '')
     """
     return units.number(value).replace(",", "") if np.isfinite(value) else ""
-
-
-def listed(texts: Iterable[str]) -> str:
-    """Texts as a sentence lists them.
-
-    >>> listed([]), listed(["a"]), listed(["a", "b", "c"])
-    ('', 'a', 'a, b and c')
-    """
-    found = list(texts)
-    return " and ".join(filter(None, [", ".join(found[:-1]), *found[-1:]]))
 
 
 def above(axis: Axes, place: float, text: str, **style: Any) -> None:

@@ -22,12 +22,12 @@ from cm384.figures import (
     Picture,
     above,
     canvas,
-    listed,
     picture,
     ratios_picture,
     strips,
 )
 from cm384.specs import Specs
+from cm384.tables import listed
 from cm384.tables_fabric import published_exchanges
 from cm384.tables_power import POWER_METRICS
 from cm384.tables_systems import Side

@@ -36,7 +36,7 @@ from cm384.markup import framed, source_keys
 from cm384.notebooks import NOTEBOOKS
 from cm384.paths import DATA
 from cm384.specs import BASES, Kind, Row, Specs, load_specs, read_conditions, read_keys
-from cm384.tables import MARKS, Table, beside
+from cm384.tables import MARKS, Table, beside, listed
 from cm384.transformer import BYTES_PER_ELEMENT
 from cm384.validation import PHASES, Measurement
 from cm384.workings import Notebook, read_notebooks, workings
@@ -125,8 +125,8 @@ def verdict_sentence(verdicts: Sequence[str]) -> str:
     parts = [f"{held} hold by arithmetic"]
     parts += [f"{near} within what sources or the model leave open"] if near else []
     parts += [f"{agreed} agree with their source"] if agreed else []
-    said = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
-    return f"Of {len(verdicts)} claims, {said}; {rest} do not hold as stated or cannot be known."
+    fails = f"{rest} do not hold as stated or cannot be known"
+    return f"Of {len(verdicts)} claims, {listed(parts)}; {fails}."
 
 
 def claims_table(own: Sequence[Verdict], claims: Sequence[Claim]) -> Table:

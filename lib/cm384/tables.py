@@ -128,6 +128,16 @@ def as_text(cells: pd.DataFrame) -> str:
     )
 
 
+def listed(texts: Iterable[str]) -> str:
+    """Texts as a sentence lists them.
+
+    >>> listed([]), listed(["a"]), listed(["a", "b", "c"])
+    ('', 'a', 'a, b and c')
+    """
+    found = list(texts)
+    return " and ".join(filter(None, [", ".join(found[:-1]), *found[-1:]]))
+
+
 def number_or_dash(value: float) -> str:
     """A number to four digits, or a dash where there is none."""
     return units.number(value) if np.isfinite(value) else "–"
@@ -196,32 +206,8 @@ def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
     )
 
 
-def reconciliation(lines: pd.DataFrame) -> Table:
-    """The lines of a scorecard as a table: claimed | derived | span | verdict | why.
-
-    Lines from `robustness.with_bands` also show the band and the share of draws.
-    """
-    bands = {}
-    if "p5" in lines:
-        bands["5–95 %"] = [interval(a, b) for a, b in zip(lines["p5"], lines["p95"], strict=True)]
-        bands["stands in"] = [share(x) if np.isfinite(x) else "–" for x in lines["holds"]]
-    cells = pd.DataFrame(
-        {
-            "claim": lines["id"] + ": " + lines["claim"],
-            "claimed": lines["claimed"].where(lines["claimed"] != "", "–"),
-            "derived": list(map(beside, lines["claimed"], lines["derived"])),
-            "span": [interval(a, b) for a, b in zip(lines["low"], lines["high"], strict=True)],
-            **bands,
-            "verdict": [f"{MARKS[verdict]} {verdict}" for verdict in lines["verdict"]],
-            "why": lines["why"],
-            "sources": lines["sources"],
-        }
-    )
-    return Table(cells, code=("sources",), wide=("claim", "why"))
-
-
+# What the parts of a package multiply to, and the figure that is stated; a peak has bases besides.
 PRODUCTS: Mapping[str, str] = {
-    "peak_from_units": "peak",
     "hbm_capacity_from_stacks": "hbm_capacity",
     "hbm_bandwidth_from_stacks": "hbm_bandwidth",
     "scale_up_bandwidth_from_links": "scale_up_bandwidth",
@@ -234,7 +220,7 @@ def products_table(chip: str, precision: str, specs: Specs) -> Table:
         ("peak_from_units", "peak", {"precision": precision, "basis": basis})
         for basis in peak_bases(chip, precision, specs)
     ]
-    products += [(product, stated, {}) for product, stated in PRODUCTS.items() if stated != "peak"]
+    products += [(product, stated, {}) for product, stated in PRODUCTS.items()]
     return table(_product_line(chip, *product, specs) for product in products)
 
 

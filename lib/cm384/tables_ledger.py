@@ -20,21 +20,36 @@ from cm384.errors import InputError
 from cm384.paths import DATA
 from cm384.robustness import nearest_attempt, solutions
 from cm384.specs import Key, Row, Specs, key_name, load_specs, read_table
-from cm384.tables import MARKS, Table, interval, reconciliation, share
+from cm384.tables import MARKS, Table, beside, interval, share
 from cm384.uncertainty import Solution, sobol
 
 EXAMPLES = DATA / "examples"
 
 
 def scorecard_table(lines: pd.DataFrame) -> Table:
-    """The lines of a scorecard as one table to look things up in: with article and category."""
+    """The lines of a scorecard as one table to look things up in.
+
+    Lines from `robustness.with_bands` also show the band and the share of draws.
+    """
     names = short_names(load_notes())
-    cells = reconciliation(lines).cells
-    cells["claim"] = lines["claim"]
-    cells.insert(0, "id", lines["id"])
-    cells.insert(2, "article", [names.get(key, key) for key in lines["article"]])
-    cells.insert(3, "category", lines["category"])
-    return Table(cells, code=("sources",), wide=("claim", "why"))
+    bands = {}
+    if "p5" in lines:
+        bands["5–95 %"] = [interval(a, b) for a, b in zip(lines["p5"], lines["p95"], strict=True)]
+        bands["stands in"] = [share(x) if np.isfinite(x) else "–" for x in lines["holds"]]
+    cells = {
+        "id": lines["id"],
+        "claim": lines["claim"],
+        "article": [names.get(key, key) for key in lines["article"]],
+        "category": lines["category"],
+        "claimed": lines["claimed"].where(lines["claimed"] != "", "–"),
+        "derived": list(map(beside, lines["claimed"], lines["derived"])),
+        "span": [interval(a, b) for a, b in zip(lines["low"], lines["high"], strict=True)],
+        **bands,
+        "verdict": [f"{MARKS[verdict]} {verdict}" for verdict in lines["verdict"]],
+        "why": lines["why"],
+        "sources": lines["sources"],
+    }
+    return Table(pd.DataFrame(cells), code=("sources",), wide=("claim", "why"))
 
 
 def flips_table(lines: pd.DataFrame, card: pd.DataFrame, specs: Specs) -> Table:
