@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import page_checks
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, TimeoutError
 from rendered import Tab
 
 WIDTHS = (360, 768, 1440)
@@ -27,6 +28,10 @@ OTHER = BASE | {
 # axe takes its time over colours, and those of a long table or list are those of its first lines.
 FIRST_LINES = {"exclude": [["tr:nth-child(n+12)"], [".citation:nth-child(n+12)"]]}
 
+# The theme lets the keyboard into the frames that scroll, a third of a second after any change.
+REACHED = """() => [...document.querySelectorAll('article :is(pre, .output)')]
+    .every(e => e.tabIndex === 0
+        || (e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight))"""
 STILL = "* { animation: none !important; transition: none !important; }"
 FOLD = "open => document.querySelectorAll('article details').forEach(fold => fold.open = open)"
 UNSET = """[...document.querySelectorAll('.math:not(:has(mjx-container))')].map(e => e.innerText)
@@ -119,6 +124,8 @@ def resize(page: Page, width: int) -> None:
 
 def grave_faults(page: Page, rules: Any = OTHER, where: Any = None) -> list[str]:
     """What axe calls a serious or critical fault, colours apart."""
+    with suppress(TimeoutError):  # what stays out of reach is for axe to name
+        page.wait_for_function(REACHED, timeout=10_000)
     found = Axe().run(page, where, rules).response["violations"]
     return [
         f"{fault['id']}: {node['html']}: {(node['any'] + node['all'] + node['none'])[0]['message']}"
@@ -237,6 +244,7 @@ DEFECTS = [
     ),
     ('<p style="color: #999; background: #fff">some words</p>', "colours dark_colours"),
     ("<ul><p>some words</p></ul>", "faults"),
+    (f"<div class='output' tabindex='-1' style='overflow: auto'>{'word' * 200}</div>", "faults"),
     (f"<div>{SMALL * 3}</div>", "faults"),
     (
         '<p style="color: var(--pst-color-text-base); background: #ccc">some words</p>',
