@@ -104,6 +104,8 @@ def visit(tab: Tab, name: str) -> Visit:
     resize(page, WIDTHS[0])
     page.emulate_media(media="screen")
     page.evaluate(FOLD, False)  # code has the same colours everywhere and is looked at once, below
+    with suppress(TimeoutError):  # what stays out of reach is for axe to name
+        page.wait_for_function(REACHED, timeout=10_000)
     found.faults = grave_faults(page)
     found.colours = unreadable(page)
     page.emulate_media(color_scheme="dark")
@@ -124,8 +126,6 @@ def resize(page: Page, width: int) -> None:
 
 def grave_faults(page: Page, rules: Any = OTHER, where: Any = None) -> list[str]:
     """What axe calls a serious or critical fault, colours apart."""
-    with suppress(TimeoutError):  # what stays out of reach is for axe to name
-        page.wait_for_function(REACHED, timeout=10_000)
     found = Axe().run(page, where, rules).response["violations"]
     return [
         f"{fault['id']}: {node['html']}: {(node['any'] + node['all'] + node['none'])[0]['message']}"
