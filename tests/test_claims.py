@@ -752,7 +752,7 @@ PREFILL_H800 = 6688 / 7839.1
         ("S001-04", 48),
         ("S001-05", COMPUTE),
         ("S001-06", (384 * 3.2) / (8 * 3.352)),  # nvidia2022hopper, table 3
-        ("S001-11", 148 / 989.4),  # zhang2025h20; nvidia2022hopper, table 1
+        ("S001-11", 148 / 989.4),  # lmsys2025h20; nvidia2022hopper, table 1
         ("S001-13a", 5.5),  # nvidia20258k
         ("S001-14a", 2.5 + 8.0),
         ("S001-16", 128 / 96),  # nvidia2026mig
