@@ -20,6 +20,7 @@ import cm384
 from cm384 import notebooks
 from cm384.__main__ import main
 from cm384.claims import Claim
+from cm384.parameters import Parameters
 from cm384.paths import DATA
 from cm384.specs import Row
 
@@ -315,7 +316,7 @@ def test_run_refuses_a_wrong_type(
 
 
 @dataclass(frozen=True)
-class Typed(notebooks.Parameters):
+class Typed(Parameters):
     """Parameters of every type that a notebook may have."""
 
     samples: int

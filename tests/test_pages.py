@@ -12,7 +12,7 @@ import pytest
 from cm384 import articles, load_claims, load_specs, pages, scorecard, tables_ledger
 from cm384.claims import Claim, judge_all
 from cm384.errors import InputError
-from cm384.notebooks import EXAMPLES, OwnClaim
+from cm384.parameters import EXAMPLES, OwnClaim
 from cm384.paths import DATA
 from cm384.specs import Kind, Row, read_keys
 from cm384.validation import Measurement

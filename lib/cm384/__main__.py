@@ -54,9 +54,9 @@ def main() -> None:
 @main.command()
 def report() -> None:
     """Run every notebook, build the site, print the scorecard and where the page is."""
-    from cm384 import notebooks
+    from cm384 import site
 
-    page = notebooks.report(_progress("notebooks"))
+    page = site.report(_progress("notebooks"))
     specs = load_specs()
     lines = scorecard(load_claims(specs=specs), specs)
     _print(_short(lines), "table")
