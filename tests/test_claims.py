@@ -13,25 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cm384 import claims as rule
-from cm384.claims import (
-    CATEGORIES,
-    VERDICTS,
-    Claim,
-    Printed,
-    Verdict,
-    judge_all,
-    load_claims,
-    model_error,
-    printed,
-    scorecard,
-)
+from cm384 import verdicts
+from cm384.claims import CATEGORIES, VERDICTS, Claim, Printed, load_claims, printed
 from cm384.derivation import DERIVATIONS
 from cm384.errors import InputError
 from cm384.specs import Row, Specs, group_rows, load_specs, read_rows
 from cm384.throughput import MODELLED
 from cm384.units import Q
 from cm384.validation import validate
+from cm384.verdicts import Verdict, judge_all, model_error, scorecard
 
 SPEC_COLUMNS = [field.name for field in dataclasses.fields(Row)]
 COLUMNS = [field.name for field in dataclasses.fields(Claim)]
@@ -992,7 +982,7 @@ def model_says(monkeypatch: pytest.MonkeyPatch) -> None:
                            ("predicted_tpot", "ms")):  # fmt: skip
         figure = lambda specs, subject, *, measurement, unit=unit: Q(PREDICTED, unit)  # noqa: E731
         monkeypatch.setitem(DERIVATIONS, quantity, (figure, "made up"))
-    monkeypatch.setattr(rule, "model_error", lambda specs, measurement: 0.1)
+    monkeypatch.setattr(verdicts, "model_error", lambda specs, measurement: 0.1)
 
 
 @pytest.mark.parametrize(

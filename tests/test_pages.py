@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from cm384 import articles, load_claims, load_specs, pages, scorecard, tables_ledger
-from cm384.claims import Claim, judge_all
+from cm384.claims import Claim
 from cm384.errors import InputError
-from cm384.parameters import EXAMPLES, OwnClaim
-from cm384.paths import DATA
+from cm384.parameters import OwnClaim
+from cm384.paths import DATA, EXAMPLES
 from cm384.specs import Kind, Row, read_keys
 from cm384.validation import Measurement
+from cm384.verdicts import judge_all
 
 SPECS = load_specs()
 CLAIMS = load_claims(specs=SPECS)

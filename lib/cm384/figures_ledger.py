@@ -14,7 +14,7 @@ import pandas as pd
 
 from cm384 import units
 from cm384.articles import load_notes, short_names
-from cm384.claims import VERDICTS, Claim, Printed, scorecard
+from cm384.claims import VERDICTS, Claim, Printed
 from cm384.derivation import row_name, words
 from cm384.figures import (
     BLUE,
@@ -34,6 +34,7 @@ from cm384.robustness import nearest_attempt
 from cm384.specs import Specs, key_name
 from cm384.tables import MARKS, beside
 from cm384.uncertainty import tornado
+from cm384.verdicts import scorecard
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

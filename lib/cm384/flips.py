@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from cm384 import units
-from cm384.claims import Attempt, Claim
+from cm384.claims import Claim
 from cm384.errors import InputError
+from cm384.readings import Attempt
 from cm384.robustness import bands, derivable, error_of, stands
 from cm384.specs import Key, Row, Specs
 from cm384.uncertainty import SEED

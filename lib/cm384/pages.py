@@ -25,20 +25,19 @@ from cm384.claims import (
     RELATIONS,
     VERDICTS,
     Claim,
-    Reading,
-    Verdict,
     claims_schema,
-    judge_all,
     load_claims,
 )
 from cm384.deployment import ROUTINGS
 from cm384.markup import framed, source_keys
 from cm384.notebooks import NOTEBOOKS
 from cm384.paths import DATA
+from cm384.readings import Reading
 from cm384.specs import BASES, Kind, Row, Specs, load_specs, read_conditions, read_keys
 from cm384.tables import MARKS, Table, beside, listed
 from cm384.transformer import BYTES_PER_ELEMENT
 from cm384.validation import PHASES, Measurement
+from cm384.verdicts import Verdict, judge_all
 from cm384.workings import Notebook, read_notebooks, workings
 
 

@@ -17,13 +17,11 @@ from cm384 import power, workloads
 from cm384.claims import Claim, load_claims
 from cm384.deployment import Deployment
 from cm384.errors import InputError, unknown
-from cm384.paths import DATA
+from cm384.paths import EXAMPLES
 from cm384.serving import decode, prefill
 from cm384.specs import Specs, load_specs
 from cm384.transformer import bytes_per_element, load_model
 from cm384.validation import Measurement, load_measurements
-
-EXAMPLES = DATA / "examples"
 
 P = TypeVar("P", bound="Parameters")
 

@@ -14,13 +14,15 @@ import numpy as np
 import pandas as pd
 
 from cm384 import units
-from cm384.claims import Attempt, Claim, as_stated, attempts, load_claims
+from cm384.claims import Claim, load_claims
 from cm384.draws import BLOCK
 from cm384.errors import InputError, suggestion, unknown
+from cm384.readings import Attempt, attempts
 from cm384.specs import Key, Specs, key_name
 from cm384.throughput import MODELLED, find_measurement, model_error
 from cm384.uncertainty import SEED, Solution, solve_for
 from cm384.validation import predict
+from cm384.verdicts import as_stated
 
 
 def nearest_attempt(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> Attempt:

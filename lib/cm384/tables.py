@@ -15,11 +15,13 @@ import numpy as np
 import pandas as pd
 
 from cm384 import units
-from cm384.claims import Claim, Printed, as_stated, attempts, load_claims, other_readings, scorecard
+from cm384.claims import Claim, Printed, load_claims
 from cm384.derivation import DERIVATIONS, derive, ratio, row_name, title, words
 from cm384.errors import InputError
+from cm384.readings import attempts
 from cm384.specs import Row, Specs
 from cm384.uncertainty import Span, span
+from cm384.verdicts import as_stated, other_readings, scorecard
 
 Cell = Callable[[str], str]  # of a system
 

@@ -17,13 +17,11 @@ from cm384.articles import load_notes, short_names
 from cm384.claims import Claim, load_claims
 from cm384.derivation import row_name
 from cm384.errors import InputError
-from cm384.paths import DATA
+from cm384.paths import DATA, EXAMPLES
 from cm384.robustness import nearest_attempt, solutions
 from cm384.specs import Key, Row, Specs, key_name, load_specs, read_table
 from cm384.tables import MARKS, Table, beside, interval, share
 from cm384.uncertainty import Solution, sobol
-
-EXAMPLES = DATA / "examples"
 
 
 def scorecard_table(lines: pd.DataFrame) -> Table:

@@ -7,13 +7,15 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 
 from cm384 import units
-from cm384.claims import Attempt, Claim, Printed, Reading, Verdict, as_stated, attempts
-from cm384.claims import other_readings as listed_readings
+from cm384.claims import Claim, Printed
 from cm384.derivation import compares, title, words
 from cm384.markup import CLAIM_ID, framed, linked, source_keys
 from cm384.notebooks import notebooks
+from cm384.readings import Attempt, Reading, attempts
 from cm384.specs import Row, Specs
 from cm384.tables import MARKS, Table, interval, rows_table, table
+from cm384.verdicts import Verdict, as_stated
+from cm384.verdicts import other_readings as listed_readings
 
 MOST_ROWS = 15  # more are summed up by source
 
