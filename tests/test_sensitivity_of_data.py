@@ -141,13 +141,12 @@ def keys_of(name: Name) -> frozenset[Key]:
 
 def read(figure: Figure) -> frozenset[Key]:
     """The rows that a figure reads; none when it cannot be computed."""
-    traced = SPECS.traced()
+    traced, trace = SPECS.traced()
     try:
         figure(traced)
     except InputError:
         return frozenset()
-    assert traced.trace is not None
-    return frozenset(traced.trace.keys)
+    return frozenset(trace.keys)
 
 
 def read_by_the_project() -> set[Key]:

@@ -350,10 +350,9 @@ def test_the_span_of_the_sources_holds_the_central_figure() -> None:
 
 @CASES
 def test_every_constant_read_has_a_source(phase: Any, deployment: Deployment) -> None:
-    traced = SPECS.traced()
+    traced, trace = SPECS.traced()
     phase(traced, R1, deployment)
-    assert traced.trace is not None
-    for key in traced.trace.keys:
+    for key in trace.keys:
         row = SPECS.rows[key][0]
         assert row.source, key_name(key)
         assert row.locator, key_name(key)

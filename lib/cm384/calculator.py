@@ -322,9 +322,8 @@ def hardware(specs: Specs) -> dict[str, dict[str, list[Any]]]:
 
 def figure(quantity: str, subject: str, specs: Specs, **conditions: str) -> list[Any]:
     """A derived figure in its usual unit, as a reader sees it, and the sources it was read from."""
-    traced = specs.traced()
+    traced, trace = specs.traced()
     value = derive(quantity, subject, traced, **conditions)
-    assert traced.trace is not None
-    sources = dict.fromkeys(traced.rows[key][0].source for key in traced.trace.keys)
+    sources = dict.fromkeys(traced.rows[key][0].source for key in trace.keys)
     usual = float(value.to(specs.kinds[quantity].unit).m)
     return [float(f"{usual:.6g}"), units.text(value), list(sources)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from cm384 import specs as tables
-from cm384 import units
+from cm384 import files, units
 from cm384.derivation import compares
 from cm384.errors import InputError, unknown
 from cm384.paths import DATA
 from cm384.readings import Reading
-from cm384.specs import Specs, read_conditions
+from cm384.specs import Specs, load_specs, read_conditions
 
 CATEGORIES = (
     "chip spec",
@@ -147,60 +145,58 @@ def load_claims(path: str | Path | None = None, specs: Specs | None = None) -> l
     file needs only the columns that say what is claimed.
     """
     file = Path(path) if path is not None else DATA / "claims.csv"
-    known = specs or tables.load_specs()
+    known = specs or load_specs()
     needed = NEEDED if path is not None else None
-    table = tables.read_table(file, [f.name for f in dataclasses.fields(Claim)], needed)
-    own = tables.read_keys(DATA / "sources.bib") if path is None else None
-    rows = dict(zip(table.index, tables.records(table), strict=True))
+    table = files.read_table(file, files.columns(Claim), needed)
+    own = files.read_keys() if path is None else None
+    rows = dict(zip(table.index, files.records(table), strict=True))
     ids: dict[str, dict[str, str]] = {}
     for line, row in rows.items():
         if row["id"] in ids:
-            raise tables.bad_cell(file.name, line, "id", row["id"], "an id that is not taken")
+            raise files.bad_cell(file.name, line, "id", row["id"], "an id that is not taken")
         ids[row["id"]] = row
     for line, row in rows.items():
         if row["same_as"] and row["same_as"] not in ids:
-            raise tables.bad_cell(file.name, line, "same_as", row["same_as"], _names(ids))
+            raise files.bad_cell(file.name, line, "same_as", row["same_as"], files.listed(ids))
         if ids.get(row["same_as"], {}).get("same_as"):
             expected = "a claim that does not repeat another one itself"
-            raise tables.bad_cell(file.name, line, "same_as", row["same_as"], expected)
+            raise files.bad_cell(file.name, line, "same_as", row["same_as"], expected)
         repeated = ids.get(row["same_as"], {})
         table.loc[line] = [row[c] or repeated.get(c, "") for c in table.columns]
-    tables.check_table(table, claims_schema(known, ids, own), file.name)
-    claims = [Claim(**values) for values in tables.records(table)]
+    files.check_table(table, claims_checks(known, ids, own), file.name)
+    claims = [Claim(**values) for values in files.records(table)]
     for line, claim in zip(table.index, claims, strict=True):
         _check_whole(claim, file.name, line, known)
         if ids.get(claim.comparator, {}).get("comparator") in ids:
             expected = "a claim that does not refer to another one itself"
-            raise tables.bad_cell(file.name, line, "comparator", claim.comparator, expected)
+            raise files.bad_cell(file.name, line, "comparator", claim.comparator, expected)
     return claims
 
 
-def claims_schema(specs: Specs, ids: Iterable[str], keys: Iterable[str] | None) -> Any:
+def claims_checks(specs: Specs, ids: Iterable[str], keys: Iterable[str] | None) -> dict[str, Any]:
     """What a claims file must look like: one check a column."""
-    import pandera.pandas as pa
 
     def optional(names: Iterable[str]) -> Any:
-        return tables.one_of([*names, ""])
+        return files.one_of([*names, ""])
 
     pairs = r"([a-z_.]+=[^;=|]+(;[a-z_.]+=[^;=|]+)*)?"
-    columns = {
-        "id": tables.matches(r"[A-Za-z0-9-]+", "letters, digits and hyphens"),
+    checks = {
+        "id": files.matches(r"[A-Za-z0-9-]+", "letters, digits and hyphens"),
         "category": optional(CATEGORIES),
-        "statement": tables.matches(r"\S.*", "the claim in words"),
+        "statement": files.matches(r"\S.*", "the claim in words"),
         "subject": optional(specs.subjects),
         "quantity": optional(specs.kinds),
-        "conditions": tables.matches(pairs, "key=value;key=value"),
-        "form": tables.one_of(FORMS),
+        "conditions": files.matches(pairs, "key=value;key=value"),
+        "form": files.one_of(FORMS),
         "relation": optional(RELATIONS),
-        "unit": pa.Check(_is_unit_or_empty, element_wise=True, error="a unit such as GB/s"),
+        "unit": files.check(_is_unit_or_empty, "a unit such as GB/s"),
         "comparator": optional([*specs.subjects, *ids]),
-        "readings": tables.matches(rf"{pairs}(\|{pairs})*", "key=value;…|key=value;…"),
+        "readings": files.matches(rf"{pairs}(\|{pairs})*", "key=value;…|key=value;…"),
         "judged": optional(VERDICTS),
     }
     if keys is not None:
-        columns["article"] = tables.one_of(keys)
-    schema = {name: pa.Column(str, check) for name, check in columns.items()}
-    return pa.DataFrameSchema(schema)
+        checks["article"] = files.one_of(keys)
+    return checks
 
 
 def _check_whole(claim: Claim, file: str, line: int, specs: Specs) -> None:
@@ -208,24 +204,24 @@ def _check_whole(claim: Claim, file: str, line: int, specs: Specs) -> None:
     if claim.judged:
         if not claim.primary_says and not claim.note:
             expected = "what the primary source says, or why none was found"
-            raise tables.bad_cell(file, line, "primary_says", "", expected)
+            raise files.bad_cell(file, line, "primary_says", "", expected)
         return
     if not claim.subject or not claim.quantity:
         column = "quantity" if claim.subject else "subject"
-        raise tables.bad_cell(file, line, column, "", "a name, or a verdict in column judged")
+        raise files.bad_cell(file, line, column, "", "a name, or a verdict in column judged")
     if claim.value not in MULTIPLES and not _is_printed_number(claim.value):
-        raise tables.bad_cell(file, line, "value", claim.value, "a positive number as printed")
+        raise files.bad_cell(file, line, "value", claim.value, "a positive number as printed")
     plain = Reading(claim.subject, claim.quantity, claim.comparator, {})
     quotient = claim.form in ("ratio", "share") or (
         claim.comparator and not compares(claim.quantity)
     )
     unit = "count" if quotient else specs.kinds[claim.quantity].unit
     if not units.same_kind(claim.unit or "count", unit):
-        raise tables.bad_cell(file, line, "unit", claim.unit, f"a unit such as {unit}")
+        raise files.bad_cell(file, line, "unit", claim.unit, f"a unit such as {unit}")
     stated = plain.changed(claim.conditions)
     if {"subject", "quantity", "comparator"} & read_conditions(claim.conditions).keys():
         expected = "conditions alone; names have columns of their own"
-        raise tables.bad_cell(file, line, "conditions", claim.conditions, expected)
+        raise files.bad_cell(file, line, "conditions", claim.conditions, expected)
     readings = [plain.changed(text) for text in claim.readings.split("|") if text]
     for column, reading in [("conditions", stated), *(("readings", r) for r in readings)]:
         try:
@@ -240,7 +236,7 @@ def _is_printed_number(cell: str) -> bool:
     """Whether a cell is a positive number as people print it: 3.6, 60, 1,943."""
     grouped = re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?", cell)
     plain = cell.replace(",", "") if grouped else cell
-    return tables.is_number(plain) and float(plain) > 0
+    return files.is_number(plain) and float(plain) > 0
 
 
 def _check_reading(reading: Reading, specs: Specs, comparator: str) -> None:
@@ -259,8 +255,4 @@ def _check_reading(reading: Reading, specs: Specs, comparator: str) -> None:
 
 
 def _is_unit_or_empty(cell: str) -> bool:
-    return not cell or tables._is_unit(cell)
-
-
-def _names(names: Iterable[str]) -> str:
-    return "one of\t" + "\t".join(sorted(names))
+    return not cell or files.is_unit(cell)

@@ -227,10 +227,9 @@ def explain(quantity: str, subject: str, specs: Specs, /, **conditions: str) -> 
     >>> print(str(explain("hbm_capacity", "cloudmatrix-384", load_specs())).splitlines()[0])
     HBM capacity of CloudMatrix 384 = 49.15 TB
     """
-    traced = specs.traced()
+    traced, trace = specs.traced()
     value = derive(quantity, subject, traced, **conditions)
-    assert traced.trace is not None
-    rows = [traced.rows[key][0] for key in traced.trace.keys]
-    if changed := [key_name(key) for key in traced.trace.keys if key in specs.drawn]:
+    rows = [traced.rows[key][0] for key in trace.keys]
+    if changed := [key_name(key) for key in trace.keys if key in specs.drawn]:
         raise InputError(f"explain needs the sourced table; replaced here: {', '.join(changed)}")
-    return Explanation(quantity, subject, value, traced.trace.steps, rows)
+    return Explanation(quantity, subject, value, trace.steps, rows)

@@ -253,11 +253,10 @@ def _product_line(
 ) -> dict[str, str]:
     line = dict.fromkeys(("figure", "working", "from parts", "stated"), "–")
     line["figure"] = figure_name(stated, conditions)
-    traced, derived = specs.traced(), None
+    (traced, trace), derived = specs.traced(), None
     with contextlib.suppress(InputError):  # a part of the product has no source
         derived = derive(product, chip, traced, **conditions)
-        assert traced.trace is not None
-        factors = [traced.rows[key][0] for key in traced.trace.keys]
+        factors = [traced.rows[key][0] for key in trace.keys]
         line["working"] = " · ".join(
             f"{units.number(r.value, 5)} {words(r.quantity) if r.unit == 'count' else r.unit}"
             for r in factors

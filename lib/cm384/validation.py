@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cm384 import kernels, layers, serving, units
-from cm384 import specs as tables
+from cm384 import files, kernels, layers, serving, units
 from cm384.deployment import ROUTINGS, Deployment
 from cm384.errors import InputError
 from cm384.paths import DATA
-from cm384.specs import Row, Specs, read_conditions
+from cm384.specs import Row, Specs, load_specs, read_conditions
 from cm384.transformer import BYTES_PER_ELEMENT, Model, load_model
 
 PHASES = ("prefill", "decode")
@@ -103,15 +102,15 @@ def load_measurements(
     not name its sources.
     """
     file = Path(path) if path is not None else DATA / "measurements.csv"
-    known = specs or tables.load_specs()
-    table = tables.read_table(file, [f.name for f in dataclasses.fields(Measurement)])
-    own = tables.read_keys(DATA / "sources.bib") if path is None else None
-    tables.check_table(table, _schema(known, own), file.name)
-    rows = [Measurement(**values) for values in tables.records(table)]
+    known = specs or load_specs()
+    table = files.read_table(file, files.columns(Measurement))
+    own = files.read_keys() if path is None else None
+    files.check_table(table, measurements_checks(known, own), file.name, unique=["id"])
+    rows = [Measurement(**values) for values in files.records(table)]
     for line, row in zip(table.index, rows, strict=True):
         if not row.throughput and not (row.tpot and row.batch and row.phase == "decode"):
             expected = "a throughput, or in decode a tpot with its batch"
-            raise tables.bad_cell(file.name, line, "throughput", "", expected)
+            raise files.bad_cell(file.name, line, "throughput", "", expected)
     return rows
 
 
@@ -127,30 +126,27 @@ def with_measurements(specs: Specs) -> Specs:
     )
 
 
-def _schema(specs: Specs, keys: Iterable[str] | None) -> Any:
+def measurements_checks(specs: Specs, keys: Iterable[str] | None) -> dict[str, Any]:
     """What a measurements file must look like: one check a column."""
-    import pandera.pandas as pa
-
-    columns = {
-        "id": tables.matches(r"[A-Za-z0-9._-]+", "letters, digits, hyphens and dots"),
-        "model": tables.matches(r"\S.*", "a model or the path of a config.json"),
-        "accelerator": tables.one_of(specs.subjects),
-        "phase": tables.one_of(PHASES),
-        "routing": tables.one_of([*ROUTINGS, ""]),
-        "assumed": tables.matches(r"([a-z_]+(;[a-z_]+)*)?", "column;column"),
+    checks = {
+        "id": files.matches(r"[A-Za-z0-9._-]+", "letters, digits, hyphens and dots"),
+        "model": files.matches(r"\S.*", "a model or the path of a config.json"),
+        "accelerator": files.one_of(specs.subjects),
+        "phase": files.one_of(PHASES),
+        "routing": files.one_of([*ROUTINGS, ""]),
+        "assumed": files.matches(r"([a-z_]+(;[a-z_]+)*)?", "column;column"),
     }
-    columns |= {name: tables.one_of([*BYTES_PER_ELEMENT, ""]) for name in PRECISIONS}
+    checks |= {name: files.one_of([*BYTES_PER_ELEMENT, ""]) for name in PRECISIONS}
     for name in (*NUMBERS, "tpot", "throughput"):
-        columns[name] = pa.Check(_amount_or_empty, element_wise=True, error="a number, or nothing")
+        checks[name] = files.check(_amount_or_empty, "a number, or nothing")
     if keys is not None:
-        columns["source"] = tables.one_of(keys)
-        columns["locator"] = tables.matches(r"\S.*", "the place in the source")
-    schema = {name: pa.Column(str, check) for name, check in columns.items()}
-    return pa.DataFrameSchema(schema, unique=["id"])
+        checks["source"] = files.one_of(keys)
+        checks["locator"] = files.matches(r"\S.*", "the place in the source")
+    return checks
 
 
 def _amount_or_empty(cell: str) -> bool:
-    return not cell or (tables.is_number(cell) and float(cell) >= 0)
+    return not cell or files.is_amount(cell)
 
 
 def validate(
@@ -286,16 +282,15 @@ class Kernel:
 def load_kernels(path: str | Path | None = None) -> list[Kernel]:
     """The kernel benchmarks and ablations of this project, or of another file."""
     file = Path(path) if path is not None else DATA / "kernels.csv"
-    table = tables.read_table(file, [f.name for f in dataclasses.fields(Kernel)])
-    positive = tables.matches(r"-?[0-9.]+", "a number")
-    columns = {"id": tables.matches(r"\S+", "a name"), "value": positive}
+    table = files.read_table(file, files.columns(Kernel))
+    checks = {
+        "id": files.matches(r"\S+", "a name"),
+        "value": files.matches(r"-?[0-9.]+", "a number"),
+    }
     if path is None:
-        columns["source"] = tables.one_of(tables.read_keys(DATA / "sources.bib"))
-    import pandera.pandas as pa
-
-    schema = {name: pa.Column(str, check) for name, check in columns.items()}
-    tables.check_table(table, pa.DataFrameSchema(schema, unique=["id"]), file.name)
-    return [Kernel(**values) for values in tables.records(table)]
+        checks["source"] = files.one_of(files.read_keys())
+    files.check_table(table, checks, file.name, unique=["id"])
+    return [Kernel(**values) for values in files.records(table)]
 
 
 TERMS = {

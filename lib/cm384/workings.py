@@ -151,12 +151,11 @@ def stands_for(figure: Printed) -> str:
 
 def worked(reading: Reading, claim: Claim, specs: Specs) -> Iterable[str]:
     """The steps from the rows to the figure, each with its formula in words."""
-    traced = specs.traced()
+    traced, trace = specs.traced()
     result = reading.figure(traced).to(units.parse_unit(claim.unit or "count"))
-    assert traced.trace is not None
     steps = [
         f"{words(s.quantity)} of {title(s.subject)} = {s.formula} = {units.text(s.value)}"
-        for s in traced.trace.steps
+        for s in trace.steps
     ]
     yield from dict.fromkeys(steps)
     if reading.comparator and not compares(reading.quantity):
