@@ -13,7 +13,7 @@ import numpy as np
 
 from cm384 import files, units
 from cm384.derivation import compares
-from cm384.errors import InputError, unknown
+from cm384.errors import InputError, check_known, unknown
 from cm384.paths import DATA
 from cm384.readings import Reading
 from cm384.specs import Specs, load_specs, read_conditions
@@ -244,14 +244,11 @@ def _check_reading(reading: Reading, specs: Specs, comparator: str) -> None:
     for name in (reading.subject, reading.comparator):
         if name and name != comparator and name not in specs.subjects:
             raise unknown("subject", name, specs.subjects)
-    if reading.quantity not in specs.kinds:
-        raise unknown("quantity", reading.quantity, specs.kinds)
+    check_known("quantity", reading.quantity, specs.kinds)
     known = specs.condition_values
     for name, value in [*reading.conditions.items(), *reading.against.items()]:
-        if name not in known:
-            raise unknown("condition", name, known)
-        if value not in known[name]:
-            raise unknown(name, value, known[name])
+        check_known("condition", name, known)
+        check_known(name, value, known[name])
 
 
 def _is_unit_or_empty(cell: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from cm384 import units
-from cm384.errors import InputError, unknown
+from cm384.errors import InputError, check_known
 from cm384.specs import Row, Specs, Step, key_name, read_conditions
 
 Formula = Callable[..., Any]
@@ -59,10 +59,8 @@ def derive(quantity: str, subject: str, specs: Specs, /, **conditions: str) -> A
     >>> print(units.text(derive("hbm_capacity", "cloudmatrix-384", load_specs())))
     49.15 TB
     """
-    if quantity not in specs.kinds:
-        raise unknown("quantity", quantity, specs.kinds)
-    if subject not in specs.subjects:
-        raise unknown("subject", subject, specs.subjects)
+    check_known("quantity", quantity, specs.kinds)
+    check_known("subject", subject, specs.subjects)
     usual = specs.kinds[quantity].unit
     if quantity in ADDITIVE and specs.parts(subject):
         formula = f"sum over the accelerators: count × {words(quantity)} of one"
@@ -181,8 +179,7 @@ def _check_conditions(
 ) -> None:
     taken = list(inspect.signature(function).parameters.values())[2:]
     for name in conditions:
-        if name not in [parameter.name for parameter in taken]:
-            raise unknown(f"condition for {quantity}", name, (p.name for p in taken))
+        check_known(f"condition for {quantity}", name, [parameter.name for parameter in taken])
     for parameter in taken:
         if parameter.default is parameter.empty and parameter.name not in conditions:
             raise InputError(f"{quantity} of {subject} needs {parameter.name}")

@@ -12,8 +12,8 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-from cm384.errors import InputError, unknown
-from cm384.parameters import PARAMETERS, check, convert
+from cm384.errors import InputError, check_known, unknown
+from cm384.parameters import PARAMETERS, check
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -49,14 +49,31 @@ def checked(path: Path, given: Mapping[str, str]) -> dict[str, Any]:
     cls = PARAMETERS[path.stem]
     hints = typing.get_type_hints(cls)
     for name in given:
-        if name not in hints:
-            raise unknown(f"parameter of {path.stem}", name, hints)
+        check_known(f"parameter of {path.stem}", name, hints)
     values = {name: convert(name, text, hints[name]) for name, text in given.items()}
     for name, value in values.items():
         if name.endswith("_file") and value:
             values[name] = str(Path(value).resolve())  # a path is relative to the caller's folder
     check(cls, {**defaults(path), **values})
     return values
+
+
+def convert(name: str, text: str, kind: type) -> Any:
+    """A parameter from the command line as the type its dataclass declares.
+
+    >>> convert("samples", "1e4", int)
+    Traceback (most recent call last):
+    ...
+    cm384.errors.InputError: parameter samples: expected int, got '1e4'
+    """
+    if kind is bool and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        if kind is bool or ("_" in text and kind is not str):
+            raise ValueError
+        return kind(text)
+    except ValueError:
+        raise InputError(f"parameter {name}: expected {kind.__name__}, got {text!r}") from None
 
 
 def defaults(path: Path) -> dict[str, Any]:

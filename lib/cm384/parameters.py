@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from cm384 import power, workloads
 from cm384.claims import Claim, load_claims
 from cm384.deployment import Deployment
-from cm384.errors import InputError, unknown
+from cm384.errors import InputError, check_known
 from cm384.paths import EXAMPLES
 from cm384.serving import decode, prefill
 from cm384.specs import Specs, load_specs
@@ -36,6 +36,12 @@ class Parameters:
     def specs(self) -> Specs:
         """The table of specs, with the rows of `specs_file` added."""
         return load_specs(*filter(None, [self.specs_file]))
+
+    def expect(self, name: str, within: bool, expected: str) -> None:
+        """Refuse the value of a parameter that is not within its range."""
+        if not within:
+            given = getattr(self, name)
+            raise InputError(f"parameter {name}: expected {expected}, got {given}")
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,7 @@ class Package(Parameters):
     def __post_init__(self) -> None:
         specs = self.specs
         for name in (self.chip, self.reference):
-            if name not in specs.chips:
-                raise unknown("chip", name, specs.chips)
+            check_known("chip", name, specs.chips)
             specs.find(name, "peak", precision=self.precision)
 
 
@@ -80,8 +85,7 @@ class Supernode(Parameters):
     def __post_init__(self) -> None:
         specs = self.specs
         for name in (self.system, self.baseline):
-            if name not in specs.systems:
-                raise unknown("system", name, specs.systems)
+            check_known("system", name, specs.systems)
             for chip in specs.parts(name):
                 specs.find(chip, "peak", precision=self.precision)
 
@@ -97,8 +101,7 @@ class TokenCost(Parameters):
     def __post_init__(self) -> None:
         load_model(self.model)
         bytes_per_element(self.precision)
-        if self.context < 1:
-            raise InputError(f"parameter context: expected at least 1 token, got {self.context}")
+        self.expect("context", self.context >= 1, "at least 1 token")
 
 
 @dataclass(frozen=True)
@@ -153,26 +156,23 @@ class Decode(Prefill):
     def __post_init__(self) -> None:
         decode(self.specs, load_model(self.model), self.deployment)
         _check_measurements([self.published, *self.compared], "decode", self.specs)
-        if not self.latency_target > 0:
-            given = self.latency_target
-            raise InputError(f"parameter latency_target: expected more than 0 ms, got {given}")
+        self.expect("latency_target", self.latency_target > 0, "more than 0 ms")
 
     @property
     def deployment(self) -> Deployment:
         """What the parameters describe."""
-        drafts: dict[str, Any] = {
-            "output": self.output,
-            "draft_tokens": self.draft_tokens,
-            "tokens_per_step": self.tokens_per_step,
-        }
-        return dataclasses.replace(super().deployment, **drafts)
+        return dataclasses.replace(
+            super().deployment,
+            output=self.output,
+            draft_tokens=self.draft_tokens,
+            tokens_per_step=self.tokens_per_step,
+        )
 
 
 def _check_measurements(ids: Sequence[str], phase: str, specs: Specs) -> None:
     known = [name for name, row in specs.measurements.items() if row.phase == phase]
     for name in ids:
-        if name not in known:
-            raise unknown(f"{phase} measurement", name, known)
+        check_known(f"{phase} measurement", name, known)
 
 
 @dataclass(frozen=True)
@@ -183,8 +183,7 @@ class ModelCheck(Parameters):
     explained: str
 
     def __post_init__(self) -> None:
-        if self.explained not in self.specs.measurements:
-            raise unknown("measurement", self.explained, self.specs.measurements)
+        check_known("measurement", self.explained, self.specs.measurements)
         assert self.measurements
 
     @property
@@ -203,9 +202,7 @@ class Fabric(Parameters):
 
     def __post_init__(self) -> None:
         _check_served([self.system, self.baseline], self.specs)
-        if self.tokens_per_rank < 1:
-            given = self.tokens_per_rank
-            raise InputError(f"parameter tokens_per_rank: expected at least 1, got {given}")
+        self.expect("tokens_per_rank", self.tokens_per_rank >= 1, "at least 1")
 
 
 @dataclass(frozen=True)
@@ -222,12 +219,8 @@ class PowerAndPrice(Parameters):
         _check_served([self.system, self.baseline], specs)
         for name in (self.system, self.baseline):
             power.power_basis(specs, name)
-        if not 0 < self.electricity_price < 100:
-            given = self.electricity_price
-            raise InputError(f"parameter electricity_price: expected USD/kWh above 0, got {given}")
-        if not 0 < self.utilisation <= 1:
-            given = self.utilisation
-            raise InputError(f"parameter utilisation: expected above 0 and at most 1, got {given}")
+        self.expect("electricity_price", 0 < self.electricity_price < 100, "USD/kWh above 0")
+        self.expect("utilisation", 0 < self.utilisation <= 1, "above 0 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -241,8 +234,7 @@ class Parity(Parameters):
     def __post_init__(self) -> None:
         specs = self.specs
         for name in (self.chip, self.reference):
-            if name not in specs.chips:
-                raise unknown("chip", name, specs.chips)
+            check_known("chip", name, specs.chips)
             specs.find(name, "peak", precision="bf16")
             workloads.serve(specs, name, self.workload)
 
@@ -250,8 +242,7 @@ class Parity(Parameters):
 def _check_served(systems: Sequence[str], specs: Specs) -> None:
     """Refuse what is no system, or one whose accelerators have no sourced kernels."""
     for name in systems:
-        if name not in specs.systems:
-            raise unknown("system", name, specs.systems)
+        check_known("system", name, specs.systems)
         for workload in workloads.WORKLOADS:
             workloads.serve(specs, specs.parts(name)[0], workload)
 
@@ -264,10 +255,8 @@ class Uncertainty(Parameters):
     seed: int
 
     def __post_init__(self) -> None:
-        if not 1 <= self.samples <= 1_000_000:
-            raise InputError(f"parameter samples: expected 1 to 1,000,000, got {self.samples}")
-        if self.seed < 0:
-            raise InputError(f"parameter seed: expected 0 or more, got {self.seed}")
+        self.expect("samples", 1 <= self.samples <= 1_000_000, "1 to 1,000,000")
+        self.expect("seed", self.seed >= 0, "0 or more")
         assert self.specs
 
 
@@ -333,21 +322,3 @@ def check(cls: type[P], namespace: Mapping[str, Any]) -> P:
             raise InputError(f"parameter {name}: expected {kind.__name__}, got {given}")
         values[name] = value
     return cls(**values)
-
-
-def convert(name: str, text: str, kind: type) -> Any:
-    """A parameter from the command line as the type its dataclass declares.
-
-    >>> convert("samples", "1e4", int)
-    Traceback (most recent call last):
-    ...
-    cm384.errors.InputError: parameter samples: expected int, got '1e4'
-    """
-    if kind is bool and text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        if kind is bool or ("_" in text and kind is not str):
-            raise ValueError
-        return kind(text)
-    except ValueError:
-        raise InputError(f"parameter {name}: expected {kind.__name__}, got {text!r}") from None

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from cm384 import units
 from cm384.derivation import compares, derive, ratio, title, words
@@ -94,6 +95,18 @@ class Attempt:
     def central(self) -> float:
         """The figure at the central values."""
         return float(self.span.central.m)
+
+    @property
+    def text(self) -> str:
+        """That figure as a reader sees it."""
+        return units.text(self.span.central)
+
+    def __str__(self) -> str:
+        return f"{self.reading.text} = {self.text}"
+
+    def figure(self, specs: Specs) -> Any:
+        """The figure on another table."""
+        return self.reading.figure(specs).to(self.span.central.units)
 
 
 def attempt(reading: Reading, unit: str, specs: Specs) -> Attempt:

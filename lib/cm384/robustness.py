@@ -16,7 +16,7 @@ import pandas as pd
 from cm384 import units
 from cm384.claims import Claim, load_claims
 from cm384.draws import BLOCK
-from cm384.errors import InputError, suggestion, unknown
+from cm384.errors import InputError, check_known, suggestion, unknown
 from cm384.readings import Attempt, attempts
 from cm384.specs import Key, Specs, key_name
 from cm384.throughput import MODELLED, find_measurement, model_error
@@ -49,8 +49,7 @@ def solve(claim_id: str, row: str, specs: Specs, claims: Iterable[Claim] | None 
     937.5 TFLOPS
     """
     ledger = {claim.id: claim for claim in (claims or load_claims(specs=specs))}
-    if claim_id not in ledger:
-        raise unknown("claim", claim_id, ledger)
+    check_known("claim", claim_id, ledger)
     claim = ledger[claim_id]
     found = nearest_attempt(claim, specs, ledger)
     key = _find_key(row, found.span.keys)
@@ -220,8 +219,7 @@ def bands(
         count = min(BLOCK, samples - start)
         table = specs.sample(count, seed, start)
         for claim, attempt in found:
-            values = attempt.reading.figure(table).to(units.parse_unit(claim.unit or "count")).m
-            drawn[claim.id][start : start + count] = values
+            drawn[claim.id][start : start + count] = attempt.figure(table).m
     columns = ["id", "derived", "p5", "p95", "holds"]
     lines = [_band(claim, attempt, drawn[claim.id], specs) for claim, attempt in found]
     return pd.DataFrame(lines, columns=columns)

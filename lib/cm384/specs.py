@@ -22,7 +22,7 @@ import numpy as np
 
 from cm384 import files, units
 from cm384.draws import Draws
-from cm384.errors import InputError, unknown
+from cm384.errors import InputError, check_known
 from cm384.paths import DATA
 
 if TYPE_CHECKING:
@@ -153,13 +153,10 @@ class Specs:
         self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str
     ) -> Key:
         """The key under which the table states a quantity; one clear line when it does not."""
-        if quantity not in self.kinds:
-            raise unknown("quantity", quantity, self.kinds)
-        if subject not in self.subjects:
-            raise unknown("subject", subject, self.subjects)
+        check_known("quantity", quantity, self.kinds)
+        check_known("subject", subject, self.subjects)
         wanted = basis or self.kinds[quantity].default_basis
-        if wanted not in BASES:
-            raise unknown("basis", wanted, BASES)
+        check_known("basis", wanted, BASES)
         for tried in filter(None, (wanted, FALLBACK.get(wanted))):
             key = subject, quantity, write_conditions(conditions), tried
             if key in self.rows:

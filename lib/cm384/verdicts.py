@@ -92,7 +92,7 @@ def _first_match(claim: Claim, tried: Sequence[Attempt], specs: Specs) -> tuple[
     if tried[0].reading.quantity in MODELLED:
         return _first_match_of_model(claim, tried[0], specs)
     if held := [a for a in tried if target.holds(a.central)]:
-        return "confirmed", held[0], _confirmed(claim, held, tried)
+        return "confirmed", held[0], _confirmed(held, tried)
     best = min(tried, key=lambda a: abs(np.log(a.central / target.value)) if a.central else np.inf)
     others = attempts(other_readings(claim, best.reading), claim.unit, specs)
     fitting = [a for a in others if target.holds(a.central)]
@@ -100,13 +100,13 @@ def _first_match(claim: Claim, tried: Sequence[Attempt], specs: Specs) -> tuple[
     if owners:
         owner = owners[0].reading
         part = title(owner.conditions.get("part", owner.subject))
-        return "misattributed", best, f"{_found(claim, best)}; the claim fits {part}."
+        return "misattributed", best, f"{best}; the claim fits {part}."
     if claim.form == "count":
-        return "contradicted", best, f"{_found(claim, best)}, not {claim.value}."
+        return "contradicted", best, f"{best}, not {claim.value}."
     if within := [a for a in tried if np.any(target.holds(a.span.values))]:
         return "within sources", within[0], _reached(claim, within[0], specs)
     if fitting:
-        return "other basis", best, _held_otherwise(claim, best, fitting, len(others))
+        return "other basis", best, _held_otherwise(best, fitting, len(others))
     return _missed(claim, best, others, specs)
 
 
@@ -119,7 +119,7 @@ def _first_match_of_model(claim: Claim, found: Attempt, specs: Specs) -> tuple[s
     bounded = np.isfinite(target.low) and np.isfinite(target.high)
     off = 100 * (found.central / target.value - 1)
     said = (
-        f"{_found(claim, found)}, {off:+.0f} % from the claim; nine in ten "
+        f"{found}, {off:+.0f} % from the claim; nine in ten "
         f"well specified measurements of other documents are met within {100 * error:.0f} %."
     )
     if np.all(sides) or (bounded and sides[1]):
@@ -128,18 +128,15 @@ def _first_match_of_model(claim: Claim, found: Attempt, specs: Specs) -> tuple[s
         return "within model error", found, said
     others = attempts(other_readings(claim, found.reading), claim.unit, specs)
     if fitting := [a for a in others if target.holds(a.central)]:
-        return "other basis", found, _held_otherwise(claim, found, fitting, len(others))
+        return "other basis", found, _held_otherwise(found, fitting, len(others))
     return _missed(claim, found, others, specs)
 
 
-def _held_otherwise(claim: Claim, stated: Attempt, fitting: Sequence[Attempt], tried: int) -> str:
+def _held_otherwise(stated: Attempt, fitting: Sequence[Attempt], tried: int) -> str:
     """On which of the other readings the claim holds, the first two by name."""
-    held_as = " and ".join(_found(claim, a) for a in fitting[:2])
+    held_as = " and ".join(map(str, fitting[:2]))
     held_as += f", and {len(fitting) - 2} more" if len(fitting) > 2 else ""
-    return (
-        f"As stated, {_found(claim, stated)}; of {_count(tried, 'other reading')} it "
-        f"holds on {len(fitting)}: {held_as}."
-    )
+    return f"As stated, {stated}; of {_others(tried)} it holds on {len(fitting)}: {held_as}."
 
 
 def _missing(readings: Sequence[Reading], unit: str, specs: Specs) -> str:
@@ -160,7 +157,7 @@ def _reached(claim: Claim, found: Attempt, specs: Specs) -> str:
     rows = [specs.rows[key][pick] for key, pick in picks if pick]
     values = " and ".join(f"{row_name(r)} at {units.text(units.Q(r.value, r.unit))}" for r in rows)
     share = f"{100 * np.mean(holds):.0f} % of the sourced combinations reach it"
-    return f"{_found(claim, found)}, but {share}: with {values}."
+    return f"{found}, but {share}: with {values}."
 
 
 def _another_owner(reading: Reading, stated: Reading) -> bool:
@@ -181,8 +178,8 @@ def _missed(
         if spread.low.m < spread.high.m
         else "one source each"
     )
-    tail = f"; none of {_count(len(others), 'other reading')} fits" if others else ""
-    return verdict, best, f"{_found(claim, best)}, {reach}: {verdict} {_size(factor)}{tail}."
+    tail = f"; none of {_others(len(others))} fits" if others else ""
+    return verdict, best, f"{best}, {reach}: {verdict} {_size(factor)}{tail}."
 
 
 def _size(factor: float) -> str:
@@ -195,23 +192,15 @@ def _size(factor: float) -> str:
     return f"{units.number(factor, 3)} times" if factor >= 1.1 else f"by {100 * (factor - 1):.2g} %"
 
 
-def _confirmed(claim: Claim, held: Sequence[Attempt], tried: Sequence[Attempt]) -> str:
+def _confirmed(held: Sequence[Attempt], tried: Sequence[Attempt]) -> str:
     if len(tried) == 1:
-        return f"{_found(claim, held[0])}."
-    found = [f"{title(a.reading.comparator)} ({_show(claim, a)})" for a in held]
+        return f"{held[0]}."
+    found = [f"{title(a.reading.comparator)} ({a.text})" for a in held]
     return f"It fits {len(held)} of the {len(tried)} machines tried: {' and '.join(found)}."
 
 
-def _found(claim: Claim, found: Attempt) -> str:
-    return f"{found.reading.text} = {_show(claim, found)}"
-
-
-def _show(claim: Claim, found: Attempt) -> str:
-    return units.text(units.Q(found.central, claim.unit or "count"))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+def _others(count: int) -> str:
+    return f"{count} other reading{'s' * (count != 1)}"
 
 
 def judge_all(claims: Iterable[Claim], specs: Specs) -> list[Verdict]:

@@ -85,9 +85,9 @@ def derived_lines(
     stated = as_stated(claim, specs, ledger)
     others = [*stated, *listed_readings(claim, found.reading)]
     tried = attempts([r for r in others if r != found.reading], claim.unit, specs)
-    steps = list(worked(found.reading, claim, specs))
+    steps = list(worked(found, specs))
     allowed = interval(float(found.span.low.m), float(found.span.high.m))
-    figure = f"<strong>{html.escape(shown(found, claim))}</strong>"
+    figure = f"<strong>{html.escape(found.text)}</strong>"
     if found.span.low.m < found.span.high.m:
         figure += f"; sources allow {allowed} ({found.span.method})"
     lines = [
@@ -99,10 +99,7 @@ def derived_lines(
     ]
     if tried:
         marks = ["✔" if claim.printed.holds(a.central) else "✖" for a in tried]
-        told = [
-            f"{mark} {a.reading.text} = {shown(a, claim)}"
-            for mark, a in zip(marks, tried, strict=True)
-        ]
+        told = [f"{mark} {attempt}" for mark, attempt in zip(marks, tried, strict=True)]
         lines.append(("also tried", bullets(told)))
     return lines
 
@@ -149,10 +146,11 @@ def stands_for(figure: Printed) -> str:
     return f"anything from {low} to {high}"
 
 
-def worked(reading: Reading, claim: Claim, specs: Specs) -> Iterable[str]:
+def worked(found: Attempt, specs: Specs) -> Iterable[str]:
     """The steps from the rows to the figure, each with its formula in words."""
     traced, trace = specs.traced()
-    result = reading.figure(traced).to(units.parse_unit(claim.unit or "count"))
+    found.figure(traced)
+    reading = found.reading
     steps = [
         f"{words(s.quantity)} of {title(s.subject)} = {s.formula} = {units.text(s.value)}"
         for s in trace.steps
@@ -163,14 +161,9 @@ def worked(reading: Reading, claim: Claim, specs: Specs) -> Iterable[str]:
         other = Reading(reading.comparator, reading.quantity, "", theirs)
         ours = dataclasses.replace(reading, comparator="", against={})
         sides = " ÷ ".join(units.text(side.figure(specs)) for side in (ours, other))
-        yield f"{sides} = {units.text(result)}"
+        yield f"{sides} = {found.text}"
     elif not steps:
         yield "stated in the rows below"
-
-
-def shown(found: Attempt, claim: Claim) -> str:
-    """A derived figure in the unit of the claim."""
-    return units.text(units.Q(found.central, claim.unit or "count"))
 
 
 def bullets(lines: Sequence[str]) -> str:
