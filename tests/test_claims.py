@@ -1072,7 +1072,7 @@ def test_error_of_the_model_leaves_out_the_claims_own_document() -> None:
             row for row in SPECS.measurements.values()
             if row.phase == own.phase and not row.assumed and row.source != own.source
         ]  # fmt: skip
-        errors = sorted(validate(others, SPECS, SPECS.models)["error"].abs())
+        errors = sorted(validate(others, SPECS)["error"].abs())
         nine_in_ten = errors[int(np.ceil(0.9 * len(errors))) - 1]
         assert model_error(SPECS, name) == pytest.approx(nine_in_ten, rel=1e-12)
         assert 0 < nine_in_ten < 1

@@ -9,12 +9,11 @@ import pandas as pd
 import pytest
 
 from cm384 import load_specs
+from cm384.benchmarks import check_terms, load_kernels
 from cm384.errors import InputError
 from cm384.paths import DATA
 from cm384.validation import (
-    check_terms,
     in_words,
-    load_kernels,
     load_measurements,
     predict,
     shown,
@@ -28,7 +27,7 @@ LINES = validate(MEASUREMENTS, SPECS)
 ERRORS = dict(zip(LINES["id"], LINES["error"], strict=True))
 WELL = LINES[LINES["assumed"] == ""]
 KERNELS = load_kernels()
-TERMS = check_terms(KERNELS, SPECS, MEASUREMENTS)
+TERMS = check_terms(KERNELS, SPECS)
 TERM = dict(zip(TERMS["id"], TERMS["predicted"], strict=True))
 
 # --- nothing is fitted to what is predicted ------------------------------------------------------
@@ -90,7 +89,7 @@ def test_nine_in_ten_just_miss_22_percent() -> None:
 def test_vllm_on_h200_overlaps_nothing() -> None:
     for row in MEASUREMENTS:
         if row.id.startswith("VLLM-H200-DECODE"):
-            serial = predict(row, SPECS, {}, microbatches=1).throughput.m
+            serial = predict(row, SPECS, microbatches=1).throughput.m
             assert serial / row.measured == pytest.approx(1.0, abs=0.10)
 
 

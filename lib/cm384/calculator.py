@@ -118,7 +118,7 @@ def words(specs: Specs) -> dict[str, str]:
 def errors(specs: Specs, phase: str) -> tuple[float, float]:
     """The error that half and nine in ten of the well specified measurements of a phase keep."""
     rows = [row for row in specs.measurements.values() if row.phase == phase and not row.assumed]
-    spread = summary(validate(rows, specs, specs.models)).iloc[0]
+    spread = summary(validate(rows, specs)).iloc[0]
     return float(spread["median"]), float(spread["nine in ten"])
 
 

@@ -200,8 +200,7 @@ class Explanation:
         """The rows that were read, one a line, with value, basis, source and locator."""
         columns = ["row", "value", "basis", "source", "locator"]
         cells = [
-            [row_name(r), units.text(units.Q(r.value, r.unit), 6), r.basis, r.source, r.locator]
-            for r in self.rows
+            [row_name(r), units.text(r.amount, 6), r.basis, r.source, r.locator] for r in self.rows
         ]
         return pd.DataFrame(cells, columns=columns)
 

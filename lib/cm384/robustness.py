@@ -170,10 +170,9 @@ def solve_tokens_per_step(claim_id: str, specs: Specs, claims: Iterable[Claim]) 
     claim = ledger[claim_id]
     found = nearest_attempt(claim, specs, ledger).reading
     measurement = find_measurement(specs, found.subject, found.conditions["measurement"])
-    models = dict(specs.models)
 
     def gap(tokens: float) -> float:
-        result = predict(measurement, specs, models, tokens_per_step=tokens)
+        result = predict(measurement, specs, tokens_per_step=tokens)
         figure = result.tpot if found.quantity == "predicted_tpot" else result.throughput
         return float(figure.to(claim.unit).m) - claim.printed.value
 

@@ -86,6 +86,11 @@ class Row:
         return self.subject, self.quantity, self.conditions, self.basis
 
     @property
+    def amount(self) -> Any:
+        """The value as a quantity."""
+        return units.Q(self.value, self.unit)
+
+    @property
     def name(self) -> str:
         """The row as people refer to it: `ascend-910c.peak[precision=bf16;basis=headline]`."""
         return key_name(self.key)
@@ -255,7 +260,7 @@ class Specs:
     def options(self, key: Key) -> np.ndarray:
         """Every sourced value of a key, in the unit of its central row, the central one first."""
         unit = self.rows[key][0].unit
-        return np.array([float(units.Q(r.value, r.unit).to(unit).m) for r in self.rows[key]])
+        return np.array([float(r.amount.to(unit).m) for r in self.rows[key]])
 
 
 def read_conditions(text: str) -> dict[str, str]:

@@ -370,7 +370,7 @@ def rows_table(rows: Iterable[Row]) -> Table:
         (
             {
                 "row": row_name(r),
-                "value": f"{units.text(units.Q(r.value, r.unit), 7)} "
+                "value": f"{units.text(r.amount, 7)} "
                 f"({r.basis}{', alternative' if r.role == 'alternative' else ''})",
                 "where, and note": ". ".join(filter(None, [r.locator, r.note])),
                 "source": r.source,

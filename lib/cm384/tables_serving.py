@@ -164,7 +164,7 @@ def targets_table(ids: Iterable[str], specs: Specs) -> Table:
     for name in ids:
         row: Measurement = specs.measurements[name]
         limit = float(row.id.rsplit("-", 1)[1].removesuffix("MS"))
-        found = predict(row, specs, dict(specs.models))
+        found = predict(row, specs)
         speed = float(found.throughput.m)
         most = float(largest_batch(specs, specs.models[row.model], row.deployment, tpot=limit))
         lines.append(
@@ -253,7 +253,7 @@ def peer_errors(specs: Specs) -> pd.DataFrame:
     lines = []
     for peer in (Peer(**row) for row in files.records(table)):
         row: Measurement = specs.measurements[peer.measurement]
-        ours = float(predict(row, specs, dict(specs.models)).throughput.m)
+        ours = float(predict(row, specs).throughput.m)
         lines.append(
             {
                 **dataclasses.asdict(peer),
@@ -276,11 +276,11 @@ def constants_table(measurement: str, specs: Specs) -> Table:
     """Every constant that the prediction of one measurement read, with its source."""
     traced, trace = specs.traced()
     row: Measurement = specs.measurements[measurement]
-    predict(row, traced, dict(specs.models))
+    predict(row, traced)
     rows = [specs.rows[key][0] for key in trace.keys]
     cells = pd.DataFrame([
         {"constant": row_name(r).removeprefix(f"{title(row.accelerator)}: "),
-         "value": units.text(units.Q(r.value, r.unit)), "basis": r.basis,
+         "value": units.text(r.amount), "basis": r.basis,
          "other values": str(len(specs.rows[r.key]) - 1), "source": r.source, "where": r.locator}
         for r in sorted(rows, key=lambda r: r.basis == "assumed")
     ])  # fmt: skip

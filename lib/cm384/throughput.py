@@ -29,7 +29,7 @@ def find_measurement(specs: Specs, subject: str, measurement: str) -> Measuremen
 
 
 def _result(specs: Specs, subject: str, measurement: str) -> Result:
-    return predict(find_measurement(specs, subject, measurement), specs, dict(specs.models))
+    return predict(find_measurement(specs, subject, measurement), specs)
 
 
 @derivation("sum of the parameters of all layers, embedding and head, from the model's config.json")
@@ -93,5 +93,5 @@ def model_error(specs: Specs, measurement: str) -> float:
         for row in specs.measurements.values()
         if row.phase == named.phase and row.source != named.source and not row.assumed
     ]
-    table = summary(validate(others, specs, specs.models))
+    table = summary(validate(others, specs))
     return float(table["nine in ten"].iloc[0])

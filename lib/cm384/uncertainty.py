@@ -161,7 +161,7 @@ def solve_for(figure: Figure, specs: Specs, key: Key, target: Any) -> Solution:
         value = units.Q(row.value * np.exp(root), row.unit)
     options = specs.options(key)
     low, high = (units.Q(edge, row.unit) for edge in (options.min(), options.max()))
-    return Solution(key, value, units.Q(row.value, row.unit), low, high)
+    return Solution(key, value, row.amount, low, high)
 
 
 def tornado(figure: Figure, specs: Specs) -> pd.DataFrame:

@@ -155,7 +155,7 @@ def _reached(claim: Claim, found: Attempt, specs: Specs) -> str:
     holds = claim.printed.holds(found.span.values)
     picks = zip(found.span.keys, found.span.choices[int(np.argmax(holds))], strict=True)
     rows = [specs.rows[key][pick] for key, pick in picks if pick]
-    values = " and ".join(f"{row_name(r)} at {units.text(units.Q(r.value, r.unit))}" for r in rows)
+    values = " and ".join(f"{row_name(r)} at {units.text(r.amount)}" for r in rows)
     share = f"{100 * np.mean(holds):.0f} % of the sourced combinations reach it"
     return f"{found}, but {share}: with {values}."
 
