@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import strangers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,12 +95,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Specs:
 
 
 def write(folder: Path, *claims: dict[str, str]) -> Path:
-    path = folder / "claims.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(claims)
-    return path
+    return strangers.write(folder / "claims.csv", Claim, *claims)
 
 
 def judged(folder: Path, world: Specs, *claims: dict[str, str]) -> list[Verdict]:
@@ -107,10 +103,7 @@ def judged(folder: Path, world: Specs, *claims: dict[str, str]) -> list[Verdict]
 
 
 def refusal(folder: Path, world: Specs, *claims: dict[str, str]) -> str:
-    with pytest.raises(InputError) as caught:
-        load_claims(write(folder, *claims), world)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return strangers.refused(load_claims, write(folder, *claims), world)
 
 
 # --- printed figures ------------------------------------------------------------------------------

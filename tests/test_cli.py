@@ -8,13 +8,14 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import papermill
 import pytest
 from click.testing import CliRunner, Result
+from strangers import write
 
 import cm384
 from cm384 import notebooks
@@ -57,15 +58,6 @@ SPEC = {
     "locator": "line 1",
 }
 HEADER = "id,article,category,claim,claimed,derived,low,high,ratio,verdict,why,sources"
-
-
-def write(path: Path, kind: type, *rows: dict[str, str]) -> Path:
-    with path.open("w", newline="") as file:
-        names = [field.name for field in fields(kind)]
-        writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 @pytest.fixture

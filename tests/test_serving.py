@@ -269,7 +269,6 @@ def test_throughput_is_tokens_over_step(phase: Any, deployment: Deployment) -> N
     result = phase(SPECS, R1, deployment)
     tokens = deployment.batch * deployment.tokens_per_step
     assert result.throughput.to("token/s/accelerator").m == pytest.approx(tokens / result.step)
-    assert result.step_time.to("s").m == pytest.approx(result.step)
     if phase is decode:
         assert result.tpot.to("s").m == pytest.approx(deployment.batch / result.throughput.m)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import strangers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,20 +41,12 @@ ROW = {
 
 def write(folder: Path, *rows: dict[str, str], name: str = "more.csv") -> Path:
     """A specs file; each row is the good one with changes."""
-    path = folder / name
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(ROW | row for row in rows)
-    return path
+    return strangers.write(folder / name, Row, *(ROW | row for row in rows))
 
 
 def refusal(*paths: Path) -> str:
     """What loading the files is refused with."""
-    with pytest.raises(InputError) as caught:
-        load_specs(*paths)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return strangers.refused(load_specs, *paths)
 
 
 def own_rows() -> list[Row]:

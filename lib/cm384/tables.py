@@ -190,6 +190,11 @@ def share(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
+def claims_of(category: str, specs: Specs) -> list[Claim]:
+    """The claims of a category that are not repetitions of another one."""
+    return [c for c in load_claims(specs=specs) if c.category == category and not c.same_as]
+
+
 def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
     """The reconciliation of some claims as a phone has room for it: the verdict with its reason."""
     return table(
