@@ -21,7 +21,8 @@ import nbformat
 import papermill
 from PIL import Image
 
-from cm384.notebooks import METADATA, NOTEBOOKS, PARAMETERS
+from cm384.notebooks import METADATA, NOTEBOOKS
+from cm384.parameters import PARAMETERS
 
 Check = Callable[[Path], list[str]]
 ROOT = Path(__file__).parents[1]
@@ -204,7 +205,7 @@ def has_parameters_papermill_sees(path: Path) -> list[str]:
 
 def has_the_parameters_of_its_dataclass(path: Path) -> list[str]:
     if path.stem not in PARAMETERS:
-        return [f"cm384.notebooks.PARAMETERS has no {path.stem}"]
+        return [f"cm384.parameters.PARAMETERS has no {path.stem}"]
     hints = {
         name: str(kind) if typing.get_args(kind) else kind.__name__
         for name, kind in typing.get_type_hints(PARAMETERS[path.stem]).items()

@@ -12,15 +12,13 @@ from playwright.sync_api import ConsoleMessage, Page, Request
 BUILD = """
 import sys
 from pathlib import Path
-from cm384 import notebooks
+from cm384 import notebooks, site
 if __name__ == "__main__":
     notebooks.BUILD = Path(sys.argv[1])
     {call}
 """
-REPORT = BUILD.format(call="notebooks.report(lambda jobs, total: jobs)")
-REBUILD = BUILD.format(
-    call="notebooks.build_site(notebooks.BUILD / 'src', notebooks.BUILD / 'site')"
-)
+REPORT = BUILD.format(call="site.report(lambda jobs, total: jobs)")
+REBUILD = BUILD.format(call="site.build_site(notebooks.BUILD / 'src', notebooks.BUILD / 'site')")
 
 CHROMIUM = [
     "--no-sandbox",

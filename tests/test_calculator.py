@@ -248,8 +248,8 @@ def expected(identity: str, batch: float, context: float, accepted: float) -> li
     tokens = float(result.throughput.m)
     name = {"precision": row.matrix_precision, "basis": "headline"}
     peak = SPECS.get(row.accelerator, "peak", **name).to("TFLOPS").m
-    latency = result.tpot if row.phase == "decode" else result.step_time
-    return [tokens, float(latency.m), tokens / float(peak)]
+    latency = result.tpot.m if row.phase == "decode" else 1e3 * result.step
+    return [tokens, float(latency), tokens / float(peak)]
 
 
 def settings() -> list[tuple[str, float, float, float]]:

@@ -10,28 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import strangers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cm384 import claims as rule
-from cm384.claims import (
-    CATEGORIES,
-    VERDICTS,
-    Claim,
-    Printed,
-    Verdict,
-    judge_all,
-    load_claims,
-    model_error,
-    printed,
-    scorecard,
-)
+from cm384 import verdicts
+from cm384.claims import CATEGORIES, VERDICTS, Claim, Printed, load_claims, printed
 from cm384.derivation import DERIVATIONS
 from cm384.errors import InputError
 from cm384.specs import Row, Specs, group_rows, load_specs, read_rows
 from cm384.throughput import MODELLED
 from cm384.units import Q
 from cm384.validation import validate
+from cm384.verdicts import Verdict, judge_all, model_error, scorecard
 
 SPEC_COLUMNS = [field.name for field in dataclasses.fields(Row)]
 COLUMNS = [field.name for field in dataclasses.fields(Claim)]
@@ -104,12 +95,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Specs:
 
 
 def write(folder: Path, *claims: dict[str, str]) -> Path:
-    path = folder / "claims.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(claims)
-    return path
+    return strangers.write(folder / "claims.csv", Claim, *claims)
 
 
 def judged(folder: Path, world: Specs, *claims: dict[str, str]) -> list[Verdict]:
@@ -117,10 +103,7 @@ def judged(folder: Path, world: Specs, *claims: dict[str, str]) -> list[Verdict]
 
 
 def refusal(folder: Path, world: Specs, *claims: dict[str, str]) -> str:
-    with pytest.raises(InputError) as caught:
-        load_claims(write(folder, *claims), world)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return strangers.refused(load_claims, write(folder, *claims), world)
 
 
 # --- printed figures ------------------------------------------------------------------------------
@@ -992,7 +975,7 @@ def model_says(monkeypatch: pytest.MonkeyPatch) -> None:
                            ("predicted_tpot", "ms")):  # fmt: skip
         figure = lambda specs, subject, *, measurement, unit=unit: Q(PREDICTED, unit)  # noqa: E731
         monkeypatch.setitem(DERIVATIONS, quantity, (figure, "made up"))
-    monkeypatch.setattr(rule, "model_error", lambda specs, measurement: 0.1)
+    monkeypatch.setattr(verdicts, "model_error", lambda specs, measurement: 0.1)
 
 
 @pytest.mark.parametrize(
@@ -1082,7 +1065,7 @@ def test_error_of_the_model_leaves_out_the_claims_own_document() -> None:
             row for row in SPECS.measurements.values()
             if row.phase == own.phase and not row.assumed and row.source != own.source
         ]  # fmt: skip
-        errors = sorted(validate(others, SPECS, SPECS.models)["error"].abs())
+        errors = sorted(validate(others, SPECS)["error"].abs())
         nine_in_ten = errors[int(np.ceil(0.9 * len(errors))) - 1]
         assert model_error(SPECS, name) == pytest.approx(nine_in_ten, rel=1e-12)
         assert 0 < nine_in_ten < 1

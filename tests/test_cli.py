@@ -8,18 +8,20 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import papermill
 import pytest
 from click.testing import CliRunner, Result
+from strangers import write
 
 import cm384
 from cm384 import notebooks
 from cm384.__main__ import main
 from cm384.claims import Claim
+from cm384.parameters import Parameters
 from cm384.paths import DATA
 from cm384.specs import Row
 
@@ -56,15 +58,6 @@ SPEC = {
     "locator": "line 1",
 }
 HEADER = "id,article,category,claim,claimed,derived,low,high,ratio,verdict,why,sources"
-
-
-def write(path: Path, kind: type, *rows: dict[str, str]) -> Path:
-    with path.open("w", newline="") as file:
-        names = [field.name for field in fields(kind)]
-        writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 @pytest.fixture
@@ -315,7 +308,7 @@ def test_run_refuses_a_wrong_type(
 
 
 @dataclass(frozen=True)
-class Typed(notebooks.Parameters):
+class Typed(Parameters):
     """Parameters of every type that a notebook may have."""
 
     samples: int

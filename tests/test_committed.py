@@ -16,7 +16,8 @@ import notebook_checks as checks
 import pytest
 from nbformat.v4 import new_code_cell, new_output
 
-from cm384.notebooks import NOTEBOOKS, PARAMETERS
+from cm384.notebooks import NOTEBOOKS
+from cm384.parameters import PARAMETERS
 from cm384.paths import DATA
 
 COMMITTED = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))

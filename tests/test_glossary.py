@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from cm384.claims import VERDICTS
+from cm384.files import read_keys
 from cm384.notebooks import NOTEBOOKS, notebooks
-from cm384.paths import DATA
-from cm384.specs import read_keys
 
 GLOSSARY = NOTEBOOKS / "glossary.md"
 PAGES = sorted([*notebooks(), *NOTEBOOKS.glob("*.md")])
@@ -110,7 +109,7 @@ def test_links_inside_the_glossary_and_its_sources_resolve() -> None:
     pages = {to for _, to in LINK.findall(text) if not to.startswith("#")}
     assert [name for name in pages if not (NOTEBOOKS / name).exists()] == []
     named = set(re.findall(r"<code>([^<]+)</code>", text))
-    assert named - set(read_keys(DATA / "sources.bib")) == set()
+    assert named - set(read_keys()) == set()
 
 
 def test_every_verdict_has_its_line() -> None:

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from cm384 import articles, load_claims, load_specs, pages, scorecard, tables_ledger
-from cm384.claims import Claim, judge_all
+from cm384 import articles, load_claims, load_specs, pages, schema, scorecard, tables_ledger
+from cm384.claims import Claim
 from cm384.errors import InputError
-from cm384.notebooks import EXAMPLES, OwnClaim
-from cm384.paths import DATA
-from cm384.specs import Kind, Row, read_keys
+from cm384.files import read_keys
+from cm384.parameters import OwnClaim
+from cm384.paths import DATA, EXAMPLES
+from cm384.specs import Kind, Row
 from cm384.validation import Measurement
+from cm384.verdicts import judge_all
 
 SPECS = load_specs()
 CLAIMS = load_claims(specs=SPECS)
@@ -144,16 +146,16 @@ def test_schema_has_every_column_and_an_example(
 
 
 def test_column_that_nobody_describes_fails_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
-    described = dict(pages.COLUMNS["specs.csv"])
-    del described["group"]
-    monkeypatch.setattr(pages, "COLUMNS", {**pages.COLUMNS, "specs.csv": described})
+    described = schema.described()
+    del described["specs.csv"]["group"]
+    monkeypatch.setattr(schema, "described", lambda: described)
     with pytest.raises(AssertionError, match=r"specs\.csv"):
-        pages.schema(SPECS, CLAIMS)
+        schema.schema(SPECS, CLAIMS)
 
 
 def test_what_is_accepted_is_what_the_check_says(tmp_path: Path) -> None:
     """A bad cell is refused in the very words of the page."""
-    page = pages.schema(SPECS, CLAIMS).split("## specs.csv\n")[1].split("\n## ")[0]
+    page = schema.schema(SPECS, CLAIMS).split("## specs.csv\n")[1].split("\n## ")[0]
     text = (EXAMPLES / "atlas950_specs.csv").read_text(encoding="utf-8")
     path = tmp_path / "bad.csv"
     for old, new, column in [
@@ -203,7 +205,7 @@ def test_example_verdicts() -> None:
 
 
 def test_example_names_its_sources() -> None:
-    keys = read_keys(DATA / "sources.bib")
+    keys = read_keys()
     rows = tables_ledger.added_rows(OwnClaim(specs_file="", claims_file="").specs).cells
     assert set(rows["source"]) <= set(keys)
     assert len(rows) == len((EXAMPLES / "atlas950_specs.csv").read_text().splitlines()) - 1

@@ -11,8 +11,8 @@ from cm384 import (
     power,
     ratio,
     span,
+    tables_parity,
     tables_power,
-    tables_systems,
     units,
     workloads,
 )
@@ -185,7 +185,7 @@ def test_the_work_broadcasts() -> None:
 
 def test_every_side_of_the_h100() -> None:
     found = {
-        side.name: side.central for side in tables_systems.sides("ascend-910c", "h100-sxm", SPECS)
+        side.name: side.central for side in tables_parity.sides("ascend-910c", "h100-sxm", SPECS)
     }
     # 707.8 and 752 over 989.4; 1,504 over 1,978.9; 3.2 over 3.352 TB/s; 128 over 80 GB
     by_hand = {
@@ -207,7 +207,7 @@ def test_every_side_of_the_h100() -> None:
 
 
 def test_what_60_percent_implies() -> None:
-    share = tables_systems.claimed_share(SPECS)
+    share = tables_parity.claimed_share(SPECS)
     assert share == 0.6
     # of the utilisation of an H100, by advertised peak, matrix peak and memory bandwidth
     assert [round(share / side, 2) for side in (752 / 989.4, 707.8 / 989.4, 3.2 / 3.352)] == [
@@ -218,22 +218,22 @@ def test_what_60_percent_implies() -> None:
 
 
 def test_roofline_runs_between_bandwidths_and_peaks() -> None:
-    curve = tables_systems.roofline_ratio("ascend-910c", "h100-sxm", "bf16", SPECS)["ratio"]
+    curve = tables_parity.roofline_ratio("ascend-910c", "h100-sxm", "bf16", SPECS)["ratio"]
     assert curve.iloc[0] == pytest.approx(3.2 / 3.352)
     assert curve.iloc[-1] == pytest.approx(707.8 / 989.4)
     assert curve.min() > 0.6
-    assert round(tables_systems.ridge("ascend-910c", "bf16", SPECS)) == round(707.8 / 3.2)
+    assert round(tables_parity.ridge("ascend-910c", "bf16", SPECS)) == round(707.8 / 3.2)
 
 
 @pytest.mark.parametrize("reference", ["h20", "h800-sxm", "b200", "h200-sxm", "gb200"])
 def test_other_references_have_sides_too(reference: str) -> None:
-    found = tables_systems.sides("ascend-910c", reference, SPECS)
+    found = tables_parity.sides("ascend-910c", reference, SPECS)
     assert {"data sheet", "serving model"} <= {side.kind for side in found}
     assert all(side.low <= side.central <= side.high for side in found)
 
 
 def test_runs_are_paired_like_with_like() -> None:
-    for ours, theirs in tables_systems.pairs("ascend-910c", "h800-sxm", SPECS):
+    for ours, theirs in tables_parity.pairs("ascend-910c", "h800-sxm", SPECS):
         assert (ours.phase, ours.routing) == (theirs.phase, theirs.routing)
         assert max(float(ours.batch), float(theirs.batch)) <= 2 * min(
             float(ours.batch), float(theirs.batch)

@@ -93,7 +93,7 @@ def test_summary_counts_the_verdicts() -> None:
 
 
 def test_accuracy_of_the_model_is_the_computed_one() -> None:
-    lines = validation.validate(SPECS.measurements.values(), SPECS, SPECS.models)
+    lines = validation.validate(SPECS.measurements.values(), SPECS)
     table = validation.summary(lines)
     every, well = (table[table["rows"] == rows].iloc[0] for rows in ("all", "well specified"))
     text = " ".join(README.split())

@@ -22,7 +22,6 @@ import numpy as np
 import pytest
 
 from cm384 import derive, load_claims, load_specs
-from cm384.claims import as_stated, other_readings
 from cm384.derivation import ADDITIVE, DERIVATIONS, compares
 from cm384.errors import InputError
 from cm384.hardware import AREAS
@@ -30,6 +29,7 @@ from cm384.specs import Key, Specs, key_name, read_conditions
 from cm384.throughput import MODELLED
 from cm384.uncertainty import span
 from cm384.units import unit_text
+from cm384.verdicts import as_stated, other_readings
 
 PINNED = Path(__file__).with_name("pinned_figures.csv")
 COLUMNS = ["subject", "figure", "conditions", "unit", "central", "low", "high", "mean"]
@@ -141,13 +141,12 @@ def keys_of(name: Name) -> frozenset[Key]:
 
 def read(figure: Figure) -> frozenset[Key]:
     """The rows that a figure reads; none when it cannot be computed."""
-    traced = SPECS.traced()
+    traced, trace = SPECS.traced()
     try:
         figure(traced)
     except InputError:
         return frozenset()
-    assert traced.trace is not None
-    return frozenset(traced.trace.keys)
+    return frozenset(trace.keys)
 
 
 def read_by_the_project() -> set[Key]:

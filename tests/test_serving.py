@@ -269,7 +269,6 @@ def test_throughput_is_tokens_over_step(phase: Any, deployment: Deployment) -> N
     result = phase(SPECS, R1, deployment)
     tokens = deployment.batch * deployment.tokens_per_step
     assert result.throughput.to("token/s/accelerator").m == pytest.approx(tokens / result.step)
-    assert result.step_time.to("s").m == pytest.approx(result.step)
     if phase is decode:
         assert result.tpot.to("s").m == pytest.approx(deployment.batch / result.throughput.m)
 
@@ -350,10 +349,9 @@ def test_the_span_of_the_sources_holds_the_central_figure() -> None:
 
 @CASES
 def test_every_constant_read_has_a_source(phase: Any, deployment: Deployment) -> None:
-    traced = SPECS.traced()
+    traced, trace = SPECS.traced()
     phase(traced, R1, deployment)
-    assert traced.trace is not None
-    for key in traced.trace.keys:
+    for key in trace.keys:
         row = SPECS.rows[key][0]
         assert row.source, key_name(key)
         assert row.locator, key_name(key)

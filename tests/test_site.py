@@ -12,9 +12,8 @@ from rendered import REBUILD, run
 
 from cm384 import notebooks
 from cm384.claims import load_claims
+from cm384.files import read_keys
 from cm384.markup import CLAIM_ID, source_keys
-from cm384.paths import DATA
-from cm384.specs import read_keys
 
 
 def read(path: Path) -> str:
@@ -56,7 +55,7 @@ def test_every_link_and_anchor_resolves(site: Path) -> None:
 
 
 def test_every_source_in_a_table_leads_to_the_bibliography(site: Path) -> None:
-    keys = frozenset(read_keys(DATA / "sources.bib"))
+    keys = frozenset(read_keys())
     linked: set[str] = set()
     for path in site.glob("[0-9]*.html"):
         for table in re.findall(r"<table.*?</table>", read(path), flags=re.DOTALL):
@@ -83,7 +82,7 @@ def test_every_claim_in_a_table_leads_to_its_working(site: Path) -> None:
 
 def test_every_source_has_an_entry_where_tables_link_to(site: Path) -> None:
     anchors = page_checks.Page(read(site / "bibliography.html")).anchors
-    keys = frozenset(read_keys(DATA / "sources.bib"))
+    keys = frozenset(read_keys())
     links = page_checks.Page(source_keys(sorted(keys))).links
     linked = {link.partition("#")[2] for link in links}
     assert len(linked) == len(keys)

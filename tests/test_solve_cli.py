@@ -12,10 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cm384.__main__ import main
-from cm384.paths import DATA
+from cm384.paths import DATA, EXAMPLES
 
 CLAIMS = DATA / "claims.csv"
-EXAMPLES = DATA / "examples"
 
 
 def solve(row: str, *more: str | Path, claims: Path = CLAIMS) -> Result:

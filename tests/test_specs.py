@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import strangers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,8 +19,9 @@ from cm384 import specs as tables
 from cm384 import units
 from cm384.derivation import DERIVATIONS
 from cm384.errors import InputError
+from cm384.files import read_keys
 from cm384.paths import DATA
-from cm384.specs import BASES, Row, load_specs, read_conditions, read_keys, write_conditions
+from cm384.specs import BASES, Row, load_specs, read_conditions, write_conditions
 
 COLUMNS = [field.name for field in dataclasses.fields(Row)]
 ROW = {
@@ -39,20 +41,12 @@ ROW = {
 
 def write(folder: Path, *rows: dict[str, str], name: str = "more.csv") -> Path:
     """A specs file; each row is the good one with changes."""
-    path = folder / name
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(ROW | row for row in rows)
-    return path
+    return strangers.write(folder / name, Row, *(ROW | row for row in rows))
 
 
 def refusal(*paths: Path) -> str:
     """What loading the files is refused with."""
-    with pytest.raises(InputError) as caught:
-        load_specs(*paths)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return strangers.refused(load_specs, *paths)
 
 
 def own_rows() -> list[Row]:
@@ -268,7 +262,7 @@ def test_source_of_the_projects_own_rows_must_be_a_key(tmp_path: Path) -> None:
     kinds = load_specs().kinds
     path = write(tmp_path, {"source": "huawei2025cloudmatrx"})
     with pytest.raises(InputError) as caught:
-        tables.read_rows(path, kinds, read_keys(DATA / "sources.bib"))
+        tables.read_rows(path, kinds, read_keys())
     assert str(caught.value) == (
         "more.csv line 2, column source: 'huawei2025cloudmatrx' is not known; "
         "did you mean 'huawei2025cloudmatrix'?"
@@ -425,28 +419,24 @@ def test_replacing_what_the_table_does_not_state_is_refused(value: Any) -> None:
 
 
 def test_trace_holds_the_keys_read_in_order_and_once() -> None:
-    traced = load_specs().traced()
+    traced, trace = load_specs().traced()
     traced.get("h20", "hbm_capacity")
     traced.get("h20", "hbm_bandwidth")
     traced.get("h20", "hbm_capacity")
-    assert traced.trace is not None
-    assert [key[1] for key in traced.trace.keys] == ["hbm_capacity", "hbm_bandwidth"]
+    assert [key[1] for key in trace.keys] == ["hbm_capacity", "hbm_bandwidth"]
 
 
 def test_asking_whether_a_row_is_there_is_not_reading_it() -> None:
-    traced = load_specs().traced()
+    traced, trace = load_specs().traced()
     assert traced.has("h20", "hbm_capacity")
-    assert traced.trace is not None
-    assert not traced.trace.keys
+    assert not trace.keys
     assert load_specs().trace is None
 
 
 def test_two_traces_do_not_mix() -> None:
-    one, other = load_specs().traced(), load_specs().traced()
+    (one, trace), (_, other) = load_specs().traced(), load_specs().traced()
     one.get("h20", "hbm_capacity")
-    assert one.trace is not None
-    assert other.trace is not None
-    assert (len(one.trace.keys), len(other.trace.keys)) == (1, 0)
+    assert (len(trace.keys), len(other.keys)) == (1, 0)
 
 
 # --- explaining -----------------------------------------------------------------------------------
@@ -506,11 +496,11 @@ def test_every_source_is_in_the_bibliography_and_every_entry_is_used() -> None:
              for row in cells(str(path.relative_to(DATA)))
              for column in ("source", "article", "primary")]  # fmt: skip
     used = {key for cell in named for key in cell.split(";") if key}
-    assert set(read_keys(DATA / "sources.bib")) == used
+    assert set(read_keys()) == used
 
 
 def test_bibliography_keys_are_given_once() -> None:
-    keys = read_keys(DATA / "sources.bib")
+    keys = read_keys()
     assert sorted(keys) == sorted(set(keys))
 
 

@@ -9,12 +9,11 @@ import pandas as pd
 import pytest
 
 from cm384 import load_specs
+from cm384.benchmarks import check_terms, load_kernels
 from cm384.errors import InputError
 from cm384.paths import DATA
 from cm384.validation import (
-    check_terms,
     in_words,
-    load_kernels,
     load_measurements,
     predict,
     shown,
@@ -28,7 +27,7 @@ LINES = validate(MEASUREMENTS, SPECS)
 ERRORS = dict(zip(LINES["id"], LINES["error"], strict=True))
 WELL = LINES[LINES["assumed"] == ""]
 KERNELS = load_kernels()
-TERMS = check_terms(KERNELS, SPECS, MEASUREMENTS)
+TERMS = check_terms(KERNELS, SPECS)
 TERM = dict(zip(TERMS["id"], TERMS["predicted"], strict=True))
 
 # --- nothing is fitted to what is predicted ------------------------------------------------------
@@ -37,10 +36,9 @@ TERM = dict(zip(TERMS["id"], TERMS["predicted"], strict=True))
 def test_no_constant_is_read_from_a_measured_throughput() -> None:
     """No row that a prediction reads comes from the place in a source of a validated row."""
     validated = {(row.source, row.locator) for row in MEASUREMENTS}
-    traced = SPECS.traced()
+    traced, trace = SPECS.traced()
     validate(MEASUREMENTS, traced)
-    assert traced.trace is not None
-    constants = {(row.source, row.locator) for key in traced.trace.keys for row in SPECS.rows[key]}
+    constants = {(row.source, row.locator) for key in trace.keys for row in SPECS.rows[key]}
     assert len(validated) > 40
     assert len(constants) > 100
     assert not validated & constants
@@ -91,7 +89,7 @@ def test_nine_in_ten_just_miss_22_percent() -> None:
 def test_vllm_on_h200_overlaps_nothing() -> None:
     for row in MEASUREMENTS:
         if row.id.startswith("VLLM-H200-DECODE"):
-            serial = predict(row, SPECS, {}, microbatches=1).throughput.m
+            serial = predict(row, SPECS, microbatches=1).throughput.m
             assert serial / row.measured == pytest.approx(1.0, abs=0.10)
 
 

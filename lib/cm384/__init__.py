@@ -7,7 +7,7 @@
 """
 
 from cm384 import fabric, finance, hardware, power, throughput, units
-from cm384.claims import load_claims, scorecard
+from cm384.claims import load_claims
 from cm384.deployment import Deployment
 from cm384.derivation import derive, explain, ratio
 from cm384.errors import InputError
@@ -16,6 +16,7 @@ from cm384.serving import decode, prefill
 from cm384.specs import Specs, load_specs
 from cm384.transformer import load_model
 from cm384.uncertainty import span
+from cm384.verdicts import scorecard
 
 __version__ = "0.1.0"
 __all__ = [

@@ -13,10 +13,11 @@ import click
 import pandas as pd
 
 from cm384 import tables
-from cm384.claims import Claim, load_claims, scorecard
+from cm384.claims import Claim, load_claims
 from cm384.derivation import explain as explain_figure
 from cm384.errors import InputError
 from cm384.specs import Specs, load_specs, read_conditions
+from cm384.verdicts import scorecard
 
 FORMAT = click.option(
     "--format",
@@ -54,9 +55,9 @@ def main() -> None:
 @main.command()
 def report() -> None:
     """Run every notebook, build the site, print the scorecard and where the page is."""
-    from cm384 import notebooks
+    from cm384 import site
 
-    page = notebooks.report(_progress("notebooks"))
+    page = site.report(_progress("notebooks"))
     specs = load_specs()
     lines = scorecard(load_claims(specs=specs), specs)
     _print(_short(lines), "table")

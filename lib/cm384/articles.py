@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cm384 import specs as checks
+from cm384 import files
 from cm384.paths import DATA
-from cm384.specs import read_keys, read_table
 
 KINDS = ("about", "leaves_out", "repeats")
 
@@ -26,24 +24,22 @@ class Note:
 
 def load_notes() -> list[Note]:
     """What is said of the articles beside their claims, checked."""
-    table = read_table(DATA / "articles.csv", [f.name for f in dataclasses.fields(Note)])
-    keys = read_keys(DATA / "sources.bib")
-    import pandera.pandas as pa
-
-    columns = {
-        "article": checks.one_of(keys),
-        "kind": checks.one_of(KINDS),
-        "topic": checks.matches(r"\S.*", "a topic"),
-        "text": checks.matches(r"\S.*", "a sentence"),
+    table = files.read_table(DATA / "articles.csv", files.columns(Note))
+    keys = files.read_keys()
+    checks = {
+        "article": files.one_of(keys),
+        "kind": files.one_of(KINDS),
+        "topic": files.matches(r"\S.*", "a topic"),
+        "text": files.matches(r"\S.*", "a sentence"),
     }
-    known = {name: pa.Column(str, check) for name, check in columns.items()}
-    checks.check_table(table, pa.DataFrameSchema(known), "articles.csv")
+    files.check_table(table, checks, "articles.csv")
     for line, cell in table["source"].items():
         for key in filter(None, str(cell).split(";")):
             if key not in keys:
-                expected = "one of\t" + "\t".join(keys)
-                raise checks.bad_cell("articles.csv", int(str(line)), "source", key, expected)
-    return [Note(**values) for values in checks.records(table)]
+                raise files.bad_cell(
+                    "articles.csv", int(str(line)), "source", key, files.listed(keys)
+                )
+    return [Note(**values) for values in files.records(table)]
 
 
 def articles(notes: Iterable[Note]) -> list[str]:

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cm384 import serving, units
-from cm384.deployment import Deployment
+from cm384 import units
 from cm384.derivation import derive, title
 from cm384.errors import InputError
 from cm384.fabric import accelerator
@@ -28,7 +27,7 @@ from cm384.markup import framed
 from cm384.power import BASES, power_basis
 from cm384.specs import Specs, load_specs
 from cm384.tables import Table, figure_name
-from cm384.validation import Measurement, summary, validate
+from cm384.validation import Measurement, predict, summary, validate
 
 TOLERANCE = 0.003
 # What the page offers: requests an accelerator in decode, from a single one of a rank on; prompt
@@ -118,7 +117,7 @@ def words(specs: Specs) -> dict[str, str]:
 def errors(specs: Specs, phase: str) -> tuple[float, float]:
     """The error that half and nine in ten of the well specified measurements of a phase keep."""
     rows = [row for row in specs.measurements.values() if row.phase == phase and not row.assumed]
-    spread = summary(validate(rows, specs, specs.models)).iloc[0]
+    spread = summary(validate(rows, specs)).iloc[0]
     return float(spread["median"]), float(spread["nine in ten"])
 
 
@@ -133,18 +132,12 @@ def deployments(specs: Specs) -> list[list[Measurement]]:
     groups: dict[Any, list[Measurement]] = {}
     for row in specs.measurements.values():
         try:
-            run(specs, row, row.deployment)
+            predict(row, specs)
         except InputError:
             continue
         same = dataclasses.replace(row.deployment, batch=1, context=1, tokens_per_step=1)
         groups.setdefault((row.phase, row.model, same), []).append(row)
     return list(groups.values())
-
-
-def run(specs: Specs, row: Measurement, deployment: Deployment) -> serving.Result:
-    """The step of a measurement's phase and model on another deployment."""
-    step = serving.decode if row.phase == "decode" else serving.prefill
-    return step(specs, specs.models[row.model], deployment)
 
 
 def entry(group: Sequence[Measurement], specs: Specs) -> dict[str, Any]:
@@ -241,8 +234,8 @@ def grid(
     if not streams(row, specs):  # room for everything
         keys = (key for key in specs.rows if key[:2] == (row.accelerator, "hbm_capacity"))
         table = specs.replace(dict.fromkeys(keys, 1e9))
-    d = dataclasses.replace(row.deployment, batch=batch[:, None], context=context)
-    step = np.broadcast_to(run(table, row, d).step, (len(batch), len(context)))
+    found = predict(row, table, batch=batch[:, None], context=context)
+    step = np.broadcast_to(found.step, (len(batch), len(context)))
     kept = thinned(step, (batch, context), fixed)
     return batch[kept[0]], context[kept[1]], step[np.ix_(*kept)]
 
@@ -278,7 +271,7 @@ def published_table(found: Sequence[Sequence[Measurement]], specs: Specs) -> Tab
     """Every published setting with the model's value: the page without its script."""
     lines = []
     for row in itertools.chain.from_iterable(found):
-        point, model = published(row), run(specs, row, row.deployment).throughput
+        point, model = published(row), predict(row, specs).throughput
         measured = units.Q(row.measured, "token/s/accelerator")
         lines.append({
             "measurement": row.id,
@@ -322,9 +315,8 @@ def hardware(specs: Specs) -> dict[str, dict[str, list[Any]]]:
 
 def figure(quantity: str, subject: str, specs: Specs, **conditions: str) -> list[Any]:
     """A derived figure in its usual unit, as a reader sees it, and the sources it was read from."""
-    traced = specs.traced()
+    traced, trace = specs.traced()
     value = derive(quantity, subject, traced, **conditions)
-    assert traced.trace is not None
-    sources = dict.fromkeys(traced.rows[key][0].source for key in traced.trace.keys)
+    sources = dict.fromkeys(traced.rows[key][0].source for key in trace.keys)
     usual = float(value.to(specs.kinds[quantity].unit).m)
     return [float(f"{usual:.6g}"), units.text(value), list(sources)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cm384.errors import InputError, unknown
+from cm384.errors import InputError, check_known
 from cm384.kernels import Machine
 from cm384.operators import Numbers
 from cm384.transformer import Model, bytes_per_element
@@ -44,8 +44,7 @@ class Deployment:
 
 def check(d: Deployment, model: Model, phase: str) -> None:
     """Refuse a deployment whose fields cannot be; one line that names the field."""
-    if d.routing not in ROUTINGS:
-        raise unknown("routing", d.routing, ROUTINGS)
+    check_known("routing", d.routing, ROUTINGS)
     for field, least in LEAST.items():
         given = getattr(d, field)
         plain = isinstance(given, int | float)

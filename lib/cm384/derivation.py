@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from cm384 import units
-from cm384.errors import InputError, unknown
+from cm384.errors import InputError, check_known
 from cm384.specs import Row, Specs, Step, key_name, read_conditions
 
 Formula = Callable[..., Any]
@@ -59,10 +59,8 @@ def derive(quantity: str, subject: str, specs: Specs, /, **conditions: str) -> A
     >>> print(units.text(derive("hbm_capacity", "cloudmatrix-384", load_specs())))
     49.15 TB
     """
-    if quantity not in specs.kinds:
-        raise unknown("quantity", quantity, specs.kinds)
-    if subject not in specs.subjects:
-        raise unknown("subject", subject, specs.subjects)
+    check_known("quantity", quantity, specs.kinds)
+    check_known("subject", subject, specs.subjects)
     usual = specs.kinds[quantity].unit
     if quantity in ADDITIVE and specs.parts(subject):
         formula = f"sum over the accelerators: count × {words(quantity)} of one"
@@ -181,8 +179,7 @@ def _check_conditions(
 ) -> None:
     taken = list(inspect.signature(function).parameters.values())[2:]
     for name in conditions:
-        if name not in [parameter.name for parameter in taken]:
-            raise unknown(f"condition for {quantity}", name, (p.name for p in taken))
+        check_known(f"condition for {quantity}", name, [parameter.name for parameter in taken])
     for parameter in taken:
         if parameter.default is parameter.empty and parameter.name not in conditions:
             raise InputError(f"{quantity} of {subject} needs {parameter.name}")
@@ -203,8 +200,7 @@ class Explanation:
         """The rows that were read, one a line, with value, basis, source and locator."""
         columns = ["row", "value", "basis", "source", "locator"]
         cells = [
-            [row_name(r), units.text(units.Q(r.value, r.unit), 6), r.basis, r.source, r.locator]
-            for r in self.rows
+            [row_name(r), units.text(r.amount, 6), r.basis, r.source, r.locator] for r in self.rows
         ]
         return pd.DataFrame(cells, columns=columns)
 
@@ -227,10 +223,9 @@ def explain(quantity: str, subject: str, specs: Specs, /, **conditions: str) -> 
     >>> print(str(explain("hbm_capacity", "cloudmatrix-384", load_specs())).splitlines()[0])
     HBM capacity of CloudMatrix 384 = 49.15 TB
     """
-    traced = specs.traced()
+    traced, trace = specs.traced()
     value = derive(quantity, subject, traced, **conditions)
-    assert traced.trace is not None
-    rows = [traced.rows[key][0] for key in traced.trace.keys]
-    if changed := [key_name(key) for key in traced.trace.keys if key in specs.drawn]:
+    rows = [traced.rows[key][0] for key in trace.keys]
+    if changed := [key_name(key) for key in trace.keys if key in specs.drawn]:
         raise InputError(f"explain needs the sourced table; replaced here: {', '.join(changed)}")
-    return Explanation(quantity, subject, value, traced.trace.steps, rows)
+    return Explanation(quantity, subject, value, trace.steps, rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class InputError(ValueError):
@@ -17,6 +17,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     "unknown chip 'h10-sxm'; did you mean 'h100-sxm'?"
     """
     return InputError(f"unknown {kind} {name!r}{suggestion(name, known)}")
+
+
+def check_known(kind: str, name: str, known: Collection[str]) -> None:
+    """Refuse a name that is not known."""
+    if name not in known:
+        raise unknown(kind, name, known)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

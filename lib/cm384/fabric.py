@@ -205,7 +205,7 @@ def over_scale_out(specs: Specs, chip: str) -> Specs:
         for key in specs.rows
         if key[:2] == (chip, "exchange_bandwidth") and "phase=decode" in key[2]
     ]
-    stated = {key: units.Q(specs.rows[key][0].value, specs.rows[key][0].unit) for key in keys}
+    stated = {key: specs.rows[key][0].amount for key in keys}
     return specs.replace({key: min(slow, value) for key, value in stated.items()})
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from cm384 import units
 from cm384.articles import load_notes, short_names
-from cm384.claims import VERDICTS, Claim, Printed, scorecard
+from cm384.claims import VERDICTS, Claim, Printed
 from cm384.derivation import row_name, words
 from cm384.figures import (
     BLUE,
@@ -34,6 +34,7 @@ from cm384.robustness import nearest_attempt
 from cm384.specs import Specs, key_name
 from cm384.tables import MARKS, beside
 from cm384.uncertainty import tornado
+from cm384.verdicts import scorecard
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -257,8 +258,7 @@ def tornado_figure(claim_id: str, claims: Iterable[Claim], specs: Specs, most: i
     ledger = {claim.id: claim for claim in claims}
     claim = ledger[claim_id]
     found = nearest_attempt(claim, specs, ledger)
-    unit = units.parse_unit(claim.unit or "count")
-    lines = tornado(lambda table: found.reading.figure(table).to(unit), specs)
+    lines = tornado(found.figure, specs)
     names = {key_name(key): row_name(specs.rows[key][0]) for key in found.span.keys}
     moving = lines[lines["spread"] > 1e-9]
     data = moving.head(most).assign(row=[names[name] for name in moving["row"].head(most)])
@@ -276,7 +276,7 @@ def tornado_figure(claim_id: str, claims: Iterable[Claim], specs: Specs, most: i
     axis.set(ylim=(len(marks) - 0.5, -0.9))
     _plain(axis)
     axis.xaxis.set_major_formatter(lambda value, _: units.number(value, 4))
-    unit_name = f", {units.unit_text(unit)}" if claim.unit else ""
+    unit_name = f", {units.unit_text(found.span.central.units)}" if claim.unit else ""
     axis.set_xlabel(textwrap.fill(f"{found.reading.text}{unit_name}", 54))
     figure.legend(loc="outside upper left", frameon=False)
     widest = f"; the widest is {data['row'].iloc[0]}" if len(data) else ""

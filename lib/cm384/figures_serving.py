@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import cycle
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,14 +11,22 @@ import pandas as pd
 from cm384 import units
 from cm384.budgets import Budget
 from cm384.derivation import title
-from cm384.figures import BLUE, GREEN, GREY, INK, ORANGE, PAPER, Picture, canvas, picture, strips
+from cm384.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PAPER,
+    STYLES,
+    Picture,
+    canvas,
+    picture,
+    strips,
+)
 from cm384.tables_serving import largest, percent
 from cm384.transformer import Model, decode_flop, prefill_flop
 
-if TYPE_CHECKING:
-    pass
-
-LOOKS = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"))
 SMALL = 9  # points, of numbers beside a bar
 
 
@@ -117,7 +124,7 @@ def curve_figure(
     """
     figure, (axis,) = canvas(4.4)
     data = []
-    for (name, curve), (colour, line, marker) in zip(curves.items(), cycle(LOOKS)):
+    for (name, curve), (colour, line, marker) in zip(curves.items(), cycle(STYLES)):
         axis.plot(curve["tpot"], curve["throughput"], line, color=colour, lw=2.2)
         shown = points[points["name"] == name]
         for point in shown.to_dict("records"):
@@ -156,7 +163,7 @@ def accuracy_figure(lines: pd.DataFrame) -> Picture:
     axis.axvspan(-20, 20, color=GREY, alpha=0.25, lw=0)
     axis.axvline(0, color=INK, lw=1)
     for phase, (colour, _, marker), shift in zip(
-        ("prefill", "decode"), LOOKS, (-0.1, 0.18), strict=False
+        ("prefill", "decode"), STYLES, (-0.1, 0.18), strict=False
     ):
         for kind, fill in (("all stated", colour), ("some assumed", "none")):
             chosen = lines[
@@ -192,7 +199,7 @@ def peers_figure(lines: pd.DataFrame) -> Picture:
     figure, (axis,) = canvas(1.3 + 0.5 * len(tools))
     axis.axvspan(-20, 20, color=GREY, alpha=0.25, lw=0)
     axis.axvline(0, color=INK, lw=1)
-    for vendor, (colour, _, marker) in zip(("NVIDIA", "Huawei"), LOOKS, strict=False):
+    for vendor, (colour, _, marker) in zip(("NVIDIA", "Huawei"), STYLES, strict=False):
         chosen = table[table["vendor"] == vendor]
         inside = (100 * chosen["error"]).clip(upper=100)
         places = chosen["tool"].map(tools.index)

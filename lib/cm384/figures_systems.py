@@ -29,8 +29,8 @@ from cm384.figures import (
 from cm384.specs import Specs
 from cm384.tables import listed
 from cm384.tables_fabric import published_exchanges
+from cm384.tables_parity import Side
 from cm384.tables_power import POWER_METRICS
-from cm384.tables_systems import Side
 
 
 def topology_figure(systems: Sequence[str], specs: Specs) -> Picture:

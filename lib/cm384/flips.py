@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cm384 import units
-from cm384.claims import Attempt, Claim
+from cm384.claims import Claim
 from cm384.errors import InputError
+from cm384.readings import Attempt
 from cm384.robustness import bands, derivable, error_of, stands
 from cm384.specs import Key, Row, Specs
 from cm384.uncertainty import SEED
@@ -56,10 +56,9 @@ Test = Callable[[np.ndarray], np.ndarray]
 def _test(claim: Claim, found: Attempt, key: Key, specs: Specs, error: float) -> Test:
     """Whether the claim stands when one row has its central value times some factors."""
     central = specs.rows[key][0].value
-    unit = units.parse_unit(claim.unit or "count")
 
     def test(factors: np.ndarray) -> np.ndarray:
-        values = found.reading.figure(specs.replace({key: central * factors})).to(unit).m
+        values = found.figure(specs.replace({key: central * factors})).m
         return np.broadcast_to(stands(claim, values, error), factors.shape)
 
     return test

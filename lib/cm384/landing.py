@@ -6,9 +6,9 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cm384.claims import Verdict
 from cm384.markup import working_address
 from cm384.tables import MARKS, beside
+from cm384.verdicts import Verdict
 from cm384.workings import Notebook
 
 # How verdicts are counted together, and what each heap is called.

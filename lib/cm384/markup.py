@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 
+from cm384 import files
 from cm384.claims import Claim
 from cm384.paths import DATA
-from cm384.specs import read_keys, read_table
 from cm384.tables import Table
 
 CLAIM_ID = re.compile(r"\bS\d{3}-\d+[a-z]?\b")
@@ -19,14 +18,14 @@ CLAIM_ID = re.compile(r"\bS\d{3}-\d+[a-z]?\b")
 @cache
 def _claims() -> Mapping[str, str]:
     """Where the working of each claim of this project stands."""
-    table = read_table(DATA / "claims.csv", [field.name for field in dataclasses.fields(Claim)])
+    table = files.read_table(DATA / "claims.csv", files.columns(Claim))
     rows = zip(table["id"], table["article"], strict=True)
     return {name: working_address(name, article) for name, article in rows}
 
 
 @cache
 def _sources() -> frozenset[str]:
-    return frozenset(read_keys(DATA / "sources.bib"))
+    return frozenset(files.read_keys())
 
 
 def working_address(claim_id: str, article: str) -> str:

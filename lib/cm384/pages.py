@@ -1,44 +1,30 @@
 """Pages that no notebook makes: the first, one for each article, their list, and the schema.
 
 Everything on them is read from the ledger, from `articles.csv` and from the checks themselves when
-the site is built, so that they cannot drift from what is computed.
+the site is built, so that they cannot drift from what is computed. `landing` has the parts of the
+first page, `workings` those of the claims, `schema` the page on the files.
 """
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from cm384 import landing, units, validation
-from cm384 import specs as checks
+from cm384 import landing, schema, units
 from cm384.articles import Note, articles, load_notes, short_names
 from cm384.claims import (
-    CATEGORIES,
-    FORMS,
-    MULTIPLES,
-    RELATIONS,
-    VERDICTS,
     Claim,
-    Reading,
-    Verdict,
-    claims_schema,
-    judge_all,
     load_claims,
 )
-from cm384.deployment import ROUTINGS
 from cm384.markup import framed, source_keys
 from cm384.notebooks import NOTEBOOKS
-from cm384.paths import DATA
-from cm384.specs import BASES, Kind, Row, Specs, load_specs, read_conditions, read_keys
+from cm384.readings import Reading
+from cm384.specs import Specs, load_specs, read_conditions
 from cm384.tables import MARKS, Table, beside, listed
-from cm384.transformer import BYTES_PER_ELEMENT
-from cm384.validation import PHASES, Measurement
+from cm384.verdicts import Verdict, judge_all
 from cm384.workings import Notebook, read_notebooks, workings
 
 
@@ -48,15 +34,12 @@ def write(folder: Path) -> None:
     claims, notes, shelf = load_claims(specs=specs), load_notes(), read_notebooks()
     ledger = {verdict.claim.id: verdict for verdict in judge_all(claims, specs)}
     pages = {f"article-{key}": article(key, ledger, notes, shelf, specs) for key in articles(notes)}
-    pages |= {"articles": overview(ledger, notes), "schema": schema(specs, claims)}
+    pages |= {"articles": overview(ledger, notes), "schema": schema.schema(specs, claims)}
     first = (NOTEBOOKS / "index.md").read_text(encoding="utf-8")
     for name, text in landing.parts(ledger, shelf, lambda text: filled(text, specs)).items():
         first = first.replace(f"<!-- {name} -->", text)
     for name, text in (pages | {"index": first}).items():
         (folder / f"{name}.md").write_text(text, encoding="utf-8")
-
-
-# --- articles ------------------------------------------------------------------------------------
 
 
 def filled(text: str, specs: Specs) -> str:
@@ -221,204 +204,3 @@ def _cited(note: Note, alone: str = "") -> str:
 
 def _sentence_case(text: str) -> str:
     return text[0].upper() + text[1:]
-
-
-# --- schema --------------------------------------------------------------------------------------
-
-# What each column holds. What it must look like, and its vocabulary, come from the checks.
-COLUMNS: Mapping[str, Mapping[str, str]] = {
-    "specs.csv": {
-        "subject": "The chip, system, company or market that the row states something of.",
-        "quantity": "What is stated: a name of the vocabulary.",
-        "conditions": "What the value holds for, keys in order; a system has parts: part=my-chip.",
-        "value": "The number as the source prints it.",
-        "unit": "Its unit; it must fit the quantity.",
-        "basis": "On which footing the value is meant. Like is compared with like.",
-        "role": "One central row for each subject, quantity, conditions and basis; others "
-        "are alternatives, and their spread is the span.",
-        "group": "Rows that one source states together, drawn together; may be empty.",
-        "source": "Where it comes from. In this project a key of the bibliography, in your file "
-        "any words.",
-        "locator": "The section, table or line of the source.",
-        "note": "What was halved or multiplied, and other remarks; may be empty.",
-    },
-    "claims.csv": {
-        "id": "A name of its own for the claim.",
-        "article": "Who says it. In this project a key of the bibliography, in yours any words.",
-        "locator": "Where the article says it.",
-        "category": "The kind of claim; may be empty.",
-        "statement": "The claim in your own words.",
-        "subject": "What the claim is about; empty only for a judged claim.",
-        "quantity": "What is claimed of it; empty only for a judged claim.",
-        "conditions": "What the claim holds for, such as precision=bf16; "
-        "comparator.precision=fp8 is for the other side alone.",
-        "form": "What the figure is. Counts and dates are exact.",
-        "relation": "How the figure is meant; empty is eq.",
-        "value": "The figure as printed: 3.6, 1,943, double.",
-        "unit": "Its unit; empty for a pure number.",
-        "comparator": "What it is compared with: a subject, the id of another claim (whatever "
-        "machine that one fits), or empty (every machine is tried).",
-        "readings": "Other fair readings, listed before you look at the result.",
-        "same_as": "The claim that this one repeats; cells left empty are taken from it.",
-        "judged": "For what cannot be derived: the verdict reached from the primary source.",
-        "primary": "The primary source.",
-        "primary_locator": "Where in it.",
-        "primary_says": "What it really says.",
-        "note": "Remarks; may be empty.",
-    },
-    "measurements.csv": {
-        "id": "A name of its own for the measurement.",
-        "model": "A model of this project, or the path of a config.json.",
-        "accelerator": "The chip, as in the specs.",
-        "accelerators": "How many of them one instance runs on.",
-        "expert_parallel": "Ranks that the experts are spread over.",
-        "tensor_parallel": "Ranks that share one attention.",
-        "phase": "What was measured.",
-        "batch": "Decode: requests an accelerator. Prefill: prompt tokens an accelerator.",
-        "context": "Prompt tokens, or the mean length of the cache in decode.",
-        "output": "Tokens generated.",
-        "matrix_precision": "Of the matrix multiplications.",
-        "attention_precision": "Of the attention core.",
-        "kv_precision": "Of the cache.",
-        "routing": "How even the load of the experts is.",
-        "microbatches": "1, or 2 that overlap.",
-        "draft_tokens": "Tokens drafted in a step.",
-        "tokens_per_step": "Tokens accepted for a request in a step, with the one that is certain.",
-        "tpot": "Time per output token in milliseconds.",
-        "throughput": "Tokens a second and accelerator.",
-        "assumed": "Columns that the source leaves open and you filled in.",
-        "source": "Where it comes from; may be empty in your file.",
-        "locator": "Where in it.",
-        "note": "Remarks; may be empty.",
-    },
-    "quantities.csv": {
-        "quantity": "The name.",
-        "unit": "The unit that fits it.",
-        "kind": "Whether rows state it or a derivation gives it.",
-        "default_basis": "The basis that is meant when none is named.",
-        "better": "Which way is more flattering; it decides between overstated and understated.",
-        "meaning": "What it is.",
-    },
-}
-# What is checked with the whole row, or when it is used.
-ELSEWHERE = {
-    "value": f"a positive number as printed, or {', '.join(MULTIPLES)}",
-    "same_as": "the id of another claim, or nothing",
-    "unit": "a unit such as TFLOP/s or GB",
-    "kind": "stated, derived",
-    "default_basis": "a basis",
-    "better": "higher, lower, neither",
-}
-EXAMPLES = {
-    "specs.csv": ("subject", "ascend-910c"),
-    "claims.csv": ("id", "S000-11"),
-    "measurements.csv": ("id", "CM384-DECODE-4K-50MS"),
-    "quantities.csv": ("quantity", "hbm_bandwidth"),
-}
-
-
-def schema(specs: Specs, claims: Sequence[Claim]) -> str:
-    """The page that says what each file of data must look like."""
-    ids, keys = [claim.id for claim in claims], read_keys(DATA / "sources.bib")
-    kinds: dict[str, tuple[type, Any, dict[str, Iterable[str]]]] = {
-        "specs.csv": (
-            Row,
-            checks.specs_schema(specs.kinds, keys),
-            {"quantity": (), "source": ()},
-        ),
-        "claims.csv": (
-            Claim,
-            claims_schema(specs, ids, keys),
-            {"subject": (), "quantity": (), "comparator": (), "article": ()},
-        ),
-        "measurements.csv": (
-            Measurement,
-            validation._schema(specs, keys),
-            {"accelerator": (), "source": ()},
-        ),
-        "quantities.csv": (Kind, None, {}),
-    }
-    parts = [
-        "# What a file must look like",
-        "Everything in `data/` is CSV in UTF-8, one fact a row, and so is a file of your own. This "
-        "page is made from the checks that read the files, so it cannot drift from them. A row "
-        "that fails is refused in one line that names the file, the line, the column, what was "
-        "expected, and the nearest known name for a slip of the pen.",
-    ]
-    for file, (cls, checked, long) in kinds.items():
-        parts += [f"## {file}", framed(columns_table(file, cls, checked, frozenset(long)))]
-        parts += ["An example:", example(file)]
-    parts += ["## Words"]
-    for name, words in vocabularies(specs).items():
-        parts += [f"**{name}**: {', '.join(f'`{word}`' for word in words)}"]
-    parts += ["### Bases", framed(_two("basis", "what a value on it is", BASES))]
-    parts += ["### Quantities", framed(quantities_table(specs))]
-    return "\n\n".join(parts) + "\n"
-
-
-def columns_table(file: str, cls: type, checked: Any, long: frozenset[str]) -> Table:
-    """The columns of a file: what each holds, and what the check of it accepts.
-
-    The vocabularies of the columns in `long` are too long for a cell.
-    """
-    names = [field.name for field in dataclasses.fields(cls)]
-    if names != list(COLUMNS[file]):
-        raise AssertionError(f"{file}: columns {names} are described as {list(COLUMNS[file])}")
-    cells = [
-        {
-            "column": name,
-            "holds": COLUMNS[file][name],
-            "accepted": accepted(checked, name, name in long),
-        }
-        for name in names
-    ]
-    return Table(pd.DataFrame(cells), wide=("holds", "accepted"))
-
-
-def accepted(checked: Any, column: str, long: bool = False) -> str:
-    """What a check accepts, in its own words."""
-    if checked is None or column not in checked.columns:
-        return ELSEWHERE.get(column, "anything")
-    words = [str(check.error) for check in checked.columns[column].checks]
-    what, *known = words[0].split("\t")
-    if not known:
-        return what
-    if long:
-        return "a known name, or nothing" if "" in known else "a known name"
-    return ", ".join([*filter(None, known), *(["nothing"] if "" in known else [])])
-
-
-def vocabularies(specs: Specs) -> dict[str, Sequence[str]]:
-    """The closed lists of words, by what they are for."""
-    return {
-        "category": CATEGORIES,
-        "form": FORMS,
-        "relation": RELATIONS,
-        "verdict": VERDICTS,
-        "phase": PHASES,
-        "routing": ROUTINGS,
-        "precision": sorted(BYTES_PER_ELEMENT),
-        "chips": specs.chips,
-        "systems": specs.systems,
-    }
-
-
-def _two(first: str, second: str, words: Mapping[str, str]) -> Table:
-    return Table(pd.DataFrame([{first: name, second: text} for name, text in words.items()]))
-
-
-def quantities_table(specs: Specs) -> Table:
-    """The vocabulary of quantities."""
-    cells = pd.DataFrame([dataclasses.asdict(kind) for kind in specs.kinds.values()])
-    return Table(cells, wide=("meaning",))
-
-
-def example(file: str) -> str:
-    """The header of a file and one row of it, as they stand there."""
-    column, wanted = EXAMPLES[file]
-    with (DATA / file).open(encoding="utf-8", newline="") as text:
-        lines = text.read().splitlines()
-    header = next(csv.reader([lines[0]]))
-    rows = (line for line in lines[1:] if line)
-    row = next(r for r in rows if next(csv.reader([r]))[header.index(column)] == wanted)
-    return f"```text\n{lines[0]}\n{row}\n```"

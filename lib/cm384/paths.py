@@ -5,3 +5,4 @@ from __future__ import annotations
 from pathlib import Path
 
 DATA = Path(__file__).parent / "data"
+EXAMPLES = DATA / "examples"

@@ -99,7 +99,7 @@ def optics_shares(specs: Specs, system: str) -> list[float]:
         return []
     whole = derive("system_power", system, specs)
     return sorted(
-        float((modules * units.Q(row.value, row.unit) / whole).to("count").m)
+        float((modules * row.amount / whole).to("count").m)
         for key, rows in specs.rows.items()
         if key[:2] == ("optical-module-400g", "power")
         for row in rows

@@ -14,13 +14,15 @@ import numpy as np
 import pandas as pd
 
 from cm384 import units
-from cm384.claims import Attempt, Claim, as_stated, attempts, load_claims
+from cm384.claims import Claim, load_claims
 from cm384.draws import BLOCK
-from cm384.errors import InputError, suggestion, unknown
+from cm384.errors import InputError, check_known, suggestion, unknown
+from cm384.readings import Attempt, attempts
 from cm384.specs import Key, Specs, key_name
 from cm384.throughput import MODELLED, find_measurement, model_error
 from cm384.uncertainty import SEED, Solution, solve_for
 from cm384.validation import predict
+from cm384.verdicts import as_stated
 
 
 def nearest_attempt(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> Attempt:
@@ -47,8 +49,7 @@ def solve(claim_id: str, row: str, specs: Specs, claims: Iterable[Claim] | None 
     937.5 TFLOPS
     """
     ledger = {claim.id: claim for claim in (claims or load_claims(specs=specs))}
-    if claim_id not in ledger:
-        raise unknown("claim", claim_id, ledger)
+    check_known("claim", claim_id, ledger)
     claim = ledger[claim_id]
     found = nearest_attempt(claim, specs, ledger)
     key = _find_key(row, found.span.keys)
@@ -169,10 +170,9 @@ def solve_tokens_per_step(claim_id: str, specs: Specs, claims: Iterable[Claim]) 
     claim = ledger[claim_id]
     found = nearest_attempt(claim, specs, ledger).reading
     measurement = find_measurement(specs, found.subject, found.conditions["measurement"])
-    models = dict(specs.models)
 
     def gap(tokens: float) -> float:
-        result = predict(measurement, specs, models, tokens_per_step=tokens)
+        result = predict(measurement, specs, tokens_per_step=tokens)
         figure = result.tpot if found.quantity == "predicted_tpot" else result.throughput
         return float(figure.to(claim.unit).m) - claim.printed.value
 
@@ -218,8 +218,7 @@ def bands(
         count = min(BLOCK, samples - start)
         table = specs.sample(count, seed, start)
         for claim, attempt in found:
-            values = attempt.reading.figure(table).to(units.parse_unit(claim.unit or "count")).m
-            drawn[claim.id][start : start + count] = values
+            drawn[claim.id][start : start + count] = attempt.figure(table).m
     columns = ["id", "derived", "p5", "p95", "holds"]
     lines = [_band(claim, attempt, drawn[claim.id], specs) for claim, attempt in found]
     return pd.DataFrame(lines, columns=columns)

@@ -50,11 +50,6 @@ class Result:
         return units.Q(self.tokens / self.step, "token/s/accelerator")
 
     @property
-    def step_time(self) -> Any:
-        """The time of one step, a quantity."""
-        return units.Q(np.asarray(self.step) * 1e3, "ms")
-
-    @property
     def tpot(self) -> Any:
         """The time per output token of one request, a quantity."""
         return units.Q(np.asarray(self.step / self.tokens_per_step) * 1e3, "ms")

@@ -10,24 +10,19 @@ alternatives of one another; the first is the central one. A derivation asks the
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import math
-import re
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from cm384 import units
+from cm384 import files, units
 from cm384.draws import Draws
-from cm384.errors import InputError, suggestion, unknown
+from cm384.errors import InputError, check_known
 from cm384.paths import DATA
 
 if TYPE_CHECKING:
@@ -89,6 +84,11 @@ class Row:
     def key(self) -> Key:
         """What the row states a value of; its alternatives have the same key."""
         return self.subject, self.quantity, self.conditions, self.basis
+
+    @property
+    def amount(self) -> Any:
+        """The value as a quantity."""
+        return units.Q(self.value, self.unit)
 
     @property
     def name(self) -> str:
@@ -158,13 +158,10 @@ class Specs:
         self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str
     ) -> Key:
         """The key under which the table states a quantity; one clear line when it does not."""
-        if quantity not in self.kinds:
-            raise unknown("quantity", quantity, self.kinds)
-        if subject not in self.subjects:
-            raise unknown("subject", subject, self.subjects)
+        check_known("quantity", quantity, self.kinds)
+        check_known("subject", subject, self.subjects)
         wanted = basis or self.kinds[quantity].default_basis
-        if wanted not in BASES:
-            raise unknown("basis", wanted, BASES)
+        check_known("basis", wanted, BASES)
         for tried in filter(None, (wanted, FALLBACK.get(wanted))):
             key = subject, quantity, write_conditions(conditions), tried
             if key in self.rows:
@@ -232,9 +229,10 @@ class Specs:
         """The subjects of which the table states a peak and that have no parts."""
         return sorted(self._accelerators - set(self.systems))
 
-    def traced(self) -> Specs:
-        """A copy that notes in `trace` the rows that are read and the steps that are taken."""
-        return dataclasses.replace(self, trace=Trace())
+    def traced(self) -> tuple[Specs, Trace]:
+        """A copy that notes the rows that are read and the steps that are taken, and the notes."""
+        trace = Trace()
+        return dataclasses.replace(self, trace=trace), trace
 
     def replace(self, values: Mapping[Key, Any]) -> Specs:
         """A copy in which the keys have other values: quantities, or numbers in the row's unit."""
@@ -262,7 +260,7 @@ class Specs:
     def options(self, key: Key) -> np.ndarray:
         """Every sourced value of a key, in the unit of its central row, the central one first."""
         unit = self.rows[key][0].unit
-        return np.array([float(units.Q(r.value, r.unit).to(unit).m) for r in self.rows[key]])
+        return np.array([float(r.amount.to(unit).m) for r in self.rows[key]])
 
 
 def read_conditions(text: str) -> dict[str, str]:
@@ -298,7 +296,7 @@ def load_specs(*more: str | Path) -> Specs:
 @cache
 def _own_specs() -> Specs:
     kinds = {kind.quantity: kind for kind in read_kinds(DATA / "quantities.csv")}
-    rows = read_rows(DATA / "specs.csv", kinds, read_keys(DATA / "sources.bib"))
+    rows = read_rows(DATA / "specs.csv", kinds, files.read_keys())
     specs = Specs(group_rows(rows, {}, "specs.csv"), kinds)
     from cm384.validation import with_measurements  # stands above: it checks them with this table
 
@@ -307,25 +305,27 @@ def _own_specs() -> Specs:
 
 def read_kinds(path: Path) -> list[Kind]:
     """The vocabulary of quantities."""
-    table = read_table(path, [f.name for f in dataclasses.fields(Kind)])
-    return [Kind(**values) for values in records(table)]
+    table = files.read_table(path, files.columns(Kind))
+    return [Kind(**values) for values in files.records(table)]
 
 
 def read_rows(
     path: Path, kinds: Mapping[str, Kind], keys: Iterable[str] | None = None
 ) -> dict[int, Row]:
     """The rows of a specs file by line, checked; `keys` closes the list of sources, when given."""
-    table = read_table(path, [f.name for f in dataclasses.fields(Row)])
-    check_table(table, specs_schema(kinds, keys), path.name)
-    rows = [Row(**{**values, "value": float(values["value"])}) for values in records(table)]
+    table = files.read_table(path, files.columns(Row))
+    files.check_table(table, specs_checks(kinds, keys), path.name)
+    rows = [Row(**{**values, "value": float(values["value"])}) for values in files.records(table)]
     for line, row in zip(table.index, rows, strict=True):
         if row.value == 0 and row.quantity != "count":
-            raise bad_cell(path.name, line, "value", "0", "a positive number")
+            raise files.bad_cell(path.name, line, "value", "0", "a positive number")
         if not units.same_kind(row.unit, kinds[row.quantity].unit):
             expected = f"a unit of {row.quantity}, such as {kinds[row.quantity].unit}"
-            raise bad_cell(path.name, line, "unit", row.unit, expected)
+            raise files.bad_cell(path.name, line, "unit", row.unit, expected)
         if row.conditions != write_conditions(read_conditions(row.conditions)):
-            raise bad_cell(path.name, line, "conditions", row.conditions, "keys in sorted order")
+            raise files.bad_cell(
+                path.name, line, "conditions", row.conditions, "keys in sorted order"
+            )
     return dict(zip(table.index, rows, strict=True))
 
 
@@ -340,7 +340,7 @@ def group_rows(
         present = grouped.get(row.key, ())
         if central and any(other.role == "central" for other in present):
             expected = f"one central row for {row.name}, which has one above"
-            raise bad_cell(file, line, "role", row.role, expected)
+            raise files.bad_cell(file, line, "role", row.role, expected)
         grouped[row.key] = (row, *present) if central else (*present, row)
         lines[row.key] = line
     for key, group in grouped.items():
@@ -353,142 +353,18 @@ def group_rows(
     return grouped
 
 
-def specs_schema(kinds: Mapping[str, Kind], keys: Iterable[str] | None) -> pa.DataFrameSchema:
+def specs_checks(kinds: Mapping[str, Kind], keys: Iterable[str] | None) -> dict[str, pa.Check]:
     """What a specs file must look like: one check a column, each with the words of its error."""
-    import pandera.pandas as pa  # a second to import, and needed only here
-
     stated = [name for name, kind in kinds.items() if kind.kind == "stated"]
-    columns = {
-        "subject": matches(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and hyphens"),
-        "quantity": one_of(stated),
-        "conditions": matches(r"([a-z_]+=[^;=]+(;[a-z_]+=[^;=]+)*)?", "key=value;key=value"),
-        "value": pa.Check(_is_amount, element_wise=True, error="a positive number"),
-        "unit": pa.Check(_is_unit, element_wise=True, error="a unit such as TFLOP/s or GB"),
-        "basis": one_of(BASES),
-        "role": one_of(["central", "alternative"]),
-        "group": matches(r"[a-z0-9-]*", "lower-case letters, digits and hyphens"),
-        "source": matches(r"\S.*", "a source") if keys is None else one_of(keys),
-        "locator": matches(r"\S.*", "the place in the source"),
+    return {
+        "subject": files.matches(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and hyphens"),
+        "quantity": files.one_of(stated),
+        "conditions": files.matches(r"([a-z_]+=[^;=]+(;[a-z_]+=[^;=]+)*)?", "key=value;key=value"),
+        "value": files.check(files.is_amount, "a positive number"),
+        "unit": files.check(files.is_unit, "a unit such as TFLOP/s or GB"),
+        "basis": files.one_of(BASES),
+        "role": files.one_of(["central", "alternative"]),
+        "group": files.matches(r"[a-z0-9-]*", "lower-case letters, digits and hyphens"),
+        "source": files.matches(r"\S.*", "a source") if keys is None else files.one_of(keys),
+        "locator": files.matches(r"\S.*", "the place in the source"),
     }
-    return pa.DataFrameSchema({name: pa.Column(str, check) for name, check in columns.items()})
-
-
-def matches(pattern: str, expected: str) -> pa.Check:
-    """A check that a cell has a form; `expected` says it in words."""
-    import pandera.pandas as pa
-
-    return pa.Check(
-        lambda cell: bool(re.fullmatch(pattern, cell, re.S)), element_wise=True, error=expected
-    )
-
-
-def one_of(names: Iterable[str]) -> pa.Check:
-    """A check that a cell is one of some names; the error suggests the nearest."""
-    import pandera.pandas as pa
-
-    known = frozenset(names)
-    return pa.Check(
-        lambda cell: cell in known, element_wise=True, error="one of\t" + "\t".join(sorted(known))
-    )
-
-
-def _is_amount(cell: str) -> bool:
-    return is_number(cell) and float(cell) >= 0
-
-
-def is_number(cell: str) -> bool:
-    """Whether a cell is a finite number, written without separators."""
-    try:
-        return math.isfinite(float(cell)) and "_" not in cell
-    except ValueError:
-        return False
-
-
-def _is_unit(cell: str) -> bool:
-    try:
-        return bool(cell) and units.parse_unit(cell) is not None
-    except InputError:
-        return False
-
-
-def read_table(
-    path: Path, columns: Sequence[str], needed: Sequence[str] | None = None
-) -> pd.DataFrame:
-    """A CSV file as text cells, indexed by line number; refuses an unreadable or misshapen file.
-
-    Where `needed` names some of the columns, the others may be left out and are then empty.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path.name}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path.name}: cannot be read as UTF-8 text ({error})") from None
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = next(reader, [])
-    if not header:
-        raise InputError(f"{path.name}: empty file; expected the columns {','.join(columns)}")
-    for name in header:
-        if name not in columns:
-            raise InputError(
-                f"{path.name} line 1: unknown column {name!r}{suggestion(name, columns)}"
-            )
-    if len(set(header)) < len(header):
-        twice = next(name for name in header if header.count(name) > 1)
-        raise InputError(f"{path.name} line 1: column {twice!r} is given twice")
-    if missing := [name for name in needed or columns if name not in header]:
-        raise InputError(f"{path.name} line 1: missing column {missing[0]!r}")
-    lines: dict[int, list[str]] = {}
-    for cells in _cells(reader, path.name):
-        if len(cells) != len(header) and cells:
-            raise InputError(
-                f"{path.name} line {reader.line_num}: {len(cells)} cells; expected {len(header)}"
-            )
-        if cells:
-            lines[reader.line_num] = [cell.strip() for cell in cells]
-    if not lines:
-        raise InputError(f"{path.name}: no rows below the header")
-    table = pd.DataFrame.from_dict(lines, orient="index", columns=header, dtype=str)
-    return table.reindex(columns=list(columns), fill_value="")
-
-
-def _cells(reader: Any, file: str) -> Iterator[list[str]]:
-    try:
-        yield from reader
-    except csv.Error as error:
-        raise InputError(f"{file} line {reader.line_num}: not a CSV file ({error})") from None
-
-
-def records(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """The rows of a text table as dictionaries."""
-    names = [str(name) for name in table.columns]
-    return (dict(zip(names, row, strict=True)) for row in table.itertuples(index=False))
-
-
-def check_table(table: pd.DataFrame, schema: pa.DataFrameSchema, file: str) -> None:
-    """Check a text table against a schema; the first bad cell becomes one line."""
-    import pandera.errors
-
-    try:
-        schema.validate(table, lazy=True)
-    except pandera.errors.SchemaErrors as errors:
-        cases = errors.failure_cases.sort_values("index", kind="stable")
-        line, column, cell, expected = cases[["index", "column", "failure_case", "check"]].iloc[0]
-        raise bad_cell(file, line, column, str(cell), str(expected)) from None
-
-
-def bad_cell(file: str, line: int, column: str, cell: str, expected: str) -> InputError:
-    """The error for one cell: file, line, column, what it holds and what was expected there."""
-    what, *known = expected.split("\t")
-    tail = suggestion(cell, known) if known else ""
-    expectation = f"; expected {what}" if not known else f" is not known{tail}"
-    return InputError(f"{file} line {line}, column {column}: {cell!r}{expectation}")
-
-
-def read_keys(path: Path) -> list[str]:
-    """The keys of a BibTeX file.
-
-    >>> "huawei2025cloudmatrix" in read_keys(DATA / "sources.bib")
-    True
-    """
-    return re.findall(r"^@\w+\{\s*([^,\s]+)\s*,", path.read_text(encoding="utf-8"), flags=re.M)

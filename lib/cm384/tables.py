@@ -15,11 +15,13 @@ import numpy as np
 import pandas as pd
 
 from cm384 import units
-from cm384.claims import Claim, Printed, as_stated, attempts, load_claims, other_readings, scorecard
+from cm384.claims import Claim, Printed, load_claims
 from cm384.derivation import DERIVATIONS, derive, ratio, row_name, title, words
 from cm384.errors import InputError
+from cm384.readings import attempts
 from cm384.specs import Row, Specs
 from cm384.uncertainty import Span, span
+from cm384.verdicts import as_stated, other_readings, scorecard
 
 Cell = Callable[[str], str]  # of a system
 
@@ -188,6 +190,11 @@ def share(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
+def claims_of(category: str, specs: Specs) -> list[Claim]:
+    """The claims of a category that are not repetitions of another one."""
+    return [c for c in load_claims(specs=specs) if c.category == category and not c.same_as]
+
+
 def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
     """The reconciliation of some claims as a phone has room for it: the verdict with its reason."""
     return table(
@@ -251,11 +258,10 @@ def _product_line(
 ) -> dict[str, str]:
     line = dict.fromkeys(("figure", "working", "from parts", "stated"), "–")
     line["figure"] = figure_name(stated, conditions)
-    traced, derived = specs.traced(), None
+    (traced, trace), derived = specs.traced(), None
     with contextlib.suppress(InputError):  # a part of the product has no source
         derived = derive(product, chip, traced, **conditions)
-        assert traced.trace is not None
-        factors = [traced.rows[key][0] for key in traced.trace.keys]
+        factors = [traced.rows[key][0] for key in trace.keys]
         line["working"] = " · ".join(
             f"{units.number(r.value, 5)} {words(r.quantity) if r.unit == 'count' else r.unit}"
             for r in factors
@@ -369,7 +375,7 @@ def rows_table(rows: Iterable[Row]) -> Table:
         (
             {
                 "row": row_name(r),
-                "value": f"{units.text(units.Q(r.value, r.unit), 7)} "
+                "value": f"{units.text(r.amount, 7)} "
                 f"({r.basis}{', alternative' if r.role == 'alternative' else ''})",
                 "where, and note": ". ".join(filter(None, [r.locator, r.note])),
                 "source": r.source,

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from cm384 import fabric, units, workloads
+from cm384.benchmarks import Kernel, check_terms, load_kernels
 from cm384.derivation import derive, title
 from cm384.errors import InputError
 from cm384.hardware import per_package
 from cm384.operators import Numbers
 from cm384.specs import Specs, read_conditions
 from cm384.tables import Cell, Table, by_system, each, table
-from cm384.validation import Kernel, check_terms, load_kernels
 
 
 def fabric_table(systems: Sequence[str], specs: Specs) -> Table:
@@ -58,7 +58,7 @@ def measured_table(systems: Sequence[str], specs: Specs) -> Table:
         for key, rows in specs.rows.items():
             if key[:2] == (chip, "scale_up_bandwidth") and key[3] == "measured":
                 given = read_conditions(key[2])
-                found = (units.Q(rows[0].value, rows[0].unit) / ranks).to("GB/s")
+                found = (rows[0].amount / ranks).to("GB/s")
                 alone = given.get("reach") == "node" or not given
                 lines.append(
                     {

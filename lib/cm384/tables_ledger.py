@@ -12,18 +12,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cm384 import units
+from cm384 import files, units
 from cm384.articles import load_notes, short_names
 from cm384.claims import Claim, load_claims
 from cm384.derivation import row_name
 from cm384.errors import InputError
-from cm384.paths import DATA
+from cm384.paths import DATA, EXAMPLES
 from cm384.robustness import nearest_attempt, solutions
-from cm384.specs import Key, Row, Specs, key_name, load_specs, read_table
+from cm384.specs import Key, Row, Specs, key_name, load_specs
 from cm384.tables import MARKS, Table, beside, interval, share
 from cm384.uncertainty import Solution, sobol
-
-EXAMPLES = DATA / "examples"
 
 
 def scorecard_table(lines: pd.DataFrame) -> Table:
@@ -172,7 +170,7 @@ def _said(claim: Claim) -> str:
 
 def timeline_table() -> Table:
     """The dated events that the articles speak of, in order."""
-    table = read_table(DATA / "timeline.csv", ["date", "event", "source"])
+    table = files.read_table(DATA / "timeline.csv", ["date", "event", "source"])
     if list(table["date"]) != sorted(table["date"]):
         raise InputError("timeline.csv, column date: expected dates in order")
     return Table(table, code=("source",), wide=("event",))

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cm384 import specs as reading
-from cm384 import units
+from cm384 import files, units
 from cm384.budgets import time_budget, useful_flop
 from cm384.deployment import Deployment
 from cm384.derivation import derive, row_name, title
@@ -165,7 +164,7 @@ def targets_table(ids: Iterable[str], specs: Specs) -> Table:
     for name in ids:
         row: Measurement = specs.measurements[name]
         limit = float(row.id.rsplit("-", 1)[1].removesuffix("MS"))
-        found = predict(row, specs, dict(specs.models))
+        found = predict(row, specs)
         speed = float(found.throughput.m)
         most = float(largest_batch(specs, specs.models[row.model], row.deployment, tpot=limit))
         lines.append(
@@ -216,8 +215,8 @@ def accuracy_table(summary: pd.DataFrame) -> Table:
 
 def misses_table(lines: pd.DataFrame, least: float) -> Table:
     """The rows missed by more than `least`, the worst first, and the probable cause of each."""
-    table = reading.read_table(DATA / "misses.csv", ["measurement", "blame", "why"])
-    known = {row["measurement"]: f"{row['blame']}: {row['why']}" for row in reading.records(table)}
+    table = files.read_table(DATA / "misses.csv", ["measurement", "blame", "why"])
+    known = {row["measurement"]: f"{row['blame']}: {row['why']}" for row in files.records(table)}
     missed = lines[lines["error"].abs() > least].sort_values("error", key=lambda e: -e.abs())
     return Table(
         pd.DataFrame(
@@ -250,12 +249,11 @@ def terms_table(lines: pd.DataFrame) -> Table:
 
 def peer_errors(specs: Specs) -> pd.DataFrame:
     """What other tools predict: one line a case, with their error and this model's."""
-    columns = [field.name for field in dataclasses.fields(Peer)]
-    table = reading.read_table(DATA / "peers.csv", columns)
+    table = files.read_table(DATA / "peers.csv", files.columns(Peer))
     lines = []
-    for peer in (Peer(**row) for row in reading.records(table)):
+    for peer in (Peer(**row) for row in files.records(table)):
         row: Measurement = specs.measurements[peer.measurement]
-        ours = float(predict(row, specs, dict(specs.models)).throughput.m)
+        ours = float(predict(row, specs).throughput.m)
         lines.append(
             {
                 **dataclasses.asdict(peer),
@@ -276,14 +274,13 @@ def peers_table(lines: pd.DataFrame) -> Table:
 
 def constants_table(measurement: str, specs: Specs) -> Table:
     """Every constant that the prediction of one measurement read, with its source."""
-    traced = specs.traced()
+    traced, trace = specs.traced()
     row: Measurement = specs.measurements[measurement]
-    predict(row, traced, dict(specs.models))
-    assert traced.trace is not None
-    rows = [specs.rows[key][0] for key in traced.trace.keys]
+    predict(row, traced)
+    rows = [specs.rows[key][0] for key in trace.keys]
     cells = pd.DataFrame([
         {"constant": row_name(r).removeprefix(f"{title(row.accelerator)}: "),
-         "value": units.text(units.Q(r.value, r.unit)), "basis": r.basis,
+         "value": units.text(r.amount), "basis": r.basis,
          "other values": str(len(specs.rows[r.key]) - 1), "source": r.source, "where": r.locator}
         for r in sorted(rows, key=lambda r: r.basis == "assumed")
     ])  # fmt: skip

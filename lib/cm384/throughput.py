@@ -10,7 +10,7 @@ from typing import Any
 
 from cm384 import units
 from cm384.derivation import derivation, derive
-from cm384.errors import InputError, unknown
+from cm384.errors import InputError, check_known
 from cm384.serving import Result
 from cm384.specs import Specs
 from cm384.validation import Measurement, predict, summary, validate
@@ -21,8 +21,7 @@ MODELLED = frozenset({"predicted_throughput", "predicted_tpot", "predicted_token
 
 def find_measurement(specs: Specs, subject: str, measurement: str) -> Measurement:
     """The measurement of that id; refuses one of another accelerator."""
-    if measurement not in specs.measurements:
-        raise unknown("measurement", measurement, specs.measurements)
+    check_known("measurement", measurement, specs.measurements)
     row: Measurement = specs.measurements[measurement]
     if row.accelerator != subject:
         raise InputError(f"measurement {measurement} is of {row.accelerator}, not of {subject}")
@@ -30,14 +29,13 @@ def find_measurement(specs: Specs, subject: str, measurement: str) -> Measuremen
 
 
 def _result(specs: Specs, subject: str, measurement: str) -> Result:
-    return predict(find_measurement(specs, subject, measurement), specs, dict(specs.models))
+    return predict(find_measurement(specs, subject, measurement), specs)
 
 
 @derivation("sum of the parameters of all layers, embedding and head, from the model's config.json")
 def parameters(specs: Specs, subject: str) -> Any:
     """The parameters of a model."""
-    if subject not in specs.models:
-        raise unknown("model", subject, specs.models)
+    check_known("model", subject, specs.models)
     return units.Q(specs.models[subject].parameters, "count").to("billion")
 
 
@@ -95,5 +93,5 @@ def model_error(specs: Specs, measurement: str) -> float:
         for row in specs.measurements.values()
         if row.phase == named.phase and row.source != named.source and not row.assumed
     ]
-    table = summary(validate(others, specs, specs.models))
+    table = summary(validate(others, specs))
     return float(table["nine in ten"].iloc[0])

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cm384.config_file import ConfigFile
-from cm384.errors import InputError, unknown
+from cm384.errors import InputError, check_known, unknown
 from cm384.operators import (
     GroupedQueryAttention,
     LatentAttention,
@@ -241,8 +241,7 @@ def kv_bytes(model: Model, precision: str = "bf16") -> float:
 
 def bytes_per_element(precision: str) -> float:
     """Bytes of one element in `precision`."""
-    if precision not in BYTES_PER_ELEMENT:
-        raise unknown("precision", precision, BYTES_PER_ELEMENT)
+    check_known("precision", precision, BYTES_PER_ELEMENT)
     return BYTES_PER_ELEMENT[precision]
 
 

@@ -60,10 +60,9 @@ def span(figure: Figure, specs: Specs, limit: int = LIMIT, seed: int = SEED) -> 
     >>> print(found.low, found.central, found.high)
     752.0 teraoperation_rate 752.0 teraoperation_rate 800.0 teraoperation_rate
     """
-    traced = specs.traced()
+    traced, trace = specs.traced()
     central = figure(traced)
-    assert traced.trace is not None
-    keys = tuple(key for key in traced.trace.keys if key not in specs.drawn)
+    keys = tuple(key for key in trace.keys if key not in specs.drawn)
     choices, exhaustive = combinations(specs, keys, limit, seed)
     drawn = {key: specs.options(key)[choices[:, i]] for i, key in enumerate(keys)}
     result = figure(specs.replace(drawn)).to(central.units).m
@@ -140,11 +139,10 @@ def solve_for(figure: Figure, specs: Specs, key: Key, target: Any) -> Solution:
     """
     from scipy.optimize import brentq
 
-    traced = specs.traced()
+    traced, trace = specs.traced()
     unit = figure(traced).units
-    assert traced.trace is not None
-    if key not in traced.trace.keys:
-        read = ", ".join(key_name(k) for k in traced.trace.keys)
+    if key not in trace.keys:
+        read = ", ".join(key_name(k) for k in trace.keys)
         raise InputError(f"the figure does not read {key_name(key)}; it reads: {read}")
     row, goal = specs.rows[key][0], float(target.to(unit).m)
 
@@ -163,7 +161,7 @@ def solve_for(figure: Figure, specs: Specs, key: Key, target: Any) -> Solution:
         value = units.Q(row.value * np.exp(root), row.unit)
     options = specs.options(key)
     low, high = (units.Q(edge, row.unit) for edge in (options.min(), options.max()))
-    return Solution(key, value, units.Q(row.value, row.unit), low, high)
+    return Solution(key, value, row.amount, low, high)
 
 
 def tornado(figure: Figure, specs: Specs) -> pd.DataFrame:
@@ -172,11 +170,10 @@ def tornado(figure: Figure, specs: Specs) -> pd.DataFrame:
     Columns: row, low and high of the figure over that row's sourced values, and their spread as a
     share of the central figure. Rows of which sources agree are left out.
     """
-    traced = specs.traced()
+    traced, trace = specs.traced()
     central = figure(traced)
-    assert traced.trace is not None
     lines = []
-    for key in traced.trace.keys:
+    for key in trace.keys:
         values = specs.options(key)
         if len(values) == 1 or key in specs.drawn:
             continue
@@ -204,10 +201,9 @@ def sobol(figure: Figure, specs: Specs, samples: int = 1024, seed: int = SEED) -
     """
     from scipy import stats
 
-    traced = specs.traced()
+    traced, trace = specs.traced()
     unit = figure(traced).units
-    assert traced.trace is not None
-    blocks = [block_of(specs.rows, key) for key in traced.trace.keys if key not in specs.drawn]
+    blocks = [block_of(specs.rows, key) for key in trace.keys if key not in specs.drawn]
     blocks = [block for i, block in enumerate(blocks) if block not in blocks[:i]]
     choices = [consistent([specs.rows[key] for key in block]) for block in blocks]
     disputed = [(b, c) for b, c in zip(blocks, choices, strict=True) if len(c) > 1]

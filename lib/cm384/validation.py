@@ -1,4 +1,4 @@
-"""The serving model against measurements it was never fitted to, and its terms against kernels.
+"""The serving model against measurements it was never fitted to.
 
 A row that cannot be computed stays, with the reason, and counts as a miss.
 """
@@ -6,7 +6,7 @@ A row that cannot be computed stays, with the reason, and counts as a miss.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cm384 import kernels, layers, serving, units
-from cm384 import specs as tables
+from cm384 import files, serving
 from cm384.deployment import ROUTINGS, Deployment
 from cm384.errors import InputError
 from cm384.paths import DATA
-from cm384.specs import Row, Specs, read_conditions
-from cm384.transformer import BYTES_PER_ELEMENT, Model, load_model
+from cm384.specs import Row, Specs, load_specs
+from cm384.transformer import BYTES_PER_ELEMENT, load_model
 
 PHASES = ("prefill", "decode")
 NUMBERS = ("accelerators", "expert_parallel", "tensor_parallel", "batch", "context", "output",
@@ -103,15 +102,15 @@ def load_measurements(
     not name its sources.
     """
     file = Path(path) if path is not None else DATA / "measurements.csv"
-    known = specs or tables.load_specs()
-    table = tables.read_table(file, [f.name for f in dataclasses.fields(Measurement)])
-    own = tables.read_keys(DATA / "sources.bib") if path is None else None
-    tables.check_table(table, _schema(known, own), file.name)
-    rows = [Measurement(**values) for values in tables.records(table)]
+    known = specs or load_specs()
+    table = files.read_table(file, files.columns(Measurement))
+    own = files.read_keys() if path is None else None
+    files.check_table(table, measurements_checks(known, own), file.name, unique=["id"])
+    rows = [Measurement(**values) for values in files.records(table)]
     for line, row in zip(table.index, rows, strict=True):
         if not row.throughput and not (row.tpot and row.batch and row.phase == "decode"):
             expected = "a throughput, or in decode a tpot with its batch"
-            raise tables.bad_cell(file.name, line, "throughput", "", expected)
+            raise files.bad_cell(file.name, line, "throughput", "", expected)
     return rows
 
 
@@ -127,47 +126,41 @@ def with_measurements(specs: Specs) -> Specs:
     )
 
 
-def _schema(specs: Specs, keys: Iterable[str] | None) -> Any:
+def measurements_checks(specs: Specs, keys: Iterable[str] | None) -> dict[str, Any]:
     """What a measurements file must look like: one check a column."""
-    import pandera.pandas as pa
-
-    columns = {
-        "id": tables.matches(r"[A-Za-z0-9._-]+", "letters, digits, hyphens and dots"),
-        "model": tables.matches(r"\S.*", "a model or the path of a config.json"),
-        "accelerator": tables.one_of(specs.subjects),
-        "phase": tables.one_of(PHASES),
-        "routing": tables.one_of([*ROUTINGS, ""]),
-        "assumed": tables.matches(r"([a-z_]+(;[a-z_]+)*)?", "column;column"),
+    checks = {
+        "id": files.matches(r"[A-Za-z0-9._-]+", "letters, digits, hyphens and dots"),
+        "model": files.matches(r"\S.*", "a model or the path of a config.json"),
+        "accelerator": files.one_of(specs.subjects),
+        "phase": files.one_of(PHASES),
+        "routing": files.one_of([*ROUTINGS, ""]),
+        "assumed": files.matches(r"([a-z_]+(;[a-z_]+)*)?", "column;column"),
     }
-    columns |= {name: tables.one_of([*BYTES_PER_ELEMENT, ""]) for name in PRECISIONS}
+    checks |= {name: files.one_of([*BYTES_PER_ELEMENT, ""]) for name in PRECISIONS}
     for name in (*NUMBERS, "tpot", "throughput"):
-        columns[name] = pa.Check(_amount_or_empty, element_wise=True, error="a number, or nothing")
+        checks[name] = files.check(_amount_or_empty, "a number, or nothing")
     if keys is not None:
-        columns["source"] = tables.one_of(keys)
-        columns["locator"] = tables.matches(r"\S.*", "the place in the source")
-    schema = {name: pa.Column(str, check) for name, check in columns.items()}
-    return pa.DataFrameSchema(schema, unique=["id"])
+        checks["source"] = files.one_of(keys)
+        checks["locator"] = files.matches(r"\S.*", "the place in the source")
+    return checks
 
 
 def _amount_or_empty(cell: str) -> bool:
-    return not cell or (tables.is_number(cell) and float(cell) >= 0)
+    return not cell or files.is_amount(cell)
 
 
-def validate(
-    rows: Iterable[Measurement], specs: Specs, models: Mapping[str, Model] | None = None
-) -> pd.DataFrame:
+def validate(rows: Iterable[Measurement], specs: Specs) -> pd.DataFrame:
     """One line a measurement: measured and predicted tokens/s per accelerator, and the error.
 
-    The error is predicted ÷ measured − 1. `models` stands in for those that rows name.
+    The error is predicted ÷ measured − 1.
     """
-    known = dict(models or {})
-    return pd.DataFrame([_line(row, specs, known) for row in rows])
+    return pd.DataFrame([_line(row, specs) for row in rows])
 
 
-def _line(row: Measurement, specs: Specs, models: dict[str, Model]) -> dict[str, Any]:
+def _line(row: Measurement, specs: Specs) -> dict[str, Any]:
     predicted, reason = np.nan, ""
     try:
-        predicted = float(predict(row, specs, models).throughput.m)
+        predicted = float(predict(row, specs).throughput.m)
     except InputError as error:
         reason = str(error)
     return {
@@ -185,15 +178,11 @@ def _line(row: Measurement, specs: Specs, models: dict[str, Model]) -> dict[str,
     }
 
 
-def predict(
-    row: Measurement, specs: Specs, models: dict[str, Model], **changes: Any
-) -> serving.Result:
+def predict(row: Measurement, specs: Specs, **changes: Any) -> serving.Result:
     """What the model says of a row's deployment, with some fields changed."""
-    if row.model not in models:
-        models[row.model] = load_model(row.model)
-    deployment = dataclasses.replace(row.deployment, **changes)
+    model = specs.models.get(row.model) or load_model(row.model)
     phase = serving.prefill if row.phase == "prefill" else serving.decode
-    return phase(specs, models[row.model], deployment)
+    return phase(specs, model, dataclasses.replace(row.deployment, **changes))
 
 
 def summary(lines: pd.DataFrame) -> pd.DataFrame:
@@ -257,169 +246,3 @@ def shown(lines: pd.DataFrame) -> pd.DataFrame:
                   for value in lines["error"]],
         "reason": lines["reason"],
     })  # fmt: skip
-
-
-# --- terms ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """One line of `kernels.csv`: a benchmark of one kernel, or the effect of one change."""
-
-    id: str
-    accelerator: str
-    kernel: str
-    conditions: str
-    quantity: str
-    value: str
-    unit: str
-    source: str
-    locator: str
-    note: str
-
-    @property
-    def given(self) -> dict[str, str]:
-        """The conditions by name."""
-        return read_conditions(self.conditions)
-
-
-def load_kernels(path: str | Path | None = None) -> list[Kernel]:
-    """The kernel benchmarks and ablations of this project, or of another file."""
-    file = Path(path) if path is not None else DATA / "kernels.csv"
-    table = tables.read_table(file, [f.name for f in dataclasses.fields(Kernel)])
-    positive = tables.matches(r"-?[0-9.]+", "a number")
-    columns = {"id": tables.matches(r"\S+", "a name"), "value": positive}
-    if path is None:
-        columns["source"] = tables.one_of(tables.read_keys(DATA / "sources.bib"))
-    import pandera.pandas as pa
-
-    schema = {name: pa.Column(str, check) for name, check in columns.items()}
-    tables.check_table(table, pa.DataFrameSchema(schema, unique=["id"]), file.name)
-    return [Kernel(**values) for values in tables.records(table)]
-
-
-TERMS = {
-    "gemm_throughput": "matrix products",
-    "gemm_time": "matrix products",
-    "attention_time": "attention core",
-    "exchange_latency": "exchanges",
-    "expert_time": "products of the experts",
-}
-
-
-def check_terms(
-    rows: Sequence[Kernel], specs: Specs, measurements: Sequence[Measurement] = ()
-) -> pd.DataFrame:
-    """One line a benchmark that a term of the model describes: measured, predicted and the error.
-
-    Gains and shares are percentages, whose error is a difference in points ÷ 100.
-    """
-    named = {row.id: row for row in measurements}
-    models = {"deepseek-r1": load_model("deepseek-r1")}
-    lines = []
-    for row in rows:
-        predicted = _term(row, specs, named, models)
-        if predicted is None:
-            continue
-        measured = float(row.value)
-        points = row.unit == "percent"
-        error = (predicted - measured) / 100 if points else predicted / measured - 1
-        term = "layers, overlap and drafts" if "measurement" in row.given else TERMS[row.quantity]
-        lines.append({"id": row.id, "accelerator": row.accelerator, "kernel": row.kernel,
-                      "term": term, "unit": row.unit, "measured": measured, "predicted": predicted,
-                      "error": error})  # fmt: skip
-    return pd.DataFrame(lines)
-
-
-def _term(
-    row: Kernel, specs: Specs, named: Mapping[str, Measurement], models: dict[str, Model]
-) -> float | None:
-    """What the model says of a benchmark in its unit; None if no term describes it."""
-    given = row.given
-    try:
-        if "measurement" in given:
-            return _ablation(row, specs, named[given["measurement"]], models)
-        if row.quantity == "gemm_throughput" or {"m", "n", "k"} <= given.keys():
-            return _gemm(row, specs)
-        if row.quantity == "attention_time":
-            return _attention(row, specs, models["deepseek-r1"])
-        if row.quantity in ("exchange_latency", "expert_time") and "tokens" in given:
-            return _experts(row, specs, models["deepseek-r1"])
-    except InputError:
-        return None  # a chip, precision or kernel that the table has no constants for
-    return None
-
-
-def _in(unit: str, value: Any, base: str) -> float:
-    return float(units.Q(float(value), base).to(unit).m)
-
-
-def _gemm(row: Kernel, specs: Specs) -> float:
-    given = row.given
-    m, n, k, groups = (float(given.get(x, 1)) for x in ("m", "n", "k", "groups"))
-    precision = given["precision"].replace("fp16", "bf16")
-    machine = kernels.machine(specs, row.accelerator, "decode", precision, "bf16")
-    grouped = "masked" in row.kernel and machine.grouped_gemm is not None
-    gemm = machine.grouped_gemm if grouped and machine.grouped_gemm else machine.gemm[precision]
-    seconds = gemm.time(m * groups, k, n, groups) - machine.launch_gap  # kernels are timed alone
-    if row.quantity == "gemm_throughput":
-        return _in(row.unit, 2 * m * n * k * groups / seconds, "FLOP/s")
-    return _in(row.unit, seconds, "s")
-
-
-def _attention(row: Kernel, specs: Specs, model: Model) -> float:
-    given = row.given
-    length = float(given["length"])
-    batch = float(given.get("batch", float(given.get("tokens", length)) / length))
-    phase = "prefill" if given.get("causal") == "yes" else "decode"
-    precision = given.get("precision", "bf16")
-    deployment = Deployment(
-        row.accelerator, 1, 1, batch * (length if phase == "prefill" else 1.0), length,
-        matrix_precision=precision, attention_precision=precision,
-        kv_precision=given.get("kv", precision),
-    )  # fmt: skip
-    step = layers.Layers(specs, model, deployment, phase)
-    return _in(row.unit, step.attention_core(step.batch, 1.0, 1.0), "s")
-
-
-def _experts(row: Kernel, specs: Specs, model: Model) -> float:
-    """A dispatch, a combine, or the grouped products of the experts, at uniform routing."""
-    given = row.given
-    ranks, tokens = float(given["ranks"]), float(given["tokens"])
-    # Copies of a token, where the benchmark says that they are not the routed experts alone.
-    tokens *= float(given.get("copies", model.experts_per_token)) / model.experts_per_token
-    phase = "prefill" if "normal" in row.kernel else "decode"
-    precision = "int8" if row.accelerator.startswith("ascend") else given.get("payload", "fp8")
-    packages = ranks / float(kernels.read(specs, row.accelerator, "ranks_per_package"))
-    deployment = Deployment(row.accelerator, packages, ranks, tokens, 4096.0,
-                            matrix_precision=precision)  # fmt: skip
-    step = layers.Layers(specs, model, deployment, phase)
-    if row.quantity == "expert_time":
-        return _in(row.unit, step.experts(tokens, 1.0, 1.0)["routed_experts"], "s")
-    return _in(row.unit, step.exchange(given["op"], tokens, 1.0)[0], "s")
-
-
-def _ablation(
-    row: Kernel, specs: Specs, measurement: Measurement, models: dict[str, Model]
-) -> float:
-    """The gain of a deployment over itself with one change, or the time of its layer or stream.
-
-    Conditions name the measurement, the fields in which it differs, and `versus` the change.
-    """
-    given = {n: v for n, v in row.given.items() if n not in ("measurement", "stream", "versus")}
-    changes: dict[str, float] = {name: float(value) for name, value in given.items()}
-    result = predict(measurement, specs, models, **changes)
-    if versus := row.given.get("versus"):
-        pairs = (pair.split(":") for pair in versus.split(","))
-        other = {**changes, **{name: float(value) for name, value in pairs}}
-        base = predict(measurement, specs, models, **other)
-        return 100 * float((result.throughput / base.throughput).m - 1)
-    terms = result.layer
-    if stream := row.given.get("stream"):
-        ours = [name for name in terms if (name in ATTENTION) == (stream == "attention")]
-        return _in(row.unit, sum(terms[name] for name in ours if name != "overlap") / 2, "s")
-    return _in(row.unit, sum(terms.values()), "s")
-
-
-ATTENTION = ("projections", "absorption", "attention_core", "output_projection",
-             "sequence_parallel", "attention_reduce", "attention_vector")  # fmt: skip

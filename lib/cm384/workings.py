@@ -7,13 +7,15 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 
 from cm384 import units
-from cm384.claims import Attempt, Claim, Printed, Reading, Verdict, as_stated, attempts
-from cm384.claims import other_readings as listed_readings
+from cm384.claims import Claim, Printed
 from cm384.derivation import compares, title, words
 from cm384.markup import CLAIM_ID, framed, linked, source_keys
 from cm384.notebooks import notebooks
+from cm384.readings import Attempt, Reading, attempts
 from cm384.specs import Row, Specs
 from cm384.tables import MARKS, Table, interval, rows_table, table
+from cm384.verdicts import Verdict, as_stated
+from cm384.verdicts import other_readings as listed_readings
 
 MOST_ROWS = 15  # more are summed up by source
 
@@ -83,9 +85,9 @@ def derived_lines(
     stated = as_stated(claim, specs, ledger)
     others = [*stated, *listed_readings(claim, found.reading)]
     tried = attempts([r for r in others if r != found.reading], claim.unit, specs)
-    steps = list(worked(found.reading, claim, specs))
+    steps = list(worked(found, specs))
     allowed = interval(float(found.span.low.m), float(found.span.high.m))
-    figure = f"<strong>{html.escape(shown(found, claim))}</strong>"
+    figure = f"<strong>{html.escape(found.text)}</strong>"
     if found.span.low.m < found.span.high.m:
         figure += f"; sources allow {allowed} ({found.span.method})"
     lines = [
@@ -97,10 +99,7 @@ def derived_lines(
     ]
     if tried:
         marks = ["✔" if claim.printed.holds(a.central) else "✖" for a in tried]
-        told = [
-            f"{mark} {a.reading.text} = {shown(a, claim)}"
-            for mark, a in zip(marks, tried, strict=True)
-        ]
+        told = [f"{mark} {attempt}" for mark, attempt in zip(marks, tried, strict=True)]
         lines.append(("also tried", bullets(told)))
     return lines
 
@@ -147,14 +146,14 @@ def stands_for(figure: Printed) -> str:
     return f"anything from {low} to {high}"
 
 
-def worked(reading: Reading, claim: Claim, specs: Specs) -> Iterable[str]:
+def worked(found: Attempt, specs: Specs) -> Iterable[str]:
     """The steps from the rows to the figure, each with its formula in words."""
-    traced = specs.traced()
-    result = reading.figure(traced).to(units.parse_unit(claim.unit or "count"))
-    assert traced.trace is not None
+    traced, trace = specs.traced()
+    found.figure(traced)
+    reading = found.reading
     steps = [
         f"{words(s.quantity)} of {title(s.subject)} = {s.formula} = {units.text(s.value)}"
-        for s in traced.trace.steps
+        for s in trace.steps
     ]
     yield from dict.fromkeys(steps)
     if reading.comparator and not compares(reading.quantity):
@@ -162,14 +161,9 @@ def worked(reading: Reading, claim: Claim, specs: Specs) -> Iterable[str]:
         other = Reading(reading.comparator, reading.quantity, "", theirs)
         ours = dataclasses.replace(reading, comparator="", against={})
         sides = " ÷ ".join(units.text(side.figure(specs)) for side in (ours, other))
-        yield f"{sides} = {units.text(result)}"
+        yield f"{sides} = {found.text}"
     elif not steps:
         yield "stated in the rows below"
-
-
-def shown(found: Attempt, claim: Claim) -> str:
-    """A derived figure in the unit of the claim."""
-    return units.text(units.Q(found.central, claim.unit or "count"))
 
 
 def bullets(lines: Sequence[str]) -> str:

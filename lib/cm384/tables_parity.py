@@ -11,21 +11,13 @@ import numpy as np
 import pandas as pd
 
 from cm384 import kernels, units, workloads
-from cm384.claims import Claim, load_claims
+from cm384.claims import load_claims
 from cm384.derivation import derive, ratio, title
 from cm384.errors import InputError
 from cm384.specs import Specs
 from cm384.tables import Table, each
 from cm384.uncertainty import span
 from cm384.validation import Measurement
-
-
-def claims_of(category: str, specs: Specs) -> list[Claim]:
-    """The claims of a category that are not repetitions of another one."""
-    return [c for c in load_claims(specs=specs) if c.category == category and not c.same_as]
-
-
-# --- parity --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
