@@ -149,6 +149,20 @@ def test_unknown_preset_shows_everything(tab: Tab) -> None:
     assert tab.errors == []
 
 
+def test_coming_back_from_a_working_finds_the_same_claims(tab: Tab) -> None:
+    page = tab.open(PAGE)
+    control(page, "verdict").select_option("overstated")
+    control(page, "search").fill("power")
+    wanted, count = shown(page), said(page)
+    assert 0 < len(wanted) < len(ids(LINES["verdict"] == "overstated"))
+    page.locator(".scorecard tbody a").first.click()
+    page.wait_for_url("**/article-*")
+    page.go_back()
+    expect(page.locator(".filters output")).to_have_text(count)
+    assert shown(page) == wanted
+    assert control(page, "verdict").input_value() == "overstated"
+
+
 def test_spans_and_sources_are_shown_on_request(tab: Tab) -> None:
     page = tab.open(PAGE)
     heads = page.locator(".scorecard thead th")
@@ -179,7 +193,10 @@ def test_on_a_phone_every_cell_stands_beside_its_name(tab: Tab) -> None:
     page = tab.open(PAGE, width=360)
     cell = page.locator('.scorecard td[data-label="why"]').first
     assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == '"why"'
+    assert cell.evaluate("cell => getComputedStyle(cell).display") == "grid"
     assert page.locator(".scorecard").evaluate("frame => frame.scrollWidth <= frame.clientWidth")
+    for name in ("id", "derived", "verdict"):
+        expect(page.get_by_role("button", name=f"{name}: Activate to sort")).to_be_visible()
 
 
 def test_only_the_scorecard_loads_the_component(tab: Tab) -> None:

@@ -102,6 +102,7 @@ function enhance(table) {
   frame.closest(".cell").classList.add("full-width"); // of the theme: also over its margin
   frame.before(form);
   draw();
+  addEventListener("pageshow", draw); // a browser that comes back has put the old choices in
 }
 
 const tables = [...document.querySelectorAll("table")].filter((table) => table.tHead);
