@@ -194,6 +194,13 @@ def test_code_is_readable_when_it_is_asked_for(tab: Tab, scheme: str) -> None:
     assert unreadable(page) == []
 
 
+def test_a_dark_page_prints_dark_on_white(tab: Tab) -> None:
+    """Also the heading that the address names, and the sources."""
+    page = still(tab.open("article-gmex2025ascend.html#s003-05", PAPER, "dark"))
+    page.emulate_media(media="print")
+    assert unreadable(page) == []
+
+
 def test_wide_table_scrolls_in_its_frame_with_the_keyboard(tab: Tab) -> None:
     page = tab.open("02-supernode.html", WIDTHS[0])
     frame = page.locator(".cell_output .output.text_html").first

@@ -80,8 +80,7 @@ def ridge_point(specs: Specs, subject: str, *, precision: str, basis: str = "hea
 @derivation("nodes × accelerators in one node")
 def accelerators_from_nodes(specs: Specs, subject: str) -> Any:
     """The accelerators that the nodes of a system add up to."""
-    each = specs.get(subject, "accelerators_per_node")
-    return (specs.get(subject, "count", part="node") * each).to("count")
+    return specs.get(subject, "count", part="node") * specs.get(subject, "accelerators_per_node")
 
 
 @derivation("peak ÷ electrical power")
