@@ -109,6 +109,7 @@ def visit(tab: Tab, name: str) -> Visit:
     found.faults = grave_faults(page)
     found.colours = unreadable(page)
     page.emulate_media(color_scheme="dark")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
     found.dark_colours = unreadable(page)
     found.dark_grounds = set(page.evaluate(GROUNDS))
     return found
@@ -193,6 +194,13 @@ def test_code_is_readable_when_it_is_asked_for(tab: Tab, scheme: str) -> None:
     assert unreadable(page) == []
 
 
+def test_a_dark_page_prints_dark_on_white(tab: Tab) -> None:
+    """Also the heading that the address names, and the sources."""
+    page = still(tab.open("article-gmex2025ascend.html#s003-05", PAPER, "dark"))
+    page.emulate_media(media="print")
+    assert unreadable(page) == []
+
+
 def test_wide_table_scrolls_in_its_frame_with_the_keyboard(tab: Tab) -> None:
     page = tab.open("02-supernode.html", WIDTHS[0])
     frame = page.locator(".cell_output .output.text_html").first
@@ -220,9 +228,20 @@ def test_icons_are_drawn(tab: Tab) -> None:
 
 def test_search_finds_pages(tab: Tab) -> None:
     page = tab.open("search.html?q=bandwidth")
-    page.wait_for_selector("#search-results li a")
-    assert page.locator("#search-results li").count() > 5
+    page.locator("#search-results li a").nth(5).wait_for()  # they appear one after the other
     assert tab.errors == tab.outside == []
+
+
+def test_what_is_searched_for_can_be_read(tab: Tab) -> None:
+    """The magnifier stands beside the words."""
+    page = tab.open("search.html?q=bandwidth")
+    icon = page.locator(".bd-search-container form .fa-magnifying-glass").bounding_box()
+    field = page.locator(".bd-search-container form input")
+    box = field.bounding_box()
+    assert icon
+    assert box
+    padding = field.evaluate("e => parseFloat(getComputedStyle(e).paddingLeft)")
+    assert icon["x"] + icon["width"] <= box["x"] + padding
 
 
 # --- defects -------------------------------------------------------------------------------------

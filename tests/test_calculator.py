@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from rendered import Tab
 
 from cm384 import calculator, decode, prefill, ratio
@@ -360,7 +360,7 @@ def test_a_batch_counts_whole_requests_of_a_rank(page: Page) -> None:
     ours = page.locator(".side").nth(0)
     ours.locator("input[name=batch]").fill("97.2")
     ours.locator("input[name=batch]").blur()
-    assert ours.locator("input[name=batch]").input_value() == "98"  # a 910C has two ranks
+    expect(ours.locator("input[name=batch]")).to_have_value("98")  # a 910C has two ranks
     right = expected(CM384, 98.0, 4096.0, 0.7)
     assert list(shown(page, 0).values()) == pytest.approx(right, rel=0.01)
 
@@ -369,22 +369,23 @@ def test_sliders_move_with_the_keyboard(page: Page) -> None:
     ours = page.locator(".side").nth(0)
     slider = ours.get_by_label("Batch of A, slider")
     slider.focus()
+    batch = ours.locator("input[name=batch]")
     slider.press("Home")
-    assert ours.locator("input[name=batch]").input_value() == "2"
+    expect(batch).to_have_value("2")
     slider.press("ArrowRight")
-    assert ours.locator("input[name=batch]").input_value() == "4"
+    expect(batch).to_have_value("4")
     assert slider.get_attribute("aria-valuetext") == "4"
     right = expected(CM384, 4.0, 4096.0, 0.7)
     assert list(shown(page, 0).values()) == pytest.approx(right, rel=0.01)
     slider.press("End")
-    assert ours.locator("input[name=batch]").input_value() == "2048"
+    expect(batch).to_have_value("2048")
 
 
 def test_the_address_holds_the_setting(page: Page, tab: Tab) -> None:
     choose(page, 0, "TRT-B200-DECODE-B1-MTP3", 0.625, 3000, 1.5)
     choose(page, 1, "ANT-H20-DECODE-B48", 40, 6000, 0.25)
     page.locator("select[name=x]").select_option("h100-sxm")
-    page.wait_for_function("location.hash.includes('x=h100-sxm')")
+    page.wait_for_url("**#*x=h100-sxm*")
     assert page.url.partition("#")[2] == (
         "a=TRT-B200-DECODE-B1-MTP3,0.625,3000,1.5&b=ANT-H20-DECODE-B48,40,6000,0.25"
         "&x=h100-sxm&y=gb200-nvl72"
@@ -400,6 +401,7 @@ def test_the_address_holds_the_setting(page: Page, tab: Tab) -> None:
 @pytest.mark.parametrize(
     "address",
     ["a=nonsense", "a=,,&b=1,2,3", "x=moon&y=", "two-deployments", f"a={PREFILL},x,y,z",
+     "x=toString&y=constructor",
      f"b={PREFILL}", f"b={H800},128,4096,0.5"],
 )  # fmt: skip
 def test_a_wrong_address_does_no_harm(page: Page, tab: Tab, address: str) -> None:
@@ -470,6 +472,13 @@ def test_hardware_of_the_claims(page: Page) -> None:
         for key in ("huawei2025cloudmatrix", "nvidia2025blackwell", "nvidia2026nim")
     ]
     assert "Sourced for GB200 NVL72 alone: peak (FP8" in page.locator(".missing").inner_text()
+
+
+def test_every_ratio_is_seen_whole_on_a_phone(tab: Tab) -> None:
+    """The smallest have the most digits: 8 × 148 ÷ (384 × 752) TFLOPS."""
+    page = tab.open("calculator.html#x=hgx-h20&y=cloudmatrix-384", width=360)
+    assert table(page)["peak (BF16, as advertised)"][2] == "0.004100"
+    assert page.locator("#machines .frame").evaluate("e => e.scrollWidth <= e.clientWidth")
 
 
 def test_sources_lead_to_the_bibliography(page: Page, site: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 from rendered import Tab
 
 from cm384 import articles, claims, load_claims, load_specs, scorecard, tables_ledger
@@ -89,6 +89,15 @@ def test_search_finds_the_claims_that_hold_the_word(tab: Tab, word: str) -> None
     assert said(page) == f"{found.sum()} of {len(LINES)} claims"
 
 
+@pytest.mark.parametrize(("typed", "written"), [("60%", "60 %"), ("NVIDIA’s", "NVIDIA's")])
+def test_search_takes_what_an_article_prints(tab: Tab, typed: str, written: str) -> None:
+    page = tab.open(PAGE)
+    control(page, "search").fill(typed)
+    found = CELLS.apply(lambda row: written in " ".join(row), axis=1)
+    assert shown(page) == ids(found)
+    assert found.any()
+
+
 def number(text: str) -> float:
     """What a cell sorts by: nothing comes before any number."""
     spelt = next((text.replace(w, v) for w, v in claims.MULTIPLES.items() if w in text), text)
@@ -149,6 +158,20 @@ def test_unknown_preset_shows_everything(tab: Tab) -> None:
     assert tab.errors == []
 
 
+def test_coming_back_from_a_working_finds_the_same_claims(tab: Tab) -> None:
+    page = tab.open(PAGE)
+    control(page, "verdict").select_option("overstated")
+    control(page, "search").fill("power")
+    wanted, count = shown(page), said(page)
+    assert 0 < len(wanted) < len(ids(LINES["verdict"] == "overstated"))
+    page.locator(".scorecard tbody a").first.click()
+    page.wait_for_url("**/article-*")
+    page.go_back()
+    expect(page.locator(".filters output")).to_have_text(count)
+    assert shown(page) == wanted
+    assert control(page, "verdict").input_value() == "overstated"
+
+
 def test_spans_and_sources_are_shown_on_request(tab: Tab) -> None:
     page = tab.open(PAGE)
     heads = page.locator(".scorecard thead th")
@@ -158,10 +181,15 @@ def test_spans_and_sources_are_shown_on_request(tab: Tab) -> None:
     assert page.locator('.scorecard a[href^="bibliography.html#"]').count() > len(LINES)
 
 
-def test_without_scripts_it_is_a_plain_complete_table(browser: Browser, site: Path) -> None:
-    with browser.new_context(java_script_enabled=False) as context:
+@pytest.mark.parametrize("width", [360, 1440])
+def test_without_scripts_it_is_a_plain_complete_table(
+    browser: Browser, site: Path, width: int
+) -> None:
+    shape: ViewportSize = {"width": width, "height": 900}
+    with browser.new_context(java_script_enabled=False, viewport=shape) as context:
         page = context.new_page()
         page.goto(f"{site.as_uri()}/{PAGE}?verdict=overstated#{TABLE}")
+        assert page.locator("th", has_text="stands in").is_visible()
         rows = page.locator('tr:has(> td:first-child > a[href^="article-"])')
         assert rows.count() == len(LINES)
         assert all(row.is_visible() for row in rows.all()[::20])
@@ -179,7 +207,17 @@ def test_on_a_phone_every_cell_stands_beside_its_name(tab: Tab) -> None:
     page = tab.open(PAGE, width=360)
     cell = page.locator('.scorecard td[data-label="why"]').first
     assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == '"why"'
+    assert cell.evaluate("cell => getComputedStyle(cell).display") == "grid"
     assert page.locator(".scorecard").evaluate("frame => frame.scrollWidth <= frame.clientWidth")
+    for name in ("id", "derived", "verdict"):
+        expect(page.get_by_role("button", name=f"{name}: Activate to sort")).to_be_visible()
+
+
+def test_bare_numbers_keep_their_heads_on_a_phone(tab: Tab) -> None:
+    page = tab.open("09-uncertainty.html", width=360)
+    expect(page.locator("th", has_text="alone")).to_be_visible()
+    page = tab.open("02-supernode.html", width=360)
+    expect(page.locator("th", has_text="claimed → derived")).to_be_hidden()
 
 
 def test_only_the_scorecard_loads_the_component(tab: Tab) -> None:

@@ -107,11 +107,13 @@ def verdicts(found: Sequence[str]) -> str:
 
 
 def card_html(card: Card, ledger: Mapping[str, Verdict], fill: Callable[[str], str]) -> str:
-    """One telling figure; its headline leads to the working."""
+    """One telling figure; its headline leads to the working, a second figure to its own."""
     found = [ledger[name] for name in card.claims]
-    claim, verdict = found[0].claim, found[0].verdict
-    figure = " and ".join(beside(one.claim.claimed, one.derived) for one in found)
-    address = working_address(claim.id, claim.article)
+    verdict = found[0].verdict
+    address, *others = (working_address(one.claim.id, one.claim.article) for one in found)
+    figure, *more = (beside(one.claim.claimed, one.derived) for one in found)
+    for text, link in zip(more, others, strict=True):
+        figure += f' and <a href="{link}">{text}</a>'
     return (
         f'<li class="verdict-{verdict.replace(" ", "-")}">'
         f'<p class="claimed"><a href="{address}">“{html.escape(card.headline)}”</a></p>'

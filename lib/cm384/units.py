@@ -89,7 +89,11 @@ def sensible(quantity: Any, like: str = "") -> Any:
 
     >>> text(sensible(Q(49152, "GB"))), text(sensible(Q(1504, "TOPS")))
     ('49.15 TB', '1,504 TFLOPS')
+    >>> text(sensible(Q(48, "count") * Q(8, "count"), "count"))
+    '384'
     """
+    if like == "count":
+        return quantity.to(like)
     for least, ladder in _LADDERS:
         bits = "bit" in like
         if ("bit" in ladder[0]) == bits and quantity.check(parse_unit(ladder[0]).dimensionality):

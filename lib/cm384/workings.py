@@ -64,7 +64,8 @@ def entry(
     rows = ""
     if claim.same_as:
         lines.append(("repeats", f"{claim.same_as}, where the working stands."))
-        lines.append(("so", html.escape(verdict.why)))
+        if verdict.why != claim.primary_says:
+            lines.append(("so", html.escape(verdict.why)))
     elif verdict.attempt:
         lines += derived_lines(verdict, verdict.attempt, ledger, specs)
         rows = rows_read(verdict.attempt, specs)
@@ -114,7 +115,7 @@ def primary_lines(claim: Claim) -> list[tuple[str, str]]:
         where = f"{source_keys(keys)}: {html.escape(claim.primary_locator)}"
     said = html.escape(claim.primary_says)
     if claim.judged and not claim.primary:
-        where = "none was found"
+        said, where = "", said or "none was found"
     return [
         ("source says", f"{said} ({where})" if said else where),
         ("remark", html.escape(claim.note)),

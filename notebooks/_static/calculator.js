@@ -324,7 +324,7 @@
     }
     for (const [i, select] of [first, second].entries()) {
       const wanted = given.get("xy"[i]);
-      select.value = wanted in subjects ? wanted : opens.machines[i];
+      select.value = Object.hasOwn(subjects, wanted) ? wanted : opens.machines[i];
     }
     update();
     compare();

@@ -16,6 +16,11 @@ function plain(text) {
   return text.trim().replace(/^[^\p{L}\p{N}–]+ /u, "");
 }
 
+// What is searched for, as this site writes it: 60 % for 60%, straight quotes for round ones.
+function spelt(text) {
+  return text.replace(/([\d.]+)%/g, '"$1 %"').replaceAll("’", "'");
+}
+
 // What a cell is sorted by: its first number, or its words; what has none comes first.
 function sortKey(name, text) {
   if (name !== "claimed" && name !== "derived") return plain(text);
@@ -86,7 +91,7 @@ function enhance(table) {
   );
   function draw() {
     data.columns(names.flatMap((name, i) => (DETAILS.includes(name) ? i : []))).visible(details.checked);
-    data.search(search.value).draw();
+    data.search(spelt(search.value)).draw();
     const shown = data.rows({ search: "applied" }).count();
     count.textContent = `${shown} of ${rows.length} claims`;
   }
@@ -102,6 +107,7 @@ function enhance(table) {
   frame.closest(".cell").classList.add("full-width"); // of the theme: also over its margin
   frame.before(form);
   draw();
+  addEventListener("pageshow", draw); // a browser that comes back has put the old choices in
 }
 
 const tables = [...document.querySelectorAll("table")].filter((table) => table.tHead);
