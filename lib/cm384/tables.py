@@ -66,7 +66,7 @@ class Table:
 
     def _cell(self, name: str, value: str) -> str:
         if name not in self.code:
-            return f"<td>{_breakable(html.escape(value))}</td>"
+            return f"<td>{_breakable(value)}</td>"
         keys = [f"<code>{html.escape(key)}</code>" for key in value.split(";") if key]
         return f"<td>{' '.join(keys)}</td>"
 
@@ -75,12 +75,13 @@ class Table:
 
 
 def _breakable(text: str) -> str:
-    """A cell in which a path may break, so that it does not widen a table.
+    """An escaped cell in which paths and lists may break, so that they do not widen a table.
 
-    >>> _breakable("in src/platform_config/cann/Ascend.ini"), _breakable("2 tokens/s")
-    ('in src/<wbr>platform_config/<wbr>cann/<wbr>Ascend.ini', '2 tokens/s')
+    >>> _breakable("in src/platform/cann_910.ini"), _breakable("2 tokens/s, a<b")
+    ('in src/<wbr>platform/<wbr>cann_<wbr>910.ini', '2 tokens/s, a&lt;b')
     """
-    return re.sub(r"[^\s&;]{20,}", lambda path: path[0].replace("/", "/<wbr>"), text)
+    broken = re.sub(r"\S{20,}", lambda long: re.sub("[/;_]", "\\g<0>\u200b", long[0]), text)
+    return html.escape(broken).replace("\u200b", "<wbr>")
 
 
 def table(lines: Iterable[Mapping[str, str]], **kinds: tuple[str, ...]) -> Table:
@@ -371,7 +372,7 @@ def rows_table(rows: Iterable[Row]) -> Table:
                 "row": row_name(r),
                 "value": f"{units.text(units.Q(r.value, r.unit), 7)} "
                 f"({r.basis}{', alternative' if r.role == 'alternative' else ''})",
-                "where, and note": ". ".join(filter(None, [r.locator, r.note])),
+                "where, and note": " – ".join(filter(None, [r.locator, r.note])),
                 "source": r.source,
             }
             for r in rows
