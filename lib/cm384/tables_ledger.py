@@ -161,8 +161,8 @@ def judged_table(claims: Iterable[Claim], category: str) -> Table:
         for claim in judged(claims)
         if claim.category == category
     ]
-    columns = ["claim", "verdict, and what the source says", "sources"]
-    return Table(pd.DataFrame(cells, columns=columns), code=("sources",), wide=(columns[1],))
+    columns = ("claim", "verdict, and what the source says", "sources")
+    return Table(pd.DataFrame(cells, columns=list(columns)), code=columns[2:], wide=columns[:2])
 
 
 def _said(claim: Claim) -> str:

@@ -110,6 +110,7 @@ def cost_table(systems: Sequence[str], price: float, utilisation: float, specs: 
     """What a million tokens cost in electricity and in capital, by the serving model."""
     lines = []
     for workload in workloads.WORKLOADS:
+        kind = "prompt" if workload == "prefill" else "decoded"
         for system in systems:
             electricity = power.electricity_cost(specs, system, workload, price, utilisation).m
             capital = math.nan
@@ -120,8 +121,7 @@ def cost_table(systems: Sequence[str], price: float, utilisation: float, specs: 
             of_both = f" ({100 * part:.0f} %)" if np.isfinite(part) else ""
             lines.append(
                 {
-                    "USD for a million tokens": f"{'prompt' if workload == 'prefill' else 'decoded'}, "
-                    f"{title(system)}",
+                    "USD for a million tokens": f"{kind}, {title(system)}",
                     "tokens/s of one": units.number(float(rate.m)),
                     "electricity (of both)": units.number(float(electricity), 3) + of_both,
                     "purchase": units.number(capital, 3) if np.isfinite(capital) else "–",
