@@ -165,15 +165,16 @@ def interval(low: float, high: float) -> str:
     )
 
 
-def with_span(central: float, low: float, high: float) -> str:
-    """A figure and, where sources disagree, what they allow.
+def with_span(central: float, low: float, high: float, *, claimed: str = "") -> str:
+    """A figure beside a claimed one and, where sources disagree, what they allow.
 
-    >>> with_span(1.604, 1.604, 1.896), with_span(2.0, 2.0, 2.0), with_span(np.nan, 0.0, 0.0)
-    ('1.604 (1.604 – 1.896)', '2', '–')
+    >>> with_span(1.604, 1.604, 1.896), with_span(2, 2, 2), with_span(76, 76, 80.9, claimed="9 %")
+    ('1.604 (1.604 – 1.896)', '2', '76 % (76 – 80.9)')
     """
+    shown = beside(claimed, central)
     if not np.isfinite(central) or np.isclose(low, high):
-        return number_or_dash(central)
-    return f"{units.number(central)} ({interval(low, high)})"
+        return shown
+    return f"{shown} ({interval(low, high)})"
 
 
 def share(value: float) -> str:
@@ -195,8 +196,7 @@ def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
         (
             {
                 "claim": f"{line['id']}: {line['claim']}",
-                "claimed → derived": f"{line['claimed'] or '–'} → "
-                f"{with_span(line['derived'], line['low'], line['high'])}".removeprefix("– → "),
+                "claimed → derived": _beside_claim(line),
                 "verdict": f"{MARKS[line['verdict']]} {line['verdict']}. {line['why']}",
                 "sources": line["sources"],
             }
@@ -205,6 +205,11 @@ def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
         code=("sources",),
         wide=("claim", "verdict"),
     )
+
+
+def _beside_claim(line: Mapping[Any, Any]) -> str:
+    found = with_span(line["derived"], line["low"], line["high"], claimed=line["claimed"])
+    return " → ".join(filter(None, [line["claimed"], found]))
 
 
 # What the parts of a package multiply to, and the figure that is stated; a peak has bases besides.
