@@ -111,7 +111,7 @@ def test_measured_against_nominal() -> None:
     # huawei2025cloudmatrix, v2 Table 1: 164 and 167 read, 135 and 137 written, of 196 a die
     assert list(cells["measured"]) == ["164 GB/s", "167 GB/s", "135 GB/s", "137 GB/s"]
     assert set(cells["nominal"]) == {"196 GB/s"}
-    assert list(cells["share"]) == ["84 %", "85 %", "69 %", "70 %"]
+    assert list(cells["of nominal"]) == ["84 %", "85 %", "69 %", "70 %"]
     assert [name.split(", ")[1:] for name in cells["transfer"]] == [
         ["read", "two nodes"], ["read", "one node"], ["write", "two nodes"], ["write", "one node"],
     ]  # fmt: skip

@@ -213,7 +213,8 @@ def test_number_that_rounds_up_to_a_power_of_ten_keeps_its_digits(
         (559_378, "W", "", "559.4 kW"),
         (12_000, "kW", "", "12 MW"),
         (235, "FLOP/byte", "", "235 FLOP/B"),
-        (1.9, "us", "us", "1.9 us"),
+        (1.9, "us", "us", "1.9 µs"),
+        (1.9, "µs", "us", "1.9 µs"),
         (384, "count", "", "384"),
     ],
 )

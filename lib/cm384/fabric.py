@@ -157,7 +157,7 @@ def exchange_time(specs: Specs, chip: str, op: str, ranks: Numbers, tokens: Numb
 
     >>> from cm384 import load_specs
     >>> print(units.text(exchange_time(load_specs(), "h800-sxm", "dispatch", 64, 128)))
-    186.0 us
+    186.0 µs
     """
     packages = np.asarray(ranks, dtype=float)[()] / kernels.read(specs, chip, "ranks_per_package")
     found = Deployment(chip, packages, ranks, 1.0, 4096.0, matrix_precision=served_in(specs, chip))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cm384 import fabric, power, units
+from cm384 import fabric, power, units, workloads
 from cm384.derivation import derive, title
 from cm384.errors import InputError
 from cm384.figures import (
@@ -52,7 +52,7 @@ def topology_figure(systems: Sequence[str], specs: Specs) -> Picture:
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)
     said = "; ".join(
-        f"in {title(system)} {listed(_passes(t) for t in tiers if t['system'] == title(system))}"
+        f"in {title(system)}, {listed(_passes(t) for t in tiers if t['system'] == title(system))}"
         for system in systems
     )
     shows = (
@@ -106,13 +106,13 @@ def exchange_figure(systems: Sequence[str], tokens: int, specs: Specs) -> Pictur
         for system, (colour, style, shape) in zip(systems, STYLES, strict=False):
             own = data[(data["system"] == title(system)) & (data["along"] == along)]
             line, marks = own[own["from"] == "model"], own[own["from"] == "published"]
-            axis.plot(line[along], line["us"], style, color=colour, lw=2.5)
-            axis.plot(marks[along], marks["us"], shape, color=colour, mec=INK, ms=8)
+            axis.plot(line[along], line["µs"], style, color=colour, lw=2.5)
+            axis.plot(marks[along], marks["µs"], shape, color=colour, mec=INK, ms=8)
             if along == "ranks":
                 axis.plot([], [], shape, ls=style, color=colour, mec=INK, ms=8, label=title(system))
                 first, last = line.iloc[0], line.iloc[-1]
-                said.append(f"{title(system)} from {units.number(first['us'], 3)} microseconds at "
-                            f"{first['ranks']} ranks to {units.number(last['us'], 3)} at "
+                said.append(f"{title(system)} from {units.number(first['µs'], 3)} microseconds at "
+                            f"{first['ranks']} ranks to {units.number(last['µs'], 3)} at "
                             f"{last['ranks']}")  # fmt: skip
         axis.set(xscale="log", ylabel="microseconds")
         axis.set_xticks(sorted(set(data[data["along"] == along][along])))
@@ -120,7 +120,7 @@ def exchange_figure(systems: Sequence[str], tokens: int, specs: Specs) -> Pictur
         axis.minorticks_off()
     axes[0].set(title=f"{tokens} tokens a rank", xlabel="expert ranks (log scale)")
     axes[0].set_ylim(bottom=0)
-    axes[1].set(title="64 ranks, or as many as the system joins", yscale="log",
+    axes[1].set(title=f"{SPREAD:g} ranks, or as many as the system joins", yscale="log",
                 xlabel="tokens a rank (log scale)")  # fmt: skip
     figure.legend(loc="outside upper left", ncols=2, frameon=False)
     axes[1].yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
@@ -131,26 +131,30 @@ def exchange_figure(systems: Sequence[str], tokens: int, specs: Specs) -> Pictur
     return picture(figure, shows, data)
 
 
+# Where the model is computed: from one node of eight on, and for one token up to many.
+RANKS = np.array([8, 16, 32, 64, 128, 256])
+TOKENS = np.array([1, 4, 16, 64, 256, 1024])
+SPREAD = workloads.WORKLOADS["decode"].expert_parallel
+
+
 def _exchanges(system: str, tokens: int, specs: Specs) -> pd.DataFrame:
     """The points of a system: the model along ranks and along tokens, published ones beside it."""
     chip = fabric.accelerator(specs, system)
     # Exchanges measured over several nodes hold for any number of ranks, others for one fabric.
     far = 320 if specs.has(chip, "node_ranks", basis="assumed") else fabric.reach(specs, system)
-    ranks = np.array([r for r in (8, 16, 32, 64, 128, 256) if r <= far])
-    sizes = np.array([1, 4, 16, 64, 256, 1024])
-    most = min(64, far)
+    ranks, most = RANKS[far >= RANKS], min(SPREAD, far)
     found = published_exchanges([chip], specs)
-    found = found[(found["tokens"] == tokens) & (found["ranks"] >= 8) & (found["ranks"] <= far)]
+    found = found[(found["tokens"] == tokens) & found["ranks"].between(RANKS[0], far)]
     both = found.pivot_table(index="ranks", columns="op", values="published", aggfunc="min")
     published = both.dropna().sum(axis="columns")
     trip = fabric.round_trip
     lines = [
         {"along": "ranks", "from": "model", "ranks": ranks, "tokens": tokens,
-         "us": trip(specs, chip, ranks, tokens).m},
+         "µs": trip(specs, chip, ranks, tokens).m},
         {"along": "ranks", "from": "published", "ranks": published.index.astype(int),
-         "tokens": tokens, "us": published.to_numpy()},
-        {"along": "tokens", "from": "model", "ranks": most, "tokens": sizes,
-         "us": trip(specs, chip, most, sizes).m},
+         "tokens": tokens, "µs": published.to_numpy()},
+        {"along": "tokens", "from": "model", "ranks": most, "tokens": TOKENS,
+         "µs": trip(specs, chip, most, TOKENS).m},
     ]  # fmt: skip
     return pd.concat([pd.DataFrame({"system": title(system)} | line) for line in lines])
 

@@ -68,7 +68,7 @@ class Table:
 
     def _cell(self, name: str, value: str) -> str:
         if name not in self.code:
-            return f"<td>{_breakable(html.escape(value))}</td>"
+            return f"<td>{_breakable(value)}</td>"
         keys = [f"<code>{html.escape(key)}</code>" for key in value.split(";") if key]
         return f"<td>{' '.join(keys)}</td>"
 
@@ -77,12 +77,13 @@ class Table:
 
 
 def _breakable(text: str) -> str:
-    """A cell in which a path may break, so that it does not widen a table.
+    """An escaped cell in which paths and lists may break, so that they do not widen a table.
 
-    >>> _breakable("in src/platform_config/cann/Ascend.ini"), _breakable("2 tokens/s")
-    ('in src/<wbr>platform_config/<wbr>cann/<wbr>Ascend.ini', '2 tokens/s')
+    >>> _breakable("in src/platform/cann_910.ini"), _breakable("2 tokens/s, a<b")
+    ('in src/<wbr>platform/<wbr>cann_<wbr>910.ini', '2 tokens/s, a&lt;b')
     """
-    return re.sub(r"[^\s&;]{20,}", lambda path: path[0].replace("/", "/<wbr>"), text)
+    broken = re.sub(r"\S{20,}", lambda long: re.sub("[/;_]", "\\g<0>\u200b", long[0]), text)
+    return html.escape(broken).replace("\u200b", "<wbr>")
 
 
 def table(lines: Iterable[Mapping[str, str]], **kinds: tuple[str, ...]) -> Table:
@@ -166,15 +167,16 @@ def interval(low: float, high: float) -> str:
     )
 
 
-def with_span(central: float, low: float, high: float) -> str:
-    """A figure and, where sources disagree, what they allow.
+def with_span(central: float, low: float, high: float, *, claimed: str = "") -> str:
+    """A figure beside a claimed one and, where sources disagree, what they allow.
 
-    >>> with_span(1.604, 1.604, 1.896), with_span(2.0, 2.0, 2.0), with_span(np.nan, 0.0, 0.0)
-    ('1.604 (1.604 – 1.896)', '2', '–')
+    >>> with_span(1.604, 1.604, 1.896), with_span(2, 2, 2), with_span(76, 76, 80.9, claimed="9 %")
+    ('1.604 (1.604 – 1.896)', '2', '76 % (76 – 80.9)')
     """
+    shown = beside(claimed, central)
     if not np.isfinite(central) or np.isclose(low, high):
-        return number_or_dash(central)
-    return f"{units.number(central)} ({interval(low, high)})"
+        return shown
+    return f"{shown} ({interval(low, high)})"
 
 
 def share(value: float) -> str:
@@ -201,8 +203,7 @@ def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
         (
             {
                 "claim": f"{line['id']}: {line['claim']}",
-                "claimed → derived": f"{line['claimed'] or '–'} → "
-                f"{with_span(line['derived'], line['low'], line['high'])}".removeprefix("– → "),
+                "claimed → derived": _beside_claim(line),
                 "verdict": f"{MARKS[line['verdict']]} {line['verdict']}. {line['why']}",
                 "sources": line["sources"],
             }
@@ -211,6 +212,11 @@ def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
         code=("sources",),
         wide=("claim", "verdict"),
     )
+
+
+def _beside_claim(line: Mapping[Any, Any]) -> str:
+    found = with_span(line["derived"], line["low"], line["high"], claimed=line["claimed"])
+    return " → ".join(filter(None, [line["claimed"], found]))
 
 
 # What the parts of a package multiply to, and the figure that is stated; a peak has bases besides.
@@ -377,7 +383,7 @@ def rows_table(rows: Iterable[Row]) -> Table:
                 "row": row_name(r),
                 "value": f"{units.text(r.amount, 7)} "
                 f"({r.basis}{', alternative' if r.role == 'alternative' else ''})",
-                "where, and note": ". ".join(filter(None, [r.locator, r.note])),
+                "where, and note": " – ".join(filter(None, [r.locator, r.note])),
                 "source": r.source,
             }
             for r in rows

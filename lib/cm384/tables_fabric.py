@@ -66,11 +66,11 @@ def measured_table(systems: Sequence[str], specs: Specs) -> Table:
                         f"{given.get('op', 'copy')}, {'one node' if alone else 'two nodes'}",
                         "measured": units.text(found),
                         "nominal": units.text(nominal),
-                        "share": f"{100 * (found / nominal).m:.0f} %",
+                        "of nominal": f"{100 * (found / nominal).m:.0f} %",
                         "source": rows[0].source,
                     }
                 )
-    return table(lines, code=("source",), wide=("transfer",))
+    return table(lines, code=("source",))
 
 
 def rates_table(system: str, specs: Specs) -> Table:
@@ -167,12 +167,12 @@ def scale_out_table(systems: Sequence[str], tokens: Numbers, specs: Specs) -> Ta
 
 
 def generations_table(system: str, baseline: str, tokens: Numbers, specs: Specs) -> Table:
-    """The same for a reader."""
+    """The lead in each figure, the step it is measured by, and how many of them it is."""
     return table(
         {
             "figure": line["figure"],
-            f"{title(system)} ÷ {title(baseline)}": units.number(line["lead"], 3),
-            f"{title(baseline)} ÷ {title(fabric.PREDECESSOR)}": units.number(line["step"], 3),
+            f"lead on {title(baseline)}": units.number(line["lead"], 3),
+            f"step from {title(fabric.PREDECESSOR)}": units.number(line["step"], 3),
             "generations ahead": f"{line['steps']:+.1f}" if np.isfinite(line["steps"]) else "–",
         }
         for line in fabric.generations(system, baseline, tokens, specs).to_dict("records")

@@ -70,7 +70,7 @@ def _flip(line: Any, specs: Specs) -> str:
         return "no row"
     row = specs.rows[line["row"]][0]
     stated = f"sources state {_stated(row.key, specs)}"
-    if line["statements"]:
+    if line["statements"] and row.basis != "assumed":
         who = dict.fromkeys(statement.source for statement in line["statements"])
         stated += f": flipped by {' and '.join(who)}"
     if not np.isfinite(line["factor"]):
@@ -80,9 +80,10 @@ def _flip(line: Any, specs: Specs) -> str:
 
 
 def _stated(key: Key, specs: Specs) -> str:
-    values = specs.options(key)
-    unit = _unit(specs.rows[key][0])
-    return f"{interval(float(values.min()), float(values.max()))} {unit}".strip()
+    """What sources state for a row, or over what an assumption of this project is varied."""
+    values, row = specs.options(key), specs.rows[key][0]
+    stated = f"{interval(float(values.min()), float(values.max()))} {_unit(row)}".strip()
+    return f"{stated} (assumed)" if row.basis == "assumed" else stated
 
 
 def _unit(row: Row) -> str:
@@ -158,8 +159,8 @@ def judged_table(claims: Iterable[Claim], category: str) -> Table:
         for claim in judged(claims)
         if claim.category == category
     ]
-    columns = ["claim", "verdict, and what the source says", "sources"]
-    return Table(pd.DataFrame(cells, columns=columns), code=("sources",), wide=(columns[1],))
+    columns = ("claim", "verdict, and what the source says", "sources")
+    return Table(pd.DataFrame(cells, columns=list(columns)), code=columns[2:], wide=columns[:2])
 
 
 def _said(claim: Claim) -> str:
@@ -245,15 +246,15 @@ def added_rows(specs: Specs) -> Table:
         {
             "row": f"{row.subject}: {row_name(row).partition(': ')[2]}",
             "value": f"{units.number(row.value, 6)} {_unit(row)}, {row.basis}".replace(" ,", ","),
-            "source": row.source,
             "note": row.note or "–",
+            "source": row.source,
         }
         for key, group in specs.rows.items()
         for row in group
         if row not in own.get(key, ())
     ]
-    columns = ["row", "value", "source", "note"]
-    return Table(pd.DataFrame(cells, columns=columns), code=("source",))
+    columns = ["row", "value", "note", "source"]
+    return Table(pd.DataFrame(cells, columns=columns), code=("source",), wide=("note",))
 
 
 def needed_table(lines: pd.DataFrame) -> Table:

@@ -15,7 +15,7 @@ from cm384 import fabric, power, units, workloads
 from cm384.derivation import derive, ratio, row_name, title
 from cm384.errors import InputError
 from cm384.specs import Specs, key_name
-from cm384.tables import Cell, Table, by_system, interval, number_or_dash, or_dash, table
+from cm384.tables import Cell, Table, by_system, or_dash, table, with_span
 from cm384.uncertainty import Span, span, tornado
 
 
@@ -97,14 +97,11 @@ def price_table(system: str, baseline: str, specs: Specs) -> Table:
     lines = []
     for metric in PRICE_METRICS:
         found = metric.ratio(system, baseline, specs)
-        edges = [float(e.m) for e in (found.central, found.low, found.high)] if found else [np.nan]
+        edges = (found.central, found.low, found.high) if found else ()
         lines.append(
             {"price": metric.name}
             | {title(s): or_dash(partial(metric.shown, specs, s)) for s in (system, baseline)}
-            | {
-                "ratio": number_or_dash(edges[0]),
-                "sources allow": interval(edges[-2:][0], edges[-1]),
-            }
+            | {"ratio (sources allow)": with_span(*(float(e.m) for e in edges)) if edges else "–"}
         )
     return table(lines)
 
@@ -113,6 +110,7 @@ def cost_table(systems: Sequence[str], price: float, utilisation: float, specs: 
     """What a million tokens cost in electricity and in capital, by the serving model."""
     lines = []
     for workload in workloads.WORKLOADS:
+        kind = "prompt" if workload == "prefill" else "decoded"
         for system in systems:
             electricity = power.electricity_cost(specs, system, workload, price, utilisation).m
             capital = math.nan
@@ -120,14 +118,13 @@ def cost_table(systems: Sequence[str], price: float, utilisation: float, specs: 
                 capital = float(power.capital_cost(specs, system, workload, utilisation).m)
             rate = workloads.throughput(specs, fabric.accelerator(specs, system), workload)
             part = electricity / (electricity + capital)
+            of_both = f" ({100 * part:.0f} %)" if np.isfinite(part) else ""
             lines.append(
                 {
-                    "a million tokens": f"{'prompt' if workload == 'prefill' else 'decoded'}, "
-                    f"{title(system)}",
+                    "USD for a million tokens": f"{kind}, {title(system)}",
                     "tokens/s of one": units.number(float(rate.m)),
-                    "electricity, USD": units.number(float(electricity), 3),
-                    "purchase, USD": units.number(capital, 3) if np.isfinite(capital) else "–",
-                    "electricity in both": f"{100 * part:.0f} %" if np.isfinite(part) else "–",
+                    "electricity (of both)": units.number(float(electricity), 3) + of_both,
+                    "purchase": units.number(capital, 3) if np.isfinite(capital) else "–",
                 }
             )
     return table(lines)

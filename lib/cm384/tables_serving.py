@@ -280,8 +280,8 @@ def constants_table(measurement: str, specs: Specs) -> Table:
     rows = [specs.rows[key][0] for key in trace.keys]
     cells = pd.DataFrame([
         {"constant": row_name(r).removeprefix(f"{title(row.accelerator)}: "),
-         "value": units.text(r.amount), "basis": r.basis,
-         "other values": str(len(specs.rows[r.key]) - 1), "source": r.source, "where": r.locator}
+         "value": f"{units.text(r.amount)} ({r.basis})",
+         "others": str(len(specs.rows[r.key]) - 1), "where": r.locator, "source": r.source}
         for r in sorted(rows, key=lambda r: r.basis == "assumed")
     ])  # fmt: skip
     return Table(cells, code=("source",), wide=("where",))
