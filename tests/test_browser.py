@@ -202,8 +202,8 @@ def test_a_dark_page_prints_dark_on_white(tab: Tab) -> None:
 
 
 def test_wide_table_scrolls_in_its_frame_with_the_keyboard(tab: Tab) -> None:
-    page = tab.open("02-supernode.html", WIDTHS[0])
-    frame = page.locator(".cell_output .output.text_html").first
+    page = tab.open("schema.html", WIDTHS[0])
+    frame = page.locator(".cell_output .output.text_html:has(th:nth-child(6))").first
     assert frame.evaluate("e => e.scrollWidth > e.clientWidth")
     frame.focus()
     page.keyboard.press("ArrowRight")
