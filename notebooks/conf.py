@@ -1,5 +1,11 @@
 """Sphinx configuration of the site; `python -m cm384 report` renders the staged pages with it."""
 
+from pybtex.plugin import register_plugin
+from pybtex.style.formatting import unsrt
+from pybtex.style.labels import BaseLabelStyle
+from pybtex.style.sorting import BaseSortingStyle
+from pybtex.style.template import field, optional, sentence
+
 project = "CloudMatrix 384 from first principles"
 author = "The CloudMatrix 384 from first principles authors"
 copyright = "the authors; text and data CC BY 4.0, code MIT"
@@ -40,6 +46,45 @@ html_theme_options = {
     "use_source_button": False,
     "use_repository_button": False,
 }
+
+
+class KeyLabels(BaseLabelStyle):
+    """Each source bears the key by which the tables name it."""
+
+    def format_labels(self, entries):
+        return [entry.key for entry in entries]
+
+
+class ByKey(BaseSortingStyle):
+    """Sources in the order of their keys."""
+
+    def sorting_key(self, entry):
+        return entry.key
+
+
+class Sources(unsrt.Style):
+    """Titles as their documents print them, and each date once."""
+
+    default_label_style = KeyLabels
+    default_sorting_style = ByKey
+
+    def format_title(self, entry, which_field, as_sentence=True):
+        title = field(which_field)
+        return sentence[title] if as_sentence else title
+
+    def get_misc_template(self, entry):
+        place = entry.fields.get("howpublished", "")
+        dated = entry.fields.get("year", "") in place
+        return unsrt.toplevel[
+            optional[sentence[self.format_names("author")]],
+            optional[self.format_title(entry, "title")],
+            sentence[optional[field("howpublished")], None if dated else optional[unsrt.date]],
+            sentence[optional[field("note")]],
+            self.format_web_refs(entry),
+        ]
+
+
+register_plugin("pybtex.style.formatting", "sources", Sources)
 
 
 def setup(app):

@@ -129,6 +129,7 @@ def title(subject: str) -> str:
     names = {
         "cloudmatrix": "CloudMatrix",
         "ascend": "Ascend",
+        "deepseek": "DeepSeek",
         "atlas": "Atlas",
         "nvidia": "NVIDIA",
         "huawei": "Huawei",

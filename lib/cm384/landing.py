@@ -49,16 +49,16 @@ CARDS = (
         ("S000-02",),
         "More than double the compute",
         "times GB200 NVL72",
-        "Huawei counts the vector units, NVIDIA does not. Like for like it is {subject="
+        "Huawei's figure needs the vector units, NVIDIA's does not. Like for like it is {subject="
         "cloudmatrix-384;quantity=peak;comparator=gb200-nvl72;precision=bf16;basis=matrix;digits=3}.",
     ),
     Card(
         ("S000-22",),
         "60 % of an H100",
         "by peak",
-        "Measured in serving it is {subject=ascend-910c;quantity=published_throughput;comparator="
-        "h100-sxm;measurement=CM384-PREFILL-PERFECT;comparator.measurement="
-        "SGL-H100-PREFILL-4K-PERFECT;unit=percent;digits=2}. The claim names no method.",
+        "Measured in prefill it is {subject=ascend-910c;quantity=published_throughput;comparator="
+        "h100-sxm;measurement=CM384-PREFILL-DEFAULT;comparator.measurement="
+        "SGL-H100-PREFILL-4K-DEFAULT;unit=percent;digits=2}. The claim names no method.",
     ),
     Card(
         ("S003-05", "S003-07"),

@@ -93,8 +93,8 @@ def article(
             framed(shared_table(key, list(claims.values()), notes)),
             framed(repeats_table(key, notes)),
             "## The working of each claim",
-            "How each claim was read, what it was derived from, which other readings were tried, "
-            "and what its primary source says.",
+            "How each claim was read, what it was derived from, which other readings were tried "
+            "(✔ if the printed figure fits one, ✖ if not), and what its primary source says.",
             workings(own, claims, shelf, specs),
         ]
     )
