@@ -112,7 +112,7 @@ def test_check_json_is_rows_only(claims: Path) -> None:
     found = cm("check", claims, "--format", "json")
     first, second = json.loads(found.stdout)
     assert list(first) == HEADER.split(",")
-    assert (first["derived"], first["sources"]) == (752.0, "ascendmsmodeling")
+    assert (first["derived"], first["sources"]) == (752.0, "register2025boogeyman")
     assert (second["derived"], second["why"]) == (None, "None was found.")
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import cm384
 from cm384 import specs as tables
 from cm384 import units
-from cm384.derivation import DERIVATIONS
+from cm384.derivation import DERIVATIONS, MOST_READ, step_text
 from cm384.errors import InputError
 from cm384.files import read_keys
 from cm384.paths import DATA
@@ -467,6 +467,37 @@ def test_explanation_holds_every_row_of_a_product() -> None:
         "vector_flop_per_clock",
         "vector_units",
     ]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "subject", "conditions", "took"),
+    [  # 2 x 24 x 8,192 x 1.8 GHz; 384 x 752 TFLOPS; 8,200,000 USD for that peak; 6,688 ÷ 1,504
+        ("peak_from_units", "ascend-910c", {"precision": "bf16"},
+         ["= 707.8 TFLOPS (from 2; 24; 8,192 FLOP/cycle; 1.8 GHz)"]),
+        ("price_per_peak", "cloudmatrix-384", {"precision": "bf16"},
+         ["= 288.8 PFLOPS (from 384; 752 TFLOPS)", "(from 288.8 PFLOPS; 8,200,000 USD)"]),
+        ("tokens_per_tflop", "ascend-910c",
+         {"measurement": "CM384-PREFILL-PERFECT", "precision": "int8"},
+         ["(from 6,688 tokens/s per accelerator; 1,504 TFLOPS)"]),
+    ],
+)  # fmt: skip
+def test_each_step_shows_the_values_it_took(
+    quantity: str, subject: str, conditions: dict[str, str], took: list[str]
+) -> None:
+    found = cm384.explain(quantity, subject, load_specs(), **conditions)
+    shown = str(found).splitlines()[1 : 1 + len(found.steps)]
+    assert len(shown) == len(took)
+    for line, values in zip(shown, took, strict=True):
+        assert line.endswith(values)
+
+
+def test_step_shows_all_that_it_took_or_nothing() -> None:
+    found = cm384.explain(
+        "predicted_throughput", "ascend-910c", load_specs(), measurement="CM384-DECODE-4K-50MS"
+    )
+    (step,) = found.steps
+    assert len(step.read) >= len(found.rows) > MOST_READ
+    assert "(from " not in step_text(step)
 
 
 def test_explanation_of_a_stated_row_is_that_row() -> None:

@@ -61,6 +61,17 @@ def test_working_says_what_was_claimed_found_and_why(entries: dict[str, str], na
         assert units.number(verdict.derived) in text
 
 
+def test_working_shows_its_arithmetic(entries: dict[str, str]) -> None:
+    """384 × 752 TFLOPS ÷ (72 × 2,500 TFLOPS)."""
+    text = entries["s000-02"]
+    for line in (
+        "= 288.8 PFLOPS (from 384; 752 TFLOPS)",
+        "= 180 PFLOPS (from 72; 2,500 TFLOPS)",
+        "288.8 PFLOPS ÷ 180 PFLOPS = 1.604",
+    ):
+        assert line in text
+
+
 @pytest.mark.parametrize("name", LEDGER)
 def test_working_leads_to_its_sources(entries: dict[str, str], name: str) -> None:
     """To the article, the primary source and that of every row; else it says there is none."""
@@ -102,7 +113,7 @@ def test_notebook_is_the_one_that_names_fewest_claims() -> None:
 def test_a_number_of_things_is_a_plain_number(entries: dict[str, str]) -> None:
     """48 nodes of 8 accelerators are 384."""
     assert "<dd>accelerators from nodes of CloudMatrix 384 = nodes" in entries["s000-08"]
-    assert "accelerators in one node = 384</dd>" in entries["s000-08"]
+    assert "accelerators in one node = 384 (from 48; 8)</dd>" in entries["s000-08"]
 
 
 def test_no_working_says_the_same_twice(entries: dict[str, str]) -> None:

@@ -36,6 +36,8 @@ ADDITIVE = frozenset(
     }
 )
 
+MOST_READ = 8  # values that a line of a working shows; a step that took more has them in its rows
+
 DERIVATIONS: dict[str, tuple[Formula, str]] = {}
 
 
@@ -62,6 +64,7 @@ def derive(quantity: str, subject: str, specs: Specs, /, **conditions: str) -> A
     check_known("quantity", quantity, specs.kinds)
     check_known("subject", subject, specs.subjects)
     usual = specs.kinds[quantity].unit
+    since = len(specs.trace.open) if specs.trace else 0
     if quantity in ADDITIVE and specs.parts(subject):
         formula = f"sum over the accelerators: count × {words(quantity)} of one"
         value = _sum_of_parts(quantity, subject, specs, conditions)
@@ -73,7 +76,7 @@ def derive(quantity: str, subject: str, specs: Specs, /, **conditions: str) -> A
         return units.sensible(specs.get(subject, quantity, **conditions), usual)
     value = units.sensible(value, usual)
     if specs.trace is not None:
-        specs.trace.steps.append(Step(quantity, subject, formula, value))
+        specs.trace.close(since, quantity, subject, formula, value)
     return value
 
 
@@ -165,6 +168,15 @@ def _sum_of_parts(quantity: str, subject: str, specs: Specs, conditions: dict[st
     return sum(shares[1:], start=shares[0])
 
 
+def step_text(step: Step) -> str:
+    """A step as people write it: what it gave, the formula in words, the values it took."""
+    text = f"{words(step.quantity)} of {title(step.subject)} = {step.formula}"
+    text += f" = {units.text(step.value)}"
+    if not 0 < len(step.read) <= MOST_READ:
+        return text
+    return f"{text} (from {'; '.join(units.text(value) for value in step.read)})"
+
+
 def compares(quantity: str) -> bool:
     """Whether a quantity is itself a comparison, so that it takes the comparator as a condition.
 
@@ -207,9 +219,7 @@ class Explanation:
 
     def __str__(self) -> str:
         lines = [f"{words(self.quantity)} of {title(self.subject)} = {units.text(self.value)}"]
-        for step in self.steps:
-            what = f"{words(step.quantity)} of {title(step.subject)}"
-            lines.append(f"  {what} = {step.formula} = {units.text(step.value)}")
+        lines += [f"  {step_text(step)}" for step in self.steps]
         lines += ["", "rows read:"]
         for row, cells in zip(self.rows, self.table.itertuples(index=False), strict=True):
             lines.append(f"  {cells.row}: {cells.value} ({row.basis})")

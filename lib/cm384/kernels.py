@@ -32,10 +32,11 @@ def read(specs: Specs, subject: str, quantity: str, basis: str = "", **condition
     key = _stated(specs, subject, quantity, basis, conditions)
     if key is None:
         key = specs.find(subject, quantity, basis or None, **conditions)  # says what is missing
-    if specs.trace is not None:
-        specs.trace.keys[key] = None
     row = specs.rows[key][0]
-    return specs.drawn.get(key, row.value) * _base(row.unit)
+    value = specs.drawn.get(key, row.value)
+    if specs.trace is not None:
+        specs.trace.note(key, units.Q(value, row.unit))
+    return value * _base(row.unit)
 
 
 def _stated(

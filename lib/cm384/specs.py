@@ -104,20 +104,38 @@ def key_name(key: Key) -> str:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a derivation: what it gave, of what, by which formula."""
+    """One step of a derivation: what it gave, of what, by which formula, from which values.
+
+    `read` holds rows and the results of inner steps, in the order in which the formula took them.
+    """
 
     quantity: str
     subject: str
     formula: str
     value: Any
+    read: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a derivation did: the keys it read, and the steps it took, inner ones first."""
+    """What a derivation did: the keys it read, and the steps it took, inner ones first.
+
+    `open` holds the values that no step has taken yet.
+    """
 
     keys: dict[Key, None] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    open: list[Any] = field(default_factory=list)
+
+    def note(self, key: Key, value: Any) -> None:
+        """A row was read."""
+        self.keys[key] = None
+        self.open.append(value)
+
+    def close(self, since: int, quantity: str, subject: str, formula: str, value: Any) -> None:
+        """A step is done: it took what is open since it began, and is open itself."""
+        self.steps.append(Step(quantity, subject, formula, value, tuple(self.open[since:])))
+        self.open[since:] = [value]
 
 
 @dataclass(frozen=True)
@@ -149,10 +167,11 @@ class Specs:
         752.0 teraoperation / second
         """
         key = self.find(subject, quantity, basis, **conditions)
-        if self.trace is not None:
-            self.trace.keys[key] = None
         row = self.rows[key][0]
-        return units.Q(self.drawn.get(key, row.value), row.unit)
+        value = units.Q(self.drawn.get(key, row.value), row.unit)
+        if self.trace is not None:
+            self.trace.note(key, value)
+        return value
 
     def find(
         self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from cm384 import units
 from cm384.claims import Claim, Printed
-from cm384.derivation import compares, title, words
+from cm384.derivation import compares, step_text, title, words
 from cm384.markup import CLAIM_ID, framed, linked, source_keys
 from cm384.notebooks import notebooks
 from cm384.readings import Attempt, Reading, attempts
@@ -152,10 +152,7 @@ def worked(found: Attempt, specs: Specs) -> Iterable[str]:
     traced, trace = specs.traced()
     found.figure(traced)
     reading = found.reading
-    steps = [
-        f"{words(s.quantity)} of {title(s.subject)} = {s.formula} = {units.text(s.value)}"
-        for s in trace.steps
-    ]
+    steps = [step_text(step) for step in trace.steps]
     yield from dict.fromkeys(steps)
     if reading.comparator and not compares(reading.quantity):
         theirs = {**reading.conditions, **reading.against}
