@@ -49,6 +49,13 @@ def test_factors_in_the_answers_are_the_computed_ones() -> None:
     assert f"like for like it is {units.number(matrix.m, 3)}" in README
 
 
+def test_source_that_would_overturn_the_bandwidth_is_named() -> None:
+    """384 × 3.2 TB/s ÷ (72 × 7.7 TB/s): huawei2025cloudmatrix, verda_gb300."""
+    most = 384 * 3.2 / (72 * 7.7)
+    assert LINES.loc["S000-12", "high"] == pytest.approx(most)
+    assert f"with the 7.7 TB/s that one source gives a GB200 it would be {most:.2f} |" in README
+
+
 def test_working_under_the_answers_is_the_computed_one() -> None:
     text = " ".join(README.split())
     ours, theirs = (
