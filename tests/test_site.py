@@ -80,6 +80,15 @@ def test_every_claim_in_a_table_leads_to_its_working(site: Path) -> None:
     assert linked == known
 
 
+def test_sources_stand_under_their_keys_as_they_are_printed(site: Path) -> None:
+    """In the order of the keys; titles keep their capitals; no date is said twice."""
+    page = re.sub(r'<span class="fn-bracket">.</span>', "", read(site / "bibliography.html"))
+    labels = re.findall(r'<span class="label">([^<]*)</span>', page)
+    assert labels == sorted(read_keys())
+    assert "GenZ: a generative LLM analyzer" in page
+    assert not re.search(r"(?:^|\W)((?:[A-Z][a-z]+ )?20\d\d), (?:[A-Z][a-z]+ )?20\d\d\.", page)
+
+
 def test_every_source_has_an_entry_where_tables_link_to(site: Path) -> None:
     anchors = page_checks.Page(read(site / "bibliography.html")).anchors
     keys = frozenset(read_keys())

@@ -107,8 +107,8 @@ def words(specs: Specs) -> dict[str, str]:
         "measurements": str(sum(map(len, found))),
         "machines": str(len(specs.systems) + len(specs.chips)),
         "tolerance": f"{100 * TOLERANCE:g} %",
-        **{f"half_{phase}": f"{100 * half:.1f} %" for phase, (half, _) in spread.items()},
-        **{f"most_{phase}": f"{100 * most:.1f} %" for phase, (_, most) in spread.items()},
+        **{f"half_{phase}": units.percent(half, 1) for phase, (half, _) in spread.items()},
+        **{f"most_{phase}": units.percent(most, 1) for phase, (_, most) in spread.items()},
         "unit": f"{PREFILL_UNIT:g}",
         "published": framed(published_table(found, specs)),
     }

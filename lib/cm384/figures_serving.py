@@ -24,7 +24,7 @@ from cm384.figures import (
     picture,
     strips,
 )
-from cm384.tables_serving import largest, percent
+from cm384.tables_serving import error_text, largest
 from cm384.transformer import Model, decode_flop, prefill_flop
 
 SMALL = 9  # points, of numbers beside a bar
@@ -94,7 +94,9 @@ def budget_figure(
             edge = max(start, start + value) + (error if table["step"][place] == "predicted" else 0)
             sign = "+" if 0 < place < len(steps) and value > 0 else ""
             text = f" {sign}{value:.0f}".replace("-", "−")
-            text += f" ± {100 * errors[name]:.0f} %" if table["step"][place] == "predicted" else ""
+            text += (
+                f" ± {units.percent(errors[name])}" if table["step"][place] == "predicted" else ""
+            )
             axis.text(edge, place, text, va="center", fontsize=SMALL, bbox=PAPER)
         axis.set_title(name)
         axis.set(xlim=(0, 1.15 * widest), ylim=(len(table) - 0.4, -0.6))
@@ -177,11 +179,11 @@ def accuracy_figure(lines: pd.DataFrame) -> Picture:
     figure.legend(loc="outside upper left", ncols=2, frameon=False, handletextpad=0.2)
     size = lines["error"].abs()
     worst = lines.iloc[int(size.argmax())]
-    inside, high = (100 * part.mean() for part in (size <= 0.2, lines["error"] > 0))
+    inside, high = (units.percent(part.mean()) for part in (size <= 0.2, lines["error"] > 0))
     shows = (
-        f"Errors of {len(lines)} predicted throughputs by chip: {inside:.0f} % lie within 20 % "
-        f"(grey band), {high:.0f} % are too high, and the worst, {worst['id']}, is off by "
-        f"{100 * worst['error']:+.0f} %."
+        f"Errors of {len(lines)} predicted throughputs by chip: {inside} lie within 20 % "
+        f"(grey band), {high} are too high, and the worst, {worst['id']}, is off by "
+        f"{units.percent(worst['error'], sign='+')}."
     )
     columns = ["id", "accelerator", "phase", "assumed", "measured", "predicted", "error"]
     return picture(figure, shows, lines[columns])
@@ -206,14 +208,14 @@ def peers_figure(lines: pd.DataFrame) -> Picture:
         axis.plot(inside, places, marker, ls="", ms=7, color=colour, mec=INK, alpha=0.85,
                   label=f"cases on {vendor}")  # fmt: skip
         for line in chosen[chosen["error"] > 1].to_dict("records"):
-            axis.annotate(f"{percent(line['error'], 0)} →", (100, tools.index(line["tool"])),
+            axis.annotate(f"{error_text(line['error'], 0)} →", (100, tools.index(line["tool"])),
                           (-8, 0), textcoords="offset points", ha="right", va="center")  # fmt: skip
     strips(axis, tools)
     axis.set(xlim=(-104, 104), xlabel="predicted above (+) or below (−) the published figure, %")
     figure.legend(loc="outside upper left", ncols=2, frameon=False, handletextpad=0.2)
     shows = (
         "Worst error of each tool on the cases that it can compute: "
-        + ", ".join(f"{tool} {100 * error:+.0f} %" for tool, error in worst.items())
+        + ", ".join(f"{tool} {units.percent(error, sign='+')}" for tool, error in worst.items())
         + "."
     )
     columns = ["tool", "setting", "measurement", "measured", "predicted", "error", "source"]

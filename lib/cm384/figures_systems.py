@@ -141,7 +141,7 @@ def _exchanges(system: str, tokens: int, specs: Specs) -> pd.DataFrame:
     """The points of a system: the model along ranks and along tokens, published ones beside it."""
     chip = fabric.accelerator(specs, system)
     # Exchanges measured over several nodes hold for any number of ranks, others for one fabric.
-    far = 320 if specs.has(chip, "node_ranks", basis="assumed") else fabric.reach(specs, system)
+    far = np.inf if specs.has(chip, "node_ranks", basis="assumed") else fabric.reach(specs, system)
     ranks, most = RANKS[far >= RANKS], min(SPREAD, far)
     found = published_exchanges([chip], specs)
     found = found[(found["tokens"] == tokens) & found["ranks"].between(RANKS[0], far)]
@@ -229,7 +229,10 @@ def parity_figure(chip: str, reference: str, found: Sequence[Side], share: float
         axis.annotate(f"{side.central:.2f}", (side.high, place), (7, 0), va="center", bbox=PAPER,
                       textcoords="offset points")  # fmt: skip
     strips(axis, [f"{side.kind}: {_short(side)}" for side in found])
-    for value, style, text in ((share, "--", f"claimed: {100 * share:.0f} %"), (1, "-", "equal")):
+    for value, style, text in (
+        (share, "--", f"claimed: {units.percent(share)}"),
+        (1, "-", "equal"),
+    ):
         axis.axvline(value, color=INK, lw=1.5, ls=style, zorder=1)
         axis.annotate(text, (value, 1), (0, 2), xycoords=axis.get_xaxis_transform(), ha="center",
                       textcoords="offset points")  # fmt: skip

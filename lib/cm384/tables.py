@@ -189,7 +189,7 @@ def share(value: float) -> str:
         return "<1 %"
     if 0.99 < value < 1:
         return ">99 %"
-    return f"{100 * value:.0f} %"
+    return units.percent(value)
 
 
 def claims_of(category: str, specs: Specs) -> list[Claim]:
@@ -247,7 +247,7 @@ def vector_share(chip: str, precision: str, specs: Specs) -> float:
     """The share of the vector units in the advertised peak of a chip; none where none count.
 
     >>> from cm384 import load_specs
-    >>> f"{100 * vector_share('ascend-910c', 'bf16', load_specs()):.1f} %"
+    >>> units.percent(vector_share("ascend-910c", "bf16", load_specs()), 1)
     '5.9 %'
     """
     bases = peak_bases(chip, precision, specs)

@@ -66,7 +66,7 @@ def measured_table(systems: Sequence[str], specs: Specs) -> Table:
                         f"{given.get('op', 'copy')}, {'one node' if alone else 'two nodes'}",
                         "measured": units.text(found),
                         "nominal": units.text(nominal),
-                        "of nominal": f"{100 * (found / nominal).m:.0f} %",
+                        "of nominal": units.percent((found / nominal).m),
                         "source": rows[0].source,
                     }
                 )
@@ -160,7 +160,7 @@ def scale_out_table(systems: Sequence[str], tokens: Numbers, specs: Specs) -> Ta
                 "accelerator": title(chip),
                 "exchange": " → ".join(units.text(trip, 3) for trip in trips),
                 "tokens/s": " → ".join(units.number(rate) for rate in rates),
-                "kept": f"{100 * rates[1] / rates[0]:.0f} %",
+                "kept": units.percent(rates[1] / rates[0]),
             }
         )
     return table(lines)

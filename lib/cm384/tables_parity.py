@@ -138,7 +138,7 @@ def sides_table(found: Iterable[Side], share: float) -> Table:
             [
                 {
                     "compared": side.name,
-                    "utilisation implied": f"{100 * share / side.central:.0f} %",
+                    "utilisation implied": units.percent(share / side.central),
                     "source": ";".join(side.sources),
                 }
                 for side in found

@@ -118,7 +118,7 @@ def cost_table(systems: Sequence[str], price: float, utilisation: float, specs: 
                 capital = float(power.capital_cost(specs, system, workload, utilisation).m)
             rate = workloads.throughput(specs, fabric.accelerator(specs, system), workload)
             part = electricity / (electricity + capital)
-            of_both = f" ({100 * part:.0f} %)" if np.isfinite(part) else ""
+            of_both = f" ({units.percent(part)})" if np.isfinite(part) else ""
             lines.append(
                 {
                     "USD for a million tokens": f"{kind}, {title(system)}",
@@ -167,7 +167,7 @@ def matches_table(system: str, baseline: str, specs: Specs) -> Table:
                 {
                     f"as much as one {title(baseline)}": name,
                     "accelerators": f"{math.ceil(number.m - 1e-9):,}",
-                    f"share of one {title(system)}": f"{100 * number.m / whole:.0f} %",
+                    f"share of one {title(system)}": units.percent(number.m / whole),
                     "power": units.text((number * one).to("kW"), 3),
                 }
             )

@@ -33,9 +33,10 @@ class Peer:
     note: str
 
 
-def percent(value: float, digits: int = 1) -> str:
-    """A signed percentage that does not break, or a dash where there is none."""
-    return f"{100 * value:+.{digits}f}\N{NO-BREAK SPACE}%" if np.isfinite(value) else "–"
+def error_text(value: float, digits: int = 1) -> str:
+    """An error with its sign, which does not break, or a dash where there is none."""
+    text = units.percent(value, digits, "+").replace(" ", "\N{NO-BREAK SPACE}")
+    return text if np.isfinite(value) else "–"
 
 
 def largest(table: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -101,7 +102,7 @@ def denominators_table(ids: Iterable[str], specs: Specs) -> Table:
             peak = derive("peak", row.accelerator, specs, precision=precision, basis=basis)
             per_peak = row.measured / float(peak.to("TFLOPS").m)
             share = sum(useful.values()) / 1e12 * per_peak
-            line[f"÷ {words}"] = f"{units.number(per_peak, 3)} ({100 * share:.0f} %)"
+            line[f"÷ {words}"] = f"{units.number(per_peak, 3)} ({units.percent(share)})"
         lines.append(line)
     return Table(pd.DataFrame(lines))
 
@@ -152,7 +153,7 @@ def bounds_table(
                 "requests a chip": str(batch),
                 "matrices limited by": budget.bounds["matrices"],
                 "attention limited by": budget.bounds["attention"],
-                "limit's share of the time": f"{100 * limit / budget.predicted:.0f} %",
+                "limit's share of the time": units.percent(limit / budget.predicted),
             }
         )
     return Table(pd.DataFrame(lines))
@@ -173,7 +174,7 @@ def targets_table(ids: Iterable[str], specs: Specs) -> Table:
                 "requests a chip": f"{row.batch} → {units.number(most)}",
                 "ms a token": f"{row.tpot} → {units.number(float(found.tpot.m), 3)}",
                 "tokens/s": f"{units.number(row.measured)} → {units.number(speed)}",
-                "error": percent(speed / row.measured - 1, 0),
+                "error": error_text(speed / row.measured - 1, 0),
             }
         )
     return Table(pd.DataFrame(lines))
@@ -187,7 +188,7 @@ def measurements_table(lines: pd.DataFrame) -> Table:
         pd.DataFrame(
             {
                 "measurement": lines["id"],
-                "error": [percent(value) for value in lines["error"]],
+                "error": [error_text(value) for value in lines["error"]],
                 "measured → predicted": [
                     f"{units.number(measured)} → {number_or_dash(predicted)}"
                     for measured, predicted in zip(lines["measured"], lines["predicted"])  # noqa: B905
@@ -205,9 +206,9 @@ def accuracy_table(summary: pd.DataFrame) -> Table:
     cells = pd.DataFrame(
         {
             "measurements": lines["rows"] + phases + ": " + lines["n"].astype(str),
-            "half within": [f"{100 * value:.1f} %" for value in lines["median"]],
-            "nine in ten within": [f"{100 * value:.0f} %" for value in lines["nine in ten"]],
-            "bias": [percent(value) for value in lines["bias"]],
+            "half within": [units.percent(value, 1) for value in lines["median"]],
+            "nine in ten within": [units.percent(value) for value in lines["nine in ten"]],
+            "bias": [error_text(value) for value in lines["bias"]],
         }
     )
     return Table(cells)
@@ -222,7 +223,7 @@ def misses_table(lines: pd.DataFrame, least: float) -> Table:
         pd.DataFrame(
             {
                 "measurement": missed["id"],
-                "error": [percent(error, 0) for error in missed["error"]],
+                "error": [error_text(error, 0) for error in missed["error"]],
                 "probable cause": missed["id"].map(known).fillna("unknown"),
             }
         )
@@ -239,9 +240,9 @@ def terms_table(lines: pd.DataFrame) -> Table:
         found.append(
             {
                 "benchmarks": f"{term}, {maker}: {len(part)}",
-                "half within": f"{100 * size.median():.1f} %",
-                "nine in ten within": f"{100 * size.quantile(0.9):.0f} %",
-                "worst": f"{percent(worst['error'], 0)}, {worst['kernel']}",
+                "half within": units.percent(size.median(), 1),
+                "nine in ten within": units.percent(float(size.quantile(0.9))),
+                "worst": f"{error_text(worst['error'], 0)}, {worst['kernel']}",
             }
         )
     return Table(pd.DataFrame(found).sort_values("benchmarks"))

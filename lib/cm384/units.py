@@ -92,14 +92,12 @@ def sensible(quantity: Any, like: str = "") -> Any:
     >>> text(sensible(Q(48, "count") * Q(8, "count"), "count"))
     '384'
     """
-    if like == "count":
-        return quantity.to(like)
     for least, ladder in _LADDERS:
         bits = "bit" in like
         if ("bit" in ladder[0]) == bits and quantity.check(parse_unit(ladder[0]).dimensionality):
             sizes = [float(np.max(np.abs(quantity.to(unit).m))) for unit in ladder]
             return quantity.to(ladder[sum(size >= least for size in sizes[1:])])
-    return quantity
+    return quantity.to(parse_unit(like or "count")) if quantity.dimensionless else quantity
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -118,6 +116,16 @@ def number(value: float, digits: int = 4) -> str:
     if decimals and np.isclose(round(value, decimals), value, rtol=1e-9, atol=0):
         return rounded.rstrip("0").rstrip(".")
     return rounded
+
+
+def percent(value: float, digits: int = 0, sign: str = "-") -> str:
+    """A share or an error as a reader sees it.
+
+    >>> percent(0.505, 1), percent(0.0973, sign="+"), percent(0.6 / 1.6)
+    ('50.5 %', '+10 %', '38 %')
+    """
+    exact = round(100 * value, 9)  # 37.5, not 37.49999999999999 by the last bit of a division
+    return f"{exact:{sign}.{digits}f} %"
 
 
 def deviation(derived: Any, stated: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cm384 import files, serving
+from cm384 import files, serving, units
 from cm384.deployment import ROUTINGS, Deployment
 from cm384.errors import InputError
 from cm384.paths import DATA
@@ -220,7 +220,7 @@ def in_words(lines: pd.DataFrame) -> str:
     for rows, chosen in (("rows", lines), ("well specified", lines[lines["assumed"] == ""])):
         spread = _spread(chosen)
         if spread["n"]:
-            half, most = (f"{100 * spread[name]:.1f} %" for name in ("median", "nine in ten"))
+            half, most = (units.percent(spread[name], 1) for name in ("median", "nine in ten"))
             parts.append(f"{spread['n']} {rows}: half within {half}, nine in ten within {most}")
     if missing := int(lines["error"].isna().sum()):
         parts.append(f"{missing} cannot be computed")

@@ -120,7 +120,7 @@ def _first_match_of_model(claim: Claim, found: Attempt, specs: Specs) -> tuple[s
     off = 100 * (found.central / target.value - 1)
     said = (
         f"{found}, {off:+.0f} % from the claim; nine in ten "
-        f"well specified measurements of other documents are met within {100 * error:.0f} %."
+        f"well specified measurements of other documents are met within {units.percent(error)}."
     )
     if np.all(sides) or (bounded and sides[1]):
         return "confirmed", found, said
@@ -156,7 +156,7 @@ def _reached(claim: Claim, found: Attempt, specs: Specs) -> str:
     picks = zip(found.span.keys, found.span.choices[int(np.argmax(holds))], strict=True)
     rows = [specs.rows[key][pick] for key, pick in picks if pick]
     values = " and ".join(f"{row_name(r)} at {units.text(r.amount)}" for r in rows)
-    share = f"{100 * np.mean(holds):.0f} % of the sourced combinations reach it"
+    share = f"{units.percent(np.mean(holds))} of the sourced combinations reach it"
     return f"{found}, but {share}: with {values}."
 
 
