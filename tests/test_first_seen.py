@@ -11,6 +11,7 @@ FIRST_SEEN = Path(__file__).parents[1] / "data" / "first_seen"
 SHA256 = {
     "third_party.csv": "81539954a8e055c7bf25db518887278b17e049849fd0aa79baf6842a195e1be8",
     "measurements.csv": "429408d73541ebd3f9555de1532e65eaf46ad25cb87b4c6f54b2f9c79f04e72b",
+    "open_stack.csv": "c0180cb64cdf9944cbe33d82e6282537b31b0ee926c2352bca00d5d42a43d610",
 }
 
 
@@ -42,6 +43,24 @@ def test_counts_and_errors_of_the_measurements() -> None:
     assert [round(100 * float(e), 1) for e in (half, most, error.median())] == [3.0, 6.3, 3.0]
 
 
+def test_counts_and_errors_of_the_open_stack() -> None:
+    table = pd.read_csv(FIRST_SEEN / "open_stack.csv", dtype={"commit": str})
+    measurements = pd.read_csv(FIRST_SEEN / "measurements.csv", nrows=0)
+    assert list(table.columns) == [*measurements.columns, "source"]
+    predicted = table[table["predicted"].notna()]
+    assert table["id"].is_unique
+    assert table["source"].notna().all()
+    assert set(table["commit"]) == {"3927ac6"}
+    assert (len(table), len(predicted), int(table["reason"].notna().sum())) == (10, 5, 5)
+    assert predicted["reason"].isna().all()
+    assert int(table["reason"].str.contains("no kernels in w4a8").sum()) == 4
+    assert list(predicted["predicted"]) == [91.1, 99.2, 101.8, 98.7, 1248.1]
+    error = predicted["predicted"] / predicted["measured"] - 1
+    assert np.allclose(error, predicted["error"], rtol=0, atol=2e-5)
+    half, most = np.quantile(error.abs(), [0.5, 0.9], method="inverted_cdf")
+    assert [round(100 * float(e), 1) for e in (half, most, error.median())] == [37.6, 57.3, 37.6]
+
+
 def test_the_readme_states_what_the_files_hold() -> None:
     text = (FIRST_SEEN / "README.md").read_text(encoding="utf-8")
     for words in (
@@ -49,5 +68,8 @@ def test_the_readme_states_what_the_files_hold() -> None:
         "58 rows",
         "3 predicted, 55 refused",
         "the 3 predicted: median 3.0 %, nine in ten within 6.3 %, bias +3.0 %",
+        "10 rows of DeepSeek-R1 and V3.1",
+        "5 predicted, 5 refused",
+        "The 5 predicted: median 37.6 %, nine in ten within 57.3 %, bias +37.6 %",
     ):
         assert words in text
