@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from cm384 import files
-from cm384.errors import InputError
+from cm384.table import files
+from cm384.table.errors import InputError
 
 
 def write(path: Path, kind: type, *rows: dict[str, str]) -> Path:

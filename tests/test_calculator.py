@@ -15,11 +15,11 @@ from playwright.sync_api import Browser, Page, expect
 from rendered import Tab
 
 from cm384 import calculator, decode, prefill, ratio
-from cm384.deployment import Deployment
-from cm384.errors import InputError
-from cm384.serving import Result, largest_batch
-from cm384.specs import load_specs
-from cm384.validation import Measurement
+from cm384.physics.deployment import Deployment
+from cm384.table.errors import InputError
+from cm384.physics.serving import Result, largest_batch
+from cm384.table.specs import load_specs
+from cm384.physics.check import Measurement
 
 SPECS = load_specs()
 PREFILL = "CM384-PREFILL-DEFAULT"

@@ -14,15 +14,16 @@ import strangers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cm384 import verdicts
-from cm384.claims import CATEGORIES, VERDICTS, Claim, Printed, load_claims, printed
-from cm384.derivation import DERIVATIONS
-from cm384.errors import InputError
-from cm384.specs import Row, Specs, group_rows, load_specs, read_rows
-from cm384.throughput import MODELLED
-from cm384.units import Q
-from cm384.validation import validate
-from cm384.verdicts import Verdict, judge_all, model_error, scorecard
+from cm384.ledger import verdicts
+from cm384.ledger.claims import CATEGORIES, VERDICTS, Claim, Printed, load_claims, printed
+from cm384.derive.derivation import DERIVATIONS
+from cm384.table.errors import InputError
+from cm384.table.specs import Row, Specs, group_rows, load_specs, read_rows
+from cm384.physics.served import MODELLED
+from cm384.table.units import Q
+from cm384.physics.check import validate
+from cm384.ledger.verdicts import Verdict, judge_all, scorecard
+from cm384.physics.served import model_error
 
 SPEC_COLUMNS = [field.name for field in dataclasses.fields(Row)]
 COLUMNS = [field.name for field in dataclasses.fields(Claim)]

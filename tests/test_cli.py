@@ -20,10 +20,10 @@ from strangers import write
 import cm384
 from cm384 import notebooks
 from cm384.__main__ import main
-from cm384.claims import Claim
+from cm384.ledger.claims import Claim
 from cm384.parameters import Parameters
-from cm384.paths import DATA
-from cm384.specs import Row
+from cm384.table.paths import DATA
+from cm384.table.specs import Row
 
 CLAIM = {
     "id": "X-1",

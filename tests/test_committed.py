@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_output
 
 from cm384.notebooks import NOTEBOOKS
 from cm384.parameters import PARAMETERS
-from cm384.paths import DATA
+from cm384.table.paths import DATA
 
 COMMITTED = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 GOOD = NOTEBOOKS / "02-supernode.ipynb"

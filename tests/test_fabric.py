@@ -7,8 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from cm384 import derive, fabric, load_specs, ratio, span, tables_fabric, units
-from cm384.errors import InputError
+from cm384 import derive, load_specs, ratio, span, tables_fabric
+from cm384.physics import fabric
+from cm384.table import units
+from cm384.table.errors import InputError
 
 SPECS = load_specs()
 CM, NVL72, H100 = "cloudmatrix-384", "gb200-nvl72", "hgx-h100"

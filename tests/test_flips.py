@@ -9,23 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cm384 import (
-    figures_ledger,
-    flips,
-    load_claims,
-    load_specs,
-    scorecard,
-    tables_ledger,
-)
-from cm384.claims import Claim
-from cm384.robustness import (
-    error_of,
-    nearest_attempt,
-    solutions,
-    solve_tokens_per_step,
-    stands,
-    with_bands,
-)
+from cm384 import figures_ledger, load_claims, load_specs, scorecard, tables_ledger
+from cm384.ledger import flips
+from cm384.ledger.claims import Claim
+from cm384.ledger.robustness import error_of, nearest_attempt, solutions, solve_tokens_per_step, stands, with_bands
 
 SPECS = load_specs()
 CLAIMS = load_claims(specs=SPECS)

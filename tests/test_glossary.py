@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from cm384.claims import VERDICTS
-from cm384.files import read_keys
+from cm384.ledger.claims import VERDICTS
+from cm384.table.files import read_keys
 from cm384.notebooks import NOTEBOOKS, notebooks
 
 GLOSSARY = NOTEBOOKS / "glossary.md"

@@ -8,21 +8,11 @@ import numpy as np
 import pytest
 import strangers
 
-from cm384 import (
-    Deployment,
-    decode,
-    derive,
-    explain,
-    load_model,
-    load_specs,
-    prefill,
-    ratio,
-    span,
-    units,
-)
-from cm384.derivation import ADDITIVE, DERIVATIONS, compares, title, words
-from cm384.errors import InputError
-from cm384.hardware import AREAS, per_package
+from cm384 import Deployment, decode, derive, explain, load_model, load_specs, prefill, ratio, span
+from cm384.table import units
+from cm384.derive.derivation import ADDITIVE, DERIVATIONS, compares, title, words
+from cm384.table.errors import InputError
+from cm384.physics.hardware import AREAS, per_package
 
 SPECS = load_specs()
 

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from cm384 import articles, load_claims, load_specs, pages, schema, scorecard, tables_ledger
-from cm384.claims import Claim
-from cm384.errors import InputError
-from cm384.files import read_keys
+from cm384.table import articles
+from cm384 import load_claims, load_specs, pages, schema, scorecard, tables_ledger
+from cm384.ledger.claims import Claim
+from cm384.table.errors import InputError
+from cm384.table.files import read_keys
 from cm384.parameters import OwnClaim
-from cm384.paths import DATA, EXAMPLES
-from cm384.specs import Kind, Row
-from cm384.validation import Measurement
-from cm384.verdicts import judge_all
+from cm384.table.paths import DATA, EXAMPLES
+from cm384.table.specs import Kind, Row
+from cm384.physics.check import Measurement
+from cm384.ledger.verdicts import judge_all
 
 SPECS = load_specs()
 CLAIMS = load_claims(specs=SPECS)

@@ -5,18 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cm384 import (
-    derive,
-    load_specs,
-    power,
-    ratio,
-    span,
-    tables_parity,
-    tables_power,
-    units,
-    workloads,
-)
-from cm384.errors import InputError
+from cm384 import derive, load_specs, ratio, span, tables_parity, tables_power
+from cm384.physics import power, workloads
+from cm384.table import units
+from cm384.table.errors import InputError
 
 SPECS = load_specs()
 CM, NVL72, H100 = "cloudmatrix-384", "gb200-nvl72", "hgx-h100"

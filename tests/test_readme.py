@@ -11,7 +11,10 @@ import yaml
 from click.testing import CliRunner
 
 import cm384
-from cm384 import figures_ledger, notebooks, tables, throughput, units, validation
+from cm384 import figures_ledger, notebooks
+from cm384.show import tables
+from cm384.physics import served as throughput, check as validation
+from cm384.table import units
 from cm384.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from cm384 import notebooks
 from cm384.__main__ import main
-from cm384.errors import InputError
-from cm384.paths import DATA
+from cm384.table.errors import InputError
+from cm384.table.paths import DATA
 
 # Notebook, parameters, what its answer then says.
 RERUNS: list[tuple[str, dict[str, str], list[str]]] = [

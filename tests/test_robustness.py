@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 import strangers
 
-from cm384 import load_claims, load_specs, ratio, units
-from cm384.claims import Claim
-from cm384.draws import BLOCK
-from cm384.errors import InputError
-from cm384.robustness import bands, nearest_attempt, solve
-from cm384.uncertainty import SEED
+from cm384 import load_claims, load_specs, ratio
+from cm384.table import units
+from cm384.ledger.claims import Claim
+from cm384.table.draws import BLOCK
+from cm384.table.errors import InputError
+from cm384.ledger.robustness import bands, nearest_attempt, solve
+from cm384.derive.spread import SEED
 
 SPECS = load_specs()
 CLAIMS = load_claims(specs=SPECS)

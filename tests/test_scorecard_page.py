@@ -12,7 +12,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 from rendered import Tab
 
-from cm384 import articles, claims, load_claims, load_specs, scorecard, tables_ledger
+from cm384.table import articles
+from cm384.ledger import claims
+from cm384 import load_claims, load_specs, scorecard, tables_ledger
 from cm384.landing import CARDS, HEAPS, TABLE
 
 SPECS = load_specs()

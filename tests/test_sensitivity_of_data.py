@@ -22,14 +22,14 @@ import numpy as np
 import pytest
 
 from cm384 import derive, load_claims, load_specs
-from cm384.derivation import ADDITIVE, DERIVATIONS, compares
-from cm384.errors import InputError
-from cm384.hardware import AREAS
-from cm384.specs import Key, Specs, key_name, read_conditions
-from cm384.throughput import MODELLED
-from cm384.uncertainty import span
-from cm384.units import unit_text
-from cm384.verdicts import as_stated, other_readings
+from cm384.derive.derivation import ADDITIVE, DERIVATIONS, compares
+from cm384.table.errors import InputError
+from cm384.physics.hardware import AREAS
+from cm384.table.specs import Key, Specs, key_name, read_conditions
+from cm384.physics.served import MODELLED
+from cm384.derive.spread import span
+from cm384.table.units import unit_text
+from cm384.ledger.verdicts import as_stated, other_readings
 
 PINNED = Path(__file__).with_name("pinned_figures.csv")
 COLUMNS = ["subject", "figure", "conditions", "unit", "central", "low", "high", "mean"]

@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cm384 import kernels, load_specs, serving
-from cm384.budgets import time_budget
-from cm384.errors import InputError
-from cm384.kernels import Curve, Gemm
-from cm384.layers import Layers
-from cm384.serving import Deployment, decode, largest_batch, prefill
-from cm384.specs import key_name
-from cm384.transformer import load_model
-from cm384.uncertainty import span
+from cm384.physics import kernels, serving
+from cm384 import load_specs
+from cm384.physics.budgets import time_budget
+from cm384.table.errors import InputError
+from cm384.physics.kernels import Curve, Gemm
+from cm384.physics.layers import Layers
+from cm384.physics.deployment import Deployment
+from cm384.physics.serving import decode, largest_batch, prefill
+from cm384.table.specs import key_name
+from cm384.physics.transformer import load_model
+from cm384.derive.spread import span
 
 SPECS = load_specs()
 R1 = load_model("deepseek-r1")

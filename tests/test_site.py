@@ -11,8 +11,8 @@ import page_checks
 from rendered import REBUILD, run
 
 from cm384 import notebooks
-from cm384.claims import load_claims
-from cm384.files import read_keys
+from cm384.ledger.claims import load_claims
+from cm384.table.files import read_keys
 from cm384.markup import CLAIM_ID, source_keys
 
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cm384.__main__ import main
-from cm384.paths import DATA, EXAMPLES
+from cm384.table.paths import DATA, EXAMPLES
 
 CLAIMS = DATA / "claims.csv"
 

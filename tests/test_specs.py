@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cm384
-from cm384 import specs as tables
-from cm384 import units
-from cm384.derivation import DERIVATIONS, MOST_READ, step_text
-from cm384.errors import InputError
-from cm384.files import read_keys
-from cm384.paths import DATA
-from cm384.specs import BASES, Row, load_specs, read_conditions, write_conditions
+from cm384.table import specs as tables
+from cm384.table import units
+from cm384.derive.derivation import DERIVATIONS, MOST_READ, step_text
+from cm384.table.errors import InputError
+from cm384.table.files import read_keys
+from cm384.table.paths import DATA
+from cm384.table.specs import BASES, Row, load_specs, read_conditions, write_conditions
 
 COLUMNS = [field.name for field in dataclasses.fields(Row)]
 ROW = {

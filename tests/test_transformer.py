@@ -11,18 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cm384.errors import InputError
-from cm384.paths import DATA
+from cm384.table.errors import InputError
+from cm384.table.paths import DATA
 from cm384.tables_serving import parameters_table
-from cm384.transformer import (
-    Model,
-    decode_flop,
-    kv_bytes,
-    load_model,
-    parameters_by_component,
-    prefill_flop,
-    weight_bytes,
-)
+from cm384.physics.transformer import Model, decode_flop, kv_bytes, load_model, parameters_by_component, prefill_flop, weight_bytes
 
 NAMES = sorted(path.stem for path in (DATA / "models").glob("*.json"))
 names = st.sampled_from(NAMES)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cm384 import units
-from cm384.errors import InputError, suggestion, unknown
-from cm384.units import Q, deviation, number, same_kind, sensible, text, unit_text
+from cm384.table import units
+from cm384.table.errors import InputError, suggestion, unknown
+from cm384.table.units import Q, deviation, number, same_kind, sensible, text, unit_text
 
 amounts = st.floats(min_value=1e-9, max_value=1e12)
 digits = st.integers(min_value=1, max_value=8)

@@ -9,12 +9,13 @@ from pathlib import Path
 import page_checks
 import pytest
 
-from cm384 import landing, load_claims, load_specs, pages, units, workings
-from cm384.claims import MULTIPLES, VERDICTS, Printed
+from cm384 import landing, load_claims, load_specs, pages, workings
+from cm384.table import units
+from cm384.ledger.claims import MULTIPLES, VERDICTS, Printed
 from cm384.markup import linked, source_keys
-from cm384.readings import attempts
-from cm384.tables import MARKS, number_or_dash
-from cm384.verdicts import as_stated, judge_all, other_readings
+from cm384.ledger.readings import attempts
+from cm384.show.tables import MARKS, number_or_dash
+from cm384.ledger.verdicts import as_stated, judge_all, other_readings
 
 SPECS = load_specs()
 CLAIMS = load_claims(specs=SPECS)

@@ -6,17 +6,18 @@
 1,229 TB/s
 """
 
-from cm384 import fabric, finance, hardware, power, throughput, units
-from cm384.claims import load_claims
-from cm384.deployment import Deployment
-from cm384.derivation import derive, explain, ratio
-from cm384.errors import InputError
-from cm384.robustness import solve
-from cm384.serving import decode, prefill
-from cm384.specs import Specs, load_specs
-from cm384.transformer import load_model
-from cm384.uncertainty import span
-from cm384.verdicts import scorecard
+from cm384.derive.derivation import derive, explain, ratio
+from cm384.derive.spread import span
+from cm384.ledger.claims import load_claims
+from cm384.ledger.robustness import solve
+from cm384.ledger.verdicts import scorecard
+from cm384.physics import hardware, served
+from cm384.physics.serving import decode, prefill
+from cm384.physics.transformer import load_model
+from cm384.table import units
+from cm384.table.errors import InputError
+from cm384.table.records import Deployment
+from cm384.table.specs import Specs, load_specs
 
 __version__ = "0.1.0"
 __all__ = [
@@ -26,18 +27,15 @@ __all__ = [
     "decode",
     "derive",
     "explain",
-    "fabric",
-    "finance",
     "hardware",
     "load_claims",
     "load_model",
     "load_specs",
-    "power",
     "prefill",
     "ratio",
     "scorecard",
+    "served",
     "solve",
     "span",
-    "throughput",
     "units",
 ]

@@ -12,12 +12,14 @@ from typing import Any
 import click
 import pandas as pd
 
-from cm384 import tables
-from cm384.claims import Claim, load_claims
-from cm384.derivation import explain as explain_figure
-from cm384.errors import InputError
-from cm384.specs import Specs, load_specs, read_conditions
-from cm384.verdicts import scorecard
+from cm384.derive.derivation import explain as explain_figure
+from cm384.ledger.board import MARKS
+from cm384.ledger.claims import Claim, load_claims
+from cm384.ledger.verdicts import scorecard
+from cm384.show import tables
+from cm384.table.errors import InputError
+from cm384.table.records import read_conditions
+from cm384.table.specs import Specs, load_measurements, load_specs
 
 FORMAT = click.option(
     "--format",
@@ -74,7 +76,7 @@ def run(notebook: str, given: tuple[tuple[str, str], ...], out: Path | None) -> 
     from cm384 import notebooks
 
     path = notebooks.find_notebook(notebook)
-    values = notebooks.checked(path, dict(given))
+    values = notebooks.values_of(path, dict(given))
     for written in notebooks.run(path, values, out or notebooks.BUILD / "runs"):
         click.echo(str(written))
 
@@ -103,7 +105,7 @@ def check(claims_file: Path, more: tuple[Path, ...], style: str, row: str | None
 
 def _solve(claims: list[Claim], row: str, specs: Specs, style: str) -> None:
     """Print what a row would have to be for each claim."""
-    from cm384.robustness import solve_ledger
+    from cm384.ledger.robustness import solve_ledger
 
     lines = solve_ledger(row, specs, claims)
     _print(_solutions(lines) if style == "table" else lines, style)
@@ -122,10 +124,10 @@ def _solve(claims: list[Claim], row: str, specs: Specs, style: str) -> None:
 @FORMAT
 def validate(measurements_file: Path, more: tuple[Path, ...], style: str) -> None:
     """Compare the serving model with the measurements of MEASUREMENTS.csv."""
-    from cm384 import validation
+    from cm384.physics import check as validation
 
     specs = load_specs(*more)
-    lines = validation.validate(validation.load_measurements(measurements_file, specs), specs)
+    lines = validation.validate(load_measurements(measurements_file, specs), specs)
     _print(validation.shown(lines) if style == "table" else lines, style)
     click.echo(validation.in_words(lines), err=True)
 
@@ -192,7 +194,7 @@ def _short(lines: pd.DataFrame) -> pd.DataFrame:
             "claim": lines["id"],
             "claimed": lines["claimed"],
             "derived": list(map(tables.beside, lines["claimed"], lines["derived"])),
-            "verdict": [f"{tables.MARKS[verdict]} {verdict}" for verdict in lines["verdict"]],
+            "verdict": [f"{MARKS[verdict]} {verdict}" for verdict in lines["verdict"]],
             "why": lines["why"],
         }
     )

@@ -1,19 +1,29 @@
-"""Notebooks of the checkout: finding one, running it with other parameters, re-executing it."""
+"""Notebooks of the checkout: their parameters, running them, re-executing them in place.
+
+A notebook's own cell is the contract of its parameters: typed literals, each with its meaning.
+What a name means it means in every notebook, so one table here says which values it takes.
+"""
 
 from __future__ import annotations
 
+import ast
 import base64
 import os
 import tempfile
-import typing
-from collections.abc import Iterator, Mapping
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-from cm384.errors import InputError, check_known, unknown
-from cm384.parameters import PARAMETERS, check
+from cm384.ledger.claims import load_claims
+from cm384.physics import hardware, served, serving
+from cm384.physics.transformer import bytes_per_element, load_model
+from cm384.table import files
+from cm384.table.errors import InputError, check_known, unknown
+from cm384.table.records import Deployment
+from cm384.table.specs import Specs, load_measurements, load_specs
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -22,6 +32,204 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+
+# --- parameters ----------------------------------------------------------------------------------
+
+Check = Callable[[str, Any, Specs], object]
+
+
+def within(holds: Callable[[Any], bool], expected: str) -> Check:
+    """The check of a number; `expected` says in words what it must be."""
+
+    def meets(name: str, value: Any, _: Specs) -> None:
+        if not holds(value):
+            raise InputError(f"parameter {name}: expected {expected}, got {value}")
+
+    return meets
+
+
+def known(kind: str, names: Callable[[Specs], Iterable[str]]) -> Check:
+    """The check of one or more names, `;` between them."""
+
+    def meets(_: str, value: Any, specs: Specs) -> None:
+        for name in value.split(";"):
+            check_known(kind, name, list(names(specs)))
+
+    return meets
+
+
+def _systems(specs: Specs) -> list[str]:
+    return specs.systems
+
+
+def _chips(specs: Specs) -> list[str]:
+    return specs.chips
+
+
+TYPES: Mapping[str, type] = {
+    name: kind
+    for kind, names in {
+        str: "system baseline chip reference accelerator published comparators explained workload "
+        "precision model routing claims_file measurements_file specs_file",
+        int: "accelerators expert_parallel batch context microbatches output draft_tokens "
+        "tokens_per_rank samples seed",
+        float: "utilisation electricity_price latency_target tokens_per_step",
+    }.items()
+    for name in names.split()
+}
+# What a parameter takes, whatever the notebook.
+MEANS: Mapping[str, Check] = {
+    "system": known("system", _systems),
+    "baseline": known("system", _systems),
+    "chip": known("chip", _chips),
+    "reference": known("chip", _chips),
+    "accelerator": known("chip", _chips),
+    "published": known("measurement", lambda specs: specs.measurements),
+    "comparators": known("measurement", lambda specs: specs.measurements),
+    "explained": known("measurement", lambda specs: specs.measurements),
+    "workload": lambda name, value, specs: served.work(specs, value),
+    "precision": lambda name, value, specs: bytes_per_element(value),
+    "model": lambda name, value, specs: load_model(value),
+    "context": within(lambda x: x >= 1, "at least 1 token"),
+    "tokens_per_rank": within(lambda x: x >= 1, "at least 1"),
+    "samples": within(lambda x: 1 <= x <= 1_000_000, "1 to 1,000,000"),
+    "seed": within(lambda x: x >= 0, "0 or more"),
+    "utilisation": within(lambda x: 0 < x <= 1, "above 0 and at most 1"),
+    "electricity_price": within(lambda x: 0 < x < 100, "USD/kWh above 0"),
+    "latency_target": within(lambda x: x > 0, "more than 0 ms"),
+    "claims_file": lambda name, value, specs: value and load_claims(value, specs),
+    "measurements_file": lambda name, value, specs: value and load_measurements(value, specs),
+}
+
+
+def _check_peaks(specs: Specs, p: types.SimpleNamespace) -> None:
+    names = [getattr(p, n) for n in ("chip", "reference", "system", "baseline") if hasattr(p, n)]
+    for name in names:
+        for chip in specs.parts(name) or [name]:
+            specs.find(chip, "peak", precision=p.precision)
+
+
+def _check_served(specs: Specs, p: types.SimpleNamespace) -> None:
+    for system in (p.system, p.baseline):
+        for workload in specs.workloads:
+            served.serve(specs, specs.parts(system)[0], workload)
+
+
+def _check_power(specs: Specs, p: types.SimpleNamespace) -> None:
+    for system in (p.system, p.baseline):
+        hardware.power_basis(specs, system)
+
+
+def _check_parity(specs: Specs, p: types.SimpleNamespace) -> None:
+    for chip in (p.chip, p.reference):
+        specs.find(chip, "peak", precision="bf16")
+        served.serve(specs, chip, p.workload)
+
+
+def _check_deployment(specs: Specs, p: types.SimpleNamespace) -> None:
+    phase = "decode" if hasattr(p, "draft_tokens") else "prefill"
+    run = serving.decode if phase == "decode" else serving.prefill
+    run(specs, load_model(p.model), deployment_of(p))
+    rows = [name for name, row in specs.measurements.items() if row.phase == phase]
+    for name in (p.published, *p.comparators.split(";")):
+        check_known(f"{phase} measurement", name, rows)
+
+
+# What some parameters of one notebook must be together.
+TOGETHER: tuple[tuple[str, Callable[[Specs, types.SimpleNamespace], None]], ...] = (
+    ("chip reference precision", _check_peaks),
+    ("system baseline precision", _check_peaks),
+    ("system baseline tokens_per_rank", _check_served),
+    ("system baseline electricity_price", _check_served),
+    ("system baseline electricity_price", _check_power),
+    ("chip reference workload", _check_parity),
+    ("model accelerator batch published", _check_deployment),
+)
+
+
+def deployment_of(p: types.SimpleNamespace) -> Deployment:
+    """The deployment that the parameters of a notebook describe; `precision` is of the matrices."""
+    fields = [name for name in files.columns(Deployment) if hasattr(p, name)]
+    return Deployment(**{name: getattr(p, name) for name in fields}, matrix_precision=p.precision)
+
+
+def checked(**given: Any) -> types.SimpleNamespace:
+    """The parameters of a notebook, each checked by what its name means; `specs` is the table.
+
+    `specs_file` names a file of rows to add to the table.
+
+    >>> checked(system="cloudmatrix-38", specs_file="")
+    Traceback (most recent call last):
+    ...
+    cm384.table.errors.InputError: unknown system 'cloudmatrix-38'; did you mean 'cloudmatrix-384'?
+    """
+    for name, value in given.items():
+        check_known("parameter", name, TYPES)
+        kind = TYPES[name]
+        if isinstance(value, bool) or not isinstance(value, int | float if kind is float else kind):
+            told = f"{type(value).__name__} {value!r}"
+            raise InputError(f"parameter {name}: expected {kind.__name__}, got {told}")
+    specs = load_specs(*filter(None, [given.get("specs_file", "")]))
+    for name, value in given.items():
+        if name in MEANS:
+            MEANS[name](name, value, specs)
+    found = types.SimpleNamespace(**given, specs=specs)
+    for names, check in TOGETHER:
+        if set(names.split()) <= given.keys():
+            check(specs, found)
+    return found
+
+
+def parameters(path: Path) -> dict[str, Any]:
+    """The parameters of a notebook with their defaults, as its own cell states them.
+
+    >>> parameters(find_notebook("02"))["precision"]
+    'bf16'
+    """
+    from papermill import inspect_notebook
+
+    declared = inspect_notebook(str(path))
+    return {name: ast.literal_eval(found["default"]) for name, found in declared.items()}
+
+
+def values_of(path: Path, given: Mapping[str, str]) -> dict[str, Any]:
+    """The values to hand to a notebook, checked with its defaults before a kernel starts."""
+    defaults = parameters(path)
+    for name in given:
+        check_known(f"parameter of {path.stem}", name, defaults)
+    values = {name: convert(name, text, type(defaults[name])) for name, text in given.items()}
+    for name, value in values.items():
+        if name.endswith("_file") and value:
+            values[name] = str(Path(value).resolve())  # a path is relative to the caller's folder
+    checked(**{**defaults, **values})
+    return values
+
+
+def convert(name: str, text: str, kind: type) -> Any:
+    """A parameter from the command line as the type of its default.
+
+    >>> convert("samples", "1e4", int)
+    Traceback (most recent call last):
+    ...
+    cm384.table.errors.InputError: parameter samples: expected int, got '1e4'
+    """
+    try:
+        if "_" in text and kind is not str:
+            raise ValueError
+        return kind(text)
+    except ValueError:
+        raise InputError(f"parameter {name}: expected {kind.__name__}, got {text!r}") from None
+
+
+# --- running -------------------------------------------------------------------------------------
+
+
+def notebooks() -> list[Path]:
+    """The notebooks of the checkout, in order; refuses to run outside one."""
+    found = sorted(NOTEBOOKS.glob("[0-9][0-9]-*.ipynb"))
+    if not found or not (ROOT / "lib" / "pyproject.toml").is_file():
+        raise InputError("no notebooks beside this package: run and report need the checkout")
+    return found
 
 
 def find_notebook(name: str) -> Path:
@@ -34,57 +242,6 @@ def find_notebook(name: str) -> Path:
     if len(found) != 1:
         raise unknown("notebook", name, (path.stem for path in notebooks()))
     return found[0]
-
-
-def notebooks() -> list[Path]:
-    """The notebooks of the checkout, in order; refuses to run outside one."""
-    found = sorted(NOTEBOOKS.glob("[0-9][0-9]-*.ipynb"))
-    if not found:
-        raise InputError("no notebooks beside this package: run and report need the checkout")
-    return found
-
-
-def checked(path: Path, given: Mapping[str, str]) -> dict[str, Any]:
-    """The values to hand to a notebook, after building its dataclass from them and its defaults."""
-    cls = PARAMETERS[path.stem]
-    hints = typing.get_type_hints(cls)
-    for name in given:
-        check_known(f"parameter of {path.stem}", name, hints)
-    values = {name: convert(name, text, hints[name]) for name, text in given.items()}
-    for name, value in values.items():
-        if name.endswith("_file") and value:
-            values[name] = str(Path(value).resolve())  # a path is relative to the caller's folder
-    check(cls, {**defaults(path), **values})
-    return values
-
-
-def convert(name: str, text: str, kind: type) -> Any:
-    """A parameter from the command line as the type its dataclass declares.
-
-    >>> convert("samples", "1e4", int)
-    Traceback (most recent call last):
-    ...
-    cm384.errors.InputError: parameter samples: expected int, got '1e4'
-    """
-    if kind is bool and text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        if kind is bool or ("_" in text and kind is not str):
-            raise ValueError
-        return kind(text)
-    except ValueError:
-        raise InputError(f"parameter {name}: expected {kind.__name__}, got {text!r}") from None
-
-
-def defaults(path: Path) -> dict[str, Any]:
-    """The values in the parameters cell of a notebook."""
-    import nbformat
-
-    cells = nbformat.read(path, as_version=4).cells
-    tagged = [c.source for c in cells if "parameters" in c.metadata.get("tags", [])]
-    namespace: dict[str, Any] = {}
-    exec("\n".join(tagged), namespace)  # typed literals only: a test holds them to that
-    return namespace
 
 
 def run(path: Path, values: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:

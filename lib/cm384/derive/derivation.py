@@ -1,0 +1,240 @@
+"""The one idea: a derivation is a pure function of the table of specs.
+
+A derivation is registered under the quantity it gives, with its formula in words. `derive` calls
+it; `explain` calls it on a table that notes what was read. What is true of every system is said
+once here: it is the sum of its accelerators.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cm384.table import units
+from cm384.table.errors import InputError, check_known
+from cm384.table.records import Row
+from cm384.table.specs import Specs, Step
+from cm384.table.units import Quantity
+from cm384.table.words import row_name, title, words
+
+Formula = Callable[..., Quantity]
+Figure = Callable[[Specs], Quantity]  # any figure, as a pure function of the table
+
+# Quantities of which a system has as much as its accelerators together.
+ADDITIVE = frozenset(
+    {
+        "peak",
+        "peak_from_units",
+        "hbm_capacity",
+        "hbm_capacity_from_stacks",
+        "hbm_bandwidth",
+        "hbm_bandwidth_from_stacks",
+        "scale_up_bandwidth",
+        "scale_up_bandwidth_from_links",
+        "scale_out_bandwidth",
+    }
+)
+
+MOST_READ = 8  # values that a line of a working shows; a step that took more has them in its rows
+
+DERIVATIONS: dict[str, tuple[Formula, str]] = {}
+
+
+def derivation(formula: str) -> Callable[[Formula], Formula]:
+    """Register a function `(specs, subject, **conditions)` as the derivation of its name."""
+
+    def register(function: Formula) -> Formula:
+        DERIVATIONS[function.__name__] = function, formula
+        return function
+
+    return register
+
+
+def derive(quantity: str, subject: str, specs: Specs, /, **conditions: Any) -> Quantity:
+    """The figure that follows from the table, in the unit a reader expects.
+
+    A system's figure is the sum over its accelerators, whatever headline is printed for the system;
+    a chip's is derived if the quantity is a derived one, and the stated row otherwise.
+
+    >>> from cm384 import load_specs
+    >>> print(units.text(derive("hbm_capacity", "cloudmatrix-384", load_specs())))
+    49.15 TB
+    """
+    check_known("quantity", quantity, specs.kinds)
+    check_known("subject", subject, specs.subjects)
+    usual = specs.kinds[quantity].unit
+    since = len(specs.trace.open) if specs.trace else 0
+    if quantity in ADDITIVE and specs.parts(subject):
+        formula = f"sum over the accelerators: count × {words(quantity)} of one"
+        value = _sum_of_parts(quantity, subject, specs, conditions)
+    elif quantity in DERIVATIONS:
+        function, formula = DERIVATIONS[quantity]
+        given = _checked_conditions(function, quantity, subject, conditions)
+        value = function(specs, subject, **given)
+    else:
+        return units.sensible(specs.get(subject, quantity, **conditions), usual)
+    value = units.sensible(value, usual)
+    if specs.trace is not None:
+        specs.trace.close(since, f"{words(quantity)} of {title(subject)}", formula, value)
+    return value
+
+
+def ratio(
+    quantity: str,
+    subject: str,
+    comparator: str,
+    specs: Specs,
+    against: Mapping[str, str] = MappingProxyType({}),
+    **conditions: Any,
+) -> Quantity:
+    """How many times the comparator's figure the subject's is, a pure number.
+
+    `against` holds conditions that differ for the comparator, such as its own 8-bit format.
+
+    >>> from cm384 import load_specs
+    >>> print(round(ratio("hbm_capacity", "cloudmatrix-384", "gb200-nvl72", load_specs()).m, 3))
+    3.556
+    """
+    since = len(specs.trace.open) if specs.trace else 0
+    ours = derive(quantity, subject, specs, **conditions)
+    theirs = derive(quantity, comparator, specs, **{**conditions, **against})
+    value = (ours / theirs).to(units.registry.dimensionless)
+    if specs.trace is not None:
+        name = f"{words(quantity)}, {title(subject)} ÷ {title(comparator)}"
+        del specs.trace.open[since:]  # the formula names both
+        specs.trace.close(since, name, f"{units.text(ours)} ÷ {units.text(theirs)}", value)
+    return value
+
+
+def _sum_of_parts(
+    quantity: str, subject: str, specs: Specs, conditions: dict[str, str]
+) -> Quantity:
+    shares = [
+        specs.get(subject, "count", part=part) * derive(quantity, part, specs, **conditions)
+        for part in specs.parts(subject)
+    ]
+    return sum(shares[1:], start=shares[0])
+
+
+def step_text(step: Step) -> str:
+    """A step as people write it: what it gave, the formula in words, the values it took."""
+    text = f"{step.name} = {step.formula} = {units.text(step.value)}"
+    if not 0 < len(step.read) <= MOST_READ:
+        return text
+    return f"{text} (from {'; '.join(units.text(value) for value in step.read)})"
+
+
+def compares(quantity: str) -> bool:
+    """Whether a quantity is itself a comparison, so that it takes the comparator as a condition.
+
+    >>> compares("areas_led"), compares("peak")
+    (True, False)
+    """
+    function, _ = DERIVATIONS.get(quantity, (derive, ""))
+    return "comparator" in inspect.signature(function).parameters
+
+
+def numeric_conditions(quantity: str) -> frozenset[str]:
+    """The conditions of a derived quantity that are numbers, such as how many ranks exchange.
+
+    >>> sorted(numeric_conditions("exchange_time")), sorted(numeric_conditions("peak_from_units"))
+    (['ranks', 'tokens'], [])
+    """
+    function, _ = DERIVATIONS.get(quantity, (derive, ""))
+    parameters = inspect.signature(function).parameters.items()
+    return frozenset(name for name, taken in parameters if taken.annotation == "Numbers")
+
+
+def _checked_conditions(
+    function: Formula, quantity: str, subject: str, conditions: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The conditions, numbers among them read; refuses one that is missing or not known."""
+    taken = list(inspect.signature(function).parameters.values())[2:]
+    for name in conditions:
+        check_known(f"condition for {quantity}", name, [parameter.name for parameter in taken])
+    for parameter in taken:
+        if parameter.default is parameter.empty and parameter.name not in conditions:
+            raise InputError(f"{quantity} of {subject} needs {parameter.name}")
+    numeric = numeric_conditions(quantity)
+    return {n: _number(n, v) if n in numeric else v for n, v in conditions.items()}
+
+
+def _number(name: str, value: Any) -> Any:
+    """A condition that is a number, or an array of them."""
+    try:
+        found = np.asarray(value, dtype=float)[()]
+    except (TypeError, ValueError):
+        raise InputError(f"condition {name}: expected a number, got {value!r}") from None
+    if not np.all(np.isfinite(found) & (found > 0)):
+        raise InputError(f"condition {name}: expected a number above 0, got {value!r}")
+    return found
+
+
+@dataclass(frozen=True)
+class Working:
+    """A figure with how it came about: the steps in words, and the rows that were read.
+
+    `rows` are the central ones, in the order in which they were read first.
+    """
+
+    name: str
+    value: Quantity
+    steps: tuple[Step, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources of the rows, each once."""
+        return tuple(dict.fromkeys(row.source for row in self.rows))
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The rows that were read, one a line, with value, basis, source and locator."""
+        columns = ["row", "value", "basis", "source", "locator"]
+        cells = [
+            [row_name(r), units.text(r.amount, 6), r.basis, r.source, r.locator] for r in self.rows
+        ]
+        return pd.DataFrame(cells, columns=columns)
+
+    def __str__(self) -> str:
+        lines = [f"{self.name} = {units.text(self.value)}"]
+        lines += [f"  {step_text(step)}" for step in self.steps]
+        lines += ["", "rows read:"]
+        for row, cells in zip(self.rows, self.table.itertuples(index=False), strict=True):
+            lines.append(f"  {cells.row}: {cells.value} ({row.basis})")
+            lines.append(f"      {row.source}: {row.locator}")
+        return "\n".join(lines)
+
+
+def trace(figure: Figure, specs: Specs, name: str = "") -> Working:
+    """A figure with its working, found by calling it on a table that notes what is read.
+
+    >>> from cm384 import load_specs
+    >>> found = trace(lambda specs: specs.get("server", "service_life"), load_specs())
+    >>> [row.key[:2] for row in found.rows]
+    [('server', 'service_life')]
+    """
+    traced, notes = specs.traced()
+    value = figure(traced)
+    rows = tuple(specs.rows[key][0] for key in notes.keys)
+    return Working(name, value, tuple(notes.steps), rows)
+
+
+def explain(quantity: str, subject: str, specs: Specs, /, **conditions: str) -> Working:
+    """A figure with its formula in words and every row that was read.
+
+    >>> from cm384 import load_specs
+    >>> print(str(explain("hbm_capacity", "cloudmatrix-384", load_specs())).splitlines()[0])
+    HBM capacity of CloudMatrix 384 = 49.15 TB
+    """
+    name = f"{words(quantity)} of {title(subject)}"
+    found = trace(lambda table: derive(quantity, subject, table, **conditions), specs, name)
+    if changed := [row.name for row in found.rows if row.key in specs.drawn]:
+        raise InputError(f"explain needs the sourced table; replaced here: {', '.join(changed)}")
+    return found

@@ -1,0 +1,243 @@
+"""How far the sources disagree: a figure over every combination of the values they state.
+
+The spread is disagreement between sources, not statistical error. Only the rows that a figure reads
+are expanded, and both sides of a ratio come from one table, so intervals are never divided.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cm384.derive.derivation import Figure, trace
+from cm384.table import units
+from cm384.table.draws import choices, picked
+from cm384.table.errors import InputError
+from cm384.table.records import Key, key_name
+from cm384.table.specs import Specs
+from cm384.table.units import Quantity
+
+LIMIT = 10_000  # combinations evaluated in full; beyond it, as many seeded draws
+SEED = 384
+
+
+@dataclass(frozen=True)
+class Span:
+    """A figure at the central values and over all combinations of the sources.
+
+    `central`, `low` and `high` are quantities in one unit; `values` holds all of them, one a
+    combination, in that unit, the central one first; `keys` are the rows that were read and
+    `choices` which statement of each a combination takes (0 is the central one).
+    """
+
+    central: Any
+    low: Any
+    high: Any
+    values: np.ndarray
+    keys: tuple[Key, ...]
+    choices: np.ndarray
+    exhaustive: bool
+
+    @property
+    def method(self) -> str:
+        """How the combinations were formed, for the page to say."""
+        count = len(self.values)
+        if count == 1:
+            return "one source each"
+        return f"all {count:,} combinations" if self.exhaustive else f"{count:,} seeded draws"
+
+
+def span(figure: Figure, specs: Specs, limit: int = LIMIT, seed: int = SEED) -> Span:
+    """A figure over the sourced combinations of the rows it reads.
+
+    >>> from cm384 import derive, load_specs
+    >>> peak = lambda specs: derive("peak", "ascend-910c", specs, precision="bf16")
+    >>> found = span(peak, load_specs())
+    >>> print(found.low, found.central, found.high)
+    752.0 teraoperation_rate 752.0 teraoperation_rate 800.0 teraoperation_rate
+    """
+    found = trace(figure, specs)
+    central = found.value
+    if np.ndim(central.m):
+        raise InputError("a span needs one value a row; this table holds several")
+    keys = tuple(row.key for row in found.rows if row.key not in specs.drawn)
+    picks, exhaustive = combinations(specs, keys, limit, seed)
+    drawn = {key: specs.options(key)[picks[:, i]] for i, key in enumerate(keys)}
+    result = figure(specs.replace(drawn)).to(central.units).m
+    values = np.broadcast_to(result, len(picks)).astype(float)
+    low, high = (units.Quantity(edge, central.units) for edge in (values.min(), values.max()))
+    return Span(central, low, high, values, keys, picks, exhaustive)
+
+
+def combinations(
+    specs: Specs, keys: Sequence[Key], limit: int = LIMIT, seed: int = SEED
+) -> tuple[np.ndarray, bool]:
+    """Which statement of each key every combination takes, an array (combination, key).
+
+    All of them when there are at most `limit`, else the central one and that many draws, less one;
+    also says which. The first is the central one. Rows of one group go together.
+    """
+    blocks = choices(specs.rows, keys)
+    asked = [[i for i, key in enumerate(block.keys) if key in keys] for block in blocks]
+    distinct = [np.unique(b.options[:, i], axis=0) for b, i in zip(blocks, asked, strict=True)]
+    exhaustive = math.prod(map(len, distinct)) <= limit
+    if exhaustive:
+        sizes = [len(options) for options in distinct]
+        picks = list(np.indices(sizes).reshape(len(sizes), -1)) if sizes else []
+        options = distinct
+    else:
+        picks = [np.append(0, picked(block, limit - 1, seed)) for block in blocks]
+        options = [b.options[:, i] for b, i in zip(blocks, asked, strict=True)]
+    found = np.zeros((math.prod(map(len, distinct)) if exhaustive else limit, len(keys)), dtype=int)
+    for block, own, values, pick in zip(blocks, asked, options, picks, strict=True):
+        found[:, [keys.index(block.keys[i]) for i in own]] = values[pick]
+    return found, exhaustive
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The value of one row at which a figure reaches a target; `value` is None if none does.
+
+    `low` and `high` are the sourced values of that row, `central` the one this project uses.
+    """
+
+    key: Key
+    value: Any
+    central: Any
+    low: Any
+    high: Any
+
+    def __str__(self) -> str:
+        name = f"{key_name(self.key)}"
+        sourced = f"{units.text(self.low)} to {units.text(self.high)}"
+        if self.low == self.high:
+            sourced = f"only {units.text(self.low)}"
+        if self.value is None:
+            return f"no value of {name} reaches it (sources state {sourced})"
+        factor = units.number(float((self.value / self.central).to_base_units().m), 3)
+        inside = self.low <= self.value <= self.high
+        return (
+            f"{name} would have to be {units.text(self.value)}, {factor} times the central "
+            f"{units.text(self.central)}; sources state {sourced}"
+            f"{', so it is within them' if inside else ', so none reaches it'}"
+        )
+
+
+def nearest(holds: Callable[[np.ndarray], np.ndarray]) -> float:
+    """The factor nearest to 1 at which a predicate of factors turns; NaN if it never does.
+
+    Searched from a thousandth to a thousand, in ever finer steps, to eleven digits. `holds` takes
+    an array of factors and gives as many truth values.
+
+    >>> round(nearest(lambda factors: factors > 1.25), 9)
+    1.25
+    """
+    grid = np.geomspace(1e-3, 1e3, 1201)
+    middle = len(grid) // 2
+    held = holds(grid)
+    turned = np.flatnonzero(held != held[middle])
+    if not len(turned):
+        return np.nan
+    first = int(min(turned, key=lambda i: abs(int(i) - middle)))
+    last, factor = grid[first - np.sign(first - middle)], grid[first]
+    for _ in range(3):
+        fine = np.geomspace(last, factor, 1001)
+        edge = int(np.flatnonzero(holds(fine) != held[middle])[0])
+        last, factor = fine[max(edge - 1, 0)], fine[edge]
+    return float(factor)
+
+
+def solve_for(figure: Figure, specs: Specs, key: Key, target: Quantity) -> Solution:
+    """The value of one row nearest to its central one at which the figure equals `target`.
+
+    Refuses a row that the figure does not read.
+
+    >>> from cm384 import ratio, load_specs
+    >>> compute = lambda s: ratio("peak", "cloudmatrix-384", "gb200-nvl72", s, precision="bf16")
+    >>> key = load_specs().find("ascend-910c", "peak", precision="bf16")
+    >>> print(units.text(solve_for(compute, load_specs(), key, units.Q(2, "count")).value))
+    937.5 TFLOPS
+    """
+    found = trace(figure, specs)
+    unit = found.value.units
+    if key not in (row.key for row in found.rows):
+        read = ", ".join(row.name for row in found.rows)
+        raise InputError(f"the figure does not read {key_name(key)}; it reads: {read}")
+    row, goal = specs.rows[key][0], float(target.to(unit).m)
+
+    def reaches(factors: np.ndarray) -> np.ndarray:
+        values = figure(specs.replace({key: row.value * factors})).to(unit).m
+        return np.broadcast_to(values >= goal, factors.shape)
+
+    factor = 1.0 if float(found.value.m) == goal else nearest(reaches)
+    value = units.Q(row.value * factor, row.unit) if np.isfinite(factor) else None
+    options = specs.options(key)
+    low, high = (units.Q(edge, row.unit) for edge in (options.min(), options.max()))
+    return Solution(key, value, row.amount, low, high)
+
+
+def tornado(figure: Figure, specs: Specs) -> pd.DataFrame:
+    """How far each disputed row alone moves a figure: one line a row, the widest first.
+
+    Columns: row, low and high of the figure over that row's sourced values, and their spread as a
+    share of the central figure. Rows of which sources agree are left out.
+    """
+    found = trace(figure, specs)
+    central = found.value
+    lines = []
+    for key in (row.key for row in found.rows):
+        values = specs.options(key)
+        if len(values) == 1 or key in specs.drawn:
+            continue
+        alone = figure(specs.replace({key: values})).to(central.units).m
+        low, high = float(np.min(alone)), float(np.max(alone))
+        lines.append(
+            {
+                "row": key_name(key),
+                "low": low,
+                "high": high,
+                "spread": (high - low) / float(central.m),
+            }
+        )
+    table = pd.DataFrame(lines, columns=["row", "low", "high", "spread"])
+    return table.sort_values("spread", ascending=False, kind="stable", ignore_index=True)
+
+
+def sobol(figure: Figure, specs: Specs, samples: int = 1024, seed: int = SEED) -> pd.DataFrame:
+    """How much of a figure's variance over the sources each disputed block of rows explains.
+
+    Columns: rows (those drawn together), first (alone) and total (with its interactions); widest
+    first. Estimated by scipy.stats.sobol_indices from `samples` (a power of 2) seeded points.
+    """
+    from scipy import stats
+
+    found = trace(figure, specs)
+    unit = found.value.units
+    keys = [row.key for row in found.rows if row.key not in specs.drawn]
+    disputed = [block for block in choices(specs.rows, keys) if len(block.options) > 1]
+    columns = ["rows", "first", "total"]
+    if not disputed:
+        return pd.DataFrame(columns=columns)
+
+    def evaluate(points: np.ndarray) -> np.ndarray:
+        drawn: dict[Key, np.ndarray] = {}
+        for point, block in zip(points, disputed, strict=True):
+            picks = block.options[(point * len(block.options)).astype(int)]
+            values_of = {key: specs.options(key)[picks[:, i]] for i, key in enumerate(block.keys)}
+            drawn |= {key: v for key, v in values_of.items() if key not in specs.drawn}
+        values = figure(specs.replace(drawn)).to(unit).m
+        # Twice, because scipy cannot take a figure with one row and no variance.
+        return np.broadcast_to(values, (2, *points.shape[1:])).astype(float)
+
+    shares = stats.sobol_indices(
+        func=evaluate, n=samples, dists=[stats.uniform()] * len(disputed), rng=seed
+    )
+    names = ["; ".join(map(key_name, block.keys)) for block in disputed]
+    orders = np.reshape([shares.first_order, shares.total_order], (2, 2, -1))[:, 0]
+    table = pd.DataFrame(dict(zip(columns, (names, *orders), strict=True)))
+    return table.sort_values("total", ascending=False, kind="stable", ignore_index=True)

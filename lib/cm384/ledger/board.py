@@ -1,0 +1,278 @@
+"""How claims are shown: their marks, a table of some, the scorecard as a table and as figures."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cm384.ledger.claims import VERDICTS, Claim, Printed, load_claims
+from cm384.ledger.verdicts import as_stated, attempts, other_readings, scorecard
+from cm384.show.figures import (
+    BLUE,
+    BROWN,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    RED,
+    TEXT,
+    Picture,
+    canvas,
+    picture,
+)
+from cm384.show.tables import Table, beside, interval, share, table, with_span
+from cm384.table.records import load_notes, short_names
+from cm384.table.specs import Specs
+from cm384.table.words import listed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+# A verdict's mark says it without colour.
+MARKS = {
+    "confirmed": "✔",
+    "within sources": "≈",
+    "within model error": "≈",
+    "other basis": "⇄",
+    "source agrees": "○",
+    "understated": "▼",
+    "overstated": "▲",
+    "misattributed": "⚑",
+    "inconsistent": "≠",
+    "contradicted": "✖",
+    "unsupported": "?",
+}
+
+
+def claims_of(category: str, specs: Specs) -> list[Claim]:
+    """The claims of a category that are not repetitions of another one."""
+    return [c for c in load_claims(specs=specs) if c.category == category and not c.same_as]
+
+
+def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
+    """The reconciliation of some claims as a phone has room for it: the verdict with its reason."""
+    return table(
+        (
+            {
+                "claim": f"{line['id']}: {line['claim']}",
+                "claimed → derived": _beside_claim(line),
+                "verdict": f"{MARKS[line['verdict']]} {line['verdict']}. {line['why']}",
+                "sources": line["sources"],
+            }
+            for line in scorecard(claims, specs).to_dict("records")
+        ),
+        code=("sources",),
+        wide=("claim", "verdict"),
+    )
+
+
+def _beside_claim(line: Mapping[Any, Any]) -> str:
+    found = with_span(line["derived"], line["low"], line["high"], claimed=line["claimed"])
+    return " → ".join(filter(None, [line["claimed"], found]))
+
+
+def readings_table(claim: Claim, specs: Specs) -> Table:
+    """A claim as stated and on each of its other readings, with what each gives."""
+    ledger = {c.id: c for c in load_claims(specs=specs)}
+    stated = as_stated(claim, specs, ledger)
+    tried = attempts([*stated, *other_readings(claim, stated[0])], claim.unit, specs)
+    return table(
+        {
+            "reading": a.reading.text,
+            "derived": with_span(a.central, float(a.span.low.m), float(a.span.high.m)),
+            f"{claim.claimed}?": "✔ holds" if claim.printed.holds(a.central) else "✖ no",
+        }
+        for a in tried
+    )
+
+
+LINE = 1.3 * TEXT / 72  # inches from one line of text to the next
+
+
+SKY, YELLOW, PALE = "#56b4e9", "#ece133", "#dddddd"
+
+
+# Shape and colour of each verdict; the shape says it without colour.
+SHAPES = {
+    "confirmed": ("o", GREEN),
+    "within sources": ("d", SKY),
+    "within model error": ("D", BLUE),
+    "other basis": ("s", ORANGE),
+    "source agrees": ("o", YELLOW),
+    "understated": ("v", PURPLE),
+    "overstated": ("^", RED),
+    "misattributed": ("X", BROWN),
+    "inconsistent": ("P", BROWN),
+    "contradicted": ("X", INK),
+    "unsupported": ("o", GREY),
+}
+
+
+# A count is right or wrong and a statement has no size: neither is near or far.
+SIZED = ("value", "ratio", "share")
+
+
+def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> Picture:
+    """The technical figures that claims print, each once, as derived ÷ claimed, by verdict."""
+    ledger = {claim.id: claim for claim in claims}
+    lines = scorecard(ledger.values(), specs).set_index("id")
+    lines = lines.loc[[name for name, claim in ledger.items() if _is_sized(claim)]]
+    lines = lines[lines["ratio"] > 0]
+    order = [verdict for verdict in VERDICTS if verdict in set(lines["verdict"])]
+    texts = {name: textwrap.wrap(text, 54) for name, text in lines["claim"].items()}
+    height = 1 + 1.5 * len(order) + 1.4 * len(lines) + sum(map(len, texts.values()))
+    figure, (axis,) = canvas(1.2 + LINE * height)
+    axis.set(xlim=_edges(lines), ylim=(height, 0), xlabel="derived ÷ claimed (log scale)")
+    _plain(axis)
+    place = 0.0
+    for verdict in order:
+        shape, colour = SHAPES[verdict]
+        across = axis.get_yaxis_transform()
+        axis.plot(0.015, place + 0.9, shape, transform=across, color=colour, mec=INK, ms=8)
+        _label(axis, place + 1.4, verdict, x=0.04, weight="bold")
+        place += 1.5
+        for line in lines[lines["verdict"] == verdict].reset_index().to_dict("records"):
+            text = texts[line["id"]]
+            place += len(text)
+            _label(axis, place, "\n".join(text))
+            _track(axis, place + 0.65, ledger[line["id"]].printed, line)
+            place += 1.4
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+    axis.tick_params(labeltop=True)
+    _legend(figure, axis)
+    counts = lines["verdict"].value_counts()
+    shows = (
+        f"The {len(lines)} technical figures that claims print and that can be derived, as derived "
+        f"divided by claimed: {', '.join(f'{counts[v]} {v}' for v in order) or 'none'}."
+    )
+    columns = ["claimed", "derived", "low", "high", "ratio", "verdict"]
+    return picture(figure, shows, lines[columns].reset_index())
+
+
+def _is_sized(claim: Claim) -> bool:
+    return claim.form in SIZED and claim.category != "market/finance" and not claim.same_as
+
+
+def _edges(lines: pd.DataFrame) -> tuple[float, float]:
+    """The ends of an axis that shows every span, with room for a number beside it."""
+    scale = lines["ratio"] / lines["derived"]
+    low, high = (lines["low"] * scale).min(), (lines["high"] * scale).max()
+    return float(np.fmin(low, 1) / 2), float(np.fmax(high, 1) * 2)
+
+
+def _track(axis: Axes, place: float, printed: Printed, line: Any) -> None:
+    """One claim: what its figure stands for, what the sources allow, and what is derived."""
+    shape, colour = SHAPES[line["verdict"]]
+    said = np.clip([printed.low / printed.value, printed.high / printed.value], *axis.get_xlim())
+    axis.plot(said, [place, place], color=PALE, lw=10, solid_capstyle="butt", zorder=1)
+    axis.plot([1, 1], [place - 0.5, place + 0.5], color=INK, lw=1, zorder=2)
+    span = [line["low"] / printed.value, line["high"] / printed.value]
+    axis.plot(span, [place, place], color=colour, lw=3)
+    axis.plot(line["ratio"], place, shape, color=colour, ms=8, mec=INK, mew=0.6)
+    edge, shift, side = (span[0], -8, "right") if line["ratio"] < 1 else (span[1], 8, "left")
+    axis.annotate(beside(line["claimed"], line["derived"]), (edge, place), (shift, 0), ha=side,
+                  textcoords="offset points", va="center_baseline")  # fmt: skip
+
+
+def _legend(figure: Figure, axis: Axes) -> None:
+    axis.plot([], [], "o", color="white", mec=INK, ms=8, label="derived, with its value")
+    axis.plot([], [], "|", color=INK, ms=10, label="as claimed")
+    axis.plot([], [], color=INK, lw=3, label="what the sources allow")
+    axis.plot([], [], color=PALE, lw=10, solid_capstyle="butt", label="what the claim allows")
+    figure.legend(loc="outside upper left", ncols=2, frameon=False)
+
+
+def _plain(axis: Axes) -> None:
+    """Axes without a frame, a grid or a scale upwards."""
+    axis.set_yticks([])
+    axis.grid(visible=False)
+    axis.spines[["left", "right", "top"]].set_visible(False)
+
+
+def _label(axis: Axes, place: float, text: str, x: float = 0.0, **style: Any) -> None:
+    """Words that end above a place, from the left edge of the axes."""
+    axis.text(x, place, text, transform=axis.get_yaxis_transform(), va="bottom", **style)
+
+
+def verdicts_figure(lines: pd.DataFrame, by: str) -> Picture:
+    """How many claims of each article or category got which verdict; `lines` are a scorecard's."""
+    groups = lines[by].replace(short_names(load_notes())) if by == "article" else lines[by]
+    counts = pd.crosstab(groups, lines["verdict"])
+    counts = counts[[verdict for verdict in VERDICTS if verdict in counts.columns]]
+    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
+    figure, (axis,) = canvas(0.9 + 0.42 * len(counts) + 0.1 * len(counts.columns))
+    left = np.zeros(len(counts))
+    for verdict in map(str, counts.columns):
+        size, colour = counts[verdict].to_numpy(), SHAPES[verdict][1]
+        axis.barh(range(len(counts)), size, left=left, color=colour, edgecolor="white", height=0.5,
+                  label=f"{MARKS[verdict]} {verdict}")  # fmt: skip
+        for place in map(int, np.flatnonzero(size)):
+            axis.text(left[place] + size[place] / 2, place, MARKS[verdict], color=_on(colour),
+                      ha="center", va="center", fontsize=9)  # fmt: skip
+        left = left + size
+    totals = [f"{name}: {total}" for name, total in counts.sum(axis=1).items()]
+    for place, total in enumerate(totals):
+        _label(axis, place - 0.28, total)
+    axis.set(ylim=(len(counts) - 0.6, -0.9), xlabel="claims")
+    _plain(axis)
+    if totals:
+        figure.legend(loc="outside upper left", ncols=2, frameon=False)
+    sums = ", ".join(f"{number} {verdict}" for verdict, number in counts.sum().items())
+    shows = (
+        f"The verdicts of {len(lines)} claims by {by} ({', '.join(totals) or 'none'}); "
+        f"in all: {sums or 'none'}."
+    )
+    return picture(figure, shows, counts.reset_index())
+
+
+def _on(colour: str) -> str:
+    """The ink that can be read on a colour."""
+    from matplotlib.colors import to_rgb
+
+    return "white" if np.dot(to_rgb(colour), (0.3, 0.6, 0.1)) < 0.5 else INK
+
+
+def scorecard_table(lines: pd.DataFrame) -> Table:
+    """The lines of a scorecard as one table to look things up in.
+
+    Lines from `robustness.with_bands` also show the band and the share of draws.
+    """
+    names = short_names(load_notes())
+    bands = {}
+    if "p5" in lines:
+        bands["5–95 %"] = [interval(a, b) for a, b in zip(lines["p5"], lines["p95"], strict=True)]
+        bands["stands in"] = [share(x) if np.isfinite(x) else "–" for x in lines["holds"]]
+    cells = {
+        "id": lines["id"],
+        "claim": lines["claim"],
+        "article": [names.get(key, key) for key in lines["article"]],
+        "category": lines["category"],
+        "claimed": lines["claimed"].where(lines["claimed"] != "", "–"),
+        "derived": list(map(beside, lines["claimed"], lines["derived"])),
+        "span": [interval(a, b) for a, b in zip(lines["low"], lines["high"], strict=True)],
+        **bands,
+        "verdict": [f"{MARKS[verdict]} {verdict}" for verdict in lines["verdict"]],
+        "why": lines["why"],
+        "sources": lines["sources"],
+    }
+    return Table(pd.DataFrame(cells), code=("sources",), wide=("claim", "why"))
+
+
+def verdict_sentence(verdicts: Sequence[str]) -> str:
+    """How many of some claims hold, in one sentence."""
+    held, agreed = verdicts.count("confirmed"), verdicts.count("source agrees")
+    near = verdicts.count("within sources") + verdicts.count("within model error")
+    rest = len(verdicts) - held - agreed - near
+    parts = [f"{held} hold by arithmetic"]
+    parts += [f"{near} within what sources or the model leave open"] if near else []
+    parts += [f"{agreed} agree with their source"] if agreed else []
+    fails = f"{rest} do not hold as stated or cannot be known"
+    return f"Of {len(verdicts)} claims, {listed(parts)}; {fails}."

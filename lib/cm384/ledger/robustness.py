@@ -1,0 +1,338 @@
+"""How sure a verdict is: the ledger over draws, what would flip a claim, what it needs.
+
+Everything here calls the same pure derivations as the verdicts do, on a sampled table or on one
+with a row replaced. Flipping and solving are one search: the value of a row, nearest to its central
+one, at which something turns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cm384.derive.spread import SEED, Solution, nearest, solve_for
+from cm384.ledger.claims import Claim, load_claims
+from cm384.ledger.verdicts import Attempt, as_stated, attempts
+from cm384.physics.check import model_error, predict
+from cm384.physics.served import MODELLED, find_measurement
+from cm384.table import units
+from cm384.table.draws import BLOCK
+from cm384.table.errors import InputError, NotStated, check_known, suggestion, unknown
+from cm384.table.records import Key, Row, key_name
+from cm384.table.specs import Specs
+
+
+def nearest_attempt(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> Attempt:
+    """The claim as stated; of several possible comparators, the one that comes nearest to it."""
+    if claim.judged:
+        raise NotStated(f"{claim.id} is not derived: its verdict comes from its primary source")
+    tried = attempts(as_stated(claim, specs, ledger), claim.unit, specs)
+    if not tried:
+        raise NotStated(f"{claim.id}: no source states the figure")
+    return min(tried, key=lambda a: _distance(a.central, claim.printed.value))
+
+
+def _distance(derived: float, claimed: float) -> float:
+    return abs(float(np.log(derived / claimed))) if derived > 0 else np.inf
+
+
+def error_of(found: Attempt, specs: Specs) -> float:
+    """The error of the serving model that a figure has; none if it does not come through it."""
+    if found.reading.quantity not in MODELLED:
+        return 0.0
+    return model_error(specs, found.reading.conditions["measurement"])
+
+
+def stands(claim: Claim, values: Any, error: float) -> Any:
+    """Whether a claim stands at some derived values (elementwise).
+
+    It stands if it holds as stated, and through the serving model also if its error reaches it.
+    """
+    target = claim.printed
+    if not error:
+        return target.holds(values)
+    low, high = np.asarray(values) * (1 - error), np.asarray(values) * (1 + error)
+    return (low <= target.high) & (high >= target.low)
+
+
+def bands(
+    claims: Iterable[Claim], specs: Specs, samples: int = 10_000, seed: int = SEED
+) -> pd.DataFrame:
+    """Every derivable claim over draws of the sources: one line a claim.
+
+    Columns: id, derived, the 5th and 95th percentile of the derived figure, and the share of draws
+    in which the claim stands (see `stands`). Claims that repeat another one are left out, and so
+    are those whose figure no source states. Memory is bounded: the draws are made in blocks, and
+    each block serves the whole ledger.
+    """
+    if samples < 1:
+        raise InputError(f"samples: expected at least 1, got {samples}")
+    ledger = {claim.id: claim for claim in claims}
+    found = derivable(ledger, specs)
+    drawn = {claim.id: np.empty(samples) for claim, _ in found}
+    for start in range(0, samples, BLOCK):
+        count = min(BLOCK, samples - start)
+        table = specs.sample(count, seed, start)
+        for claim, attempt in found:
+            drawn[claim.id][start : start + count] = attempt.figure(table).m
+    columns = ["id", "derived", "p5", "p95", "holds"]
+    lines = [_band(claim, attempt, drawn[claim.id], specs) for claim, attempt in found]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def with_bands(
+    lines: pd.DataFrame,
+    claims: Iterable[Claim],
+    specs: Specs,
+    samples: int = 10_000,
+    seed: int = SEED,
+) -> pd.DataFrame:
+    """A scorecard with the columns p5, p95 and holds of `bands`, repeated claims included."""
+    ledger = list(claims)
+    roots = {claim.id: claim.same_as or claim.id for claim in ledger}
+    found = bands(ledger, specs, samples, seed).set_index("id")[["p5", "p95", "holds"]]
+    return lines.join(found.reindex([roots[name] for name in lines["id"]]).set_axis(lines.index))
+
+
+def derivable(ledger: Mapping[str, Claim], specs: Specs) -> list[tuple[Claim, Attempt]]:
+    """The claims that can be derived, each once, with the reading that comes nearest to it."""
+    found = []
+    for claim in ledger.values():
+        if not claim.judged and not claim.same_as:
+            with contextlib.suppress(NotStated):
+                found.append((claim, nearest_attempt(claim, specs, ledger)))
+    return found
+
+
+def _band(claim: Claim, found: Attempt, values: np.ndarray, specs: Specs) -> dict[str, object]:
+    low, high = np.percentile(values, [5, 95])
+    share = float(np.mean(stands(claim, values, error_of(found, specs))))
+    return {"id": claim.id, "derived": found.central, "p5": low, "p95": high, "holds": share}
+
+
+# --- what would flip a claim ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Flip:
+    """How one row flips a claim: the factor on its central value, and the statements that do."""
+
+    key: Key
+    factor: float
+    statements: tuple[Row, ...]
+
+    @property
+    def distance(self) -> float:
+        """How far the row has to move, on a log scale; infinite if no value does it."""
+        return abs(float(np.log(self.factor))) if np.isfinite(self.factor) else np.inf
+
+
+def flips(claim: Claim, found: Attempt, specs: Specs) -> list[Flip]:
+    """Every row that a claim reads, the one that flips it with the smallest change first.
+
+    Numbers of parts are left out: another number of chips is another machine, not another source.
+    """
+    keys = [key for key in found.span.keys if key[1] != "count" and key not in specs.drawn]
+    error = error_of(found, specs)
+    lines = [_flip(claim, found, key, specs, error) for key in keys]
+    return sorted(lines, key=lambda f: (not f.statements, round(f.distance, 6)))
+
+
+def _flip(claim: Claim, found: Attempt, key: Key, specs: Specs, error: float) -> Flip:
+    """How one row flips a claim: the factor that does it first, and the statements that do."""
+    central, options = specs.rows[key][0].value, specs.options(key)
+
+    def standing(factors: np.ndarray) -> np.ndarray:
+        values = found.figure(specs.replace({key: central * factors})).m
+        return np.broadcast_to(stands(claim, values, error), factors.shape)
+
+    factor, held = np.nan, standing(options / options[0])
+    with contextlib.suppress(InputError):  # a whole number, or one that has to fit with others
+        factor = nearest(standing)
+    rows = zip(specs.rows[key], held, strict=True)
+    return Flip(key, factor, tuple(row for row, holds in rows if holds != held[0]))
+
+
+def flip_ledger(
+    claims: Iterable[Claim], specs: Specs, samples: int = 10_000, seed: int = SEED
+) -> pd.DataFrame:
+    """Every derivable claim with its span, its band, and what would flip it: one line a claim.
+
+    Columns: id, quantity, claimed, derived, low, high, p5, p95, holds (share of draws), stands (at
+    the central values), figure (the reading in words), row (the key that flips it first, or None),
+    factor, sourced_low and sourced_high (of that row, as factors), statements (that flip it).
+    """
+    by_id = {claim.id: claim for claim in claims}
+    found = derivable(by_id, specs)
+    shares = bands(by_id.values(), specs, samples, seed).set_index("id", drop=False)
+    return pd.DataFrame([_flip_line(c, a, specs) | dict(shares.loc[c.id]) for c, a in found])
+
+
+def _flip_line(claim: Claim, found: Attempt, specs: Specs) -> dict[str, Any]:
+    exact = claim.form == "count"  # a number of things is right or wrong, not near
+    first = next(iter([] if exact else flips(claim, found, specs)), None)
+    if first and not np.isfinite(first.factor) and not first.statements:
+        first = None
+    options = specs.options(first.key) if first else np.array([np.nan])
+    return {
+        "quantity": claim.quantity,
+        "claimed": claim.claimed,
+        "low": float(found.span.low.m),
+        "high": float(found.span.high.m),
+        "stands": bool(stands(claim, found.central, error_of(found, specs))),
+        "figure": found.reading.text,
+        "row": first.key if first else None,
+        "factor": first.factor if first else np.nan,
+        "sourced_low": float(options.min() / options[0]),
+        "sourced_high": float(options.max() / options[0]),
+        "statements": first.statements if first else (),
+    }
+
+
+# --- what would have to be true ------------------------------------------------------------------
+
+
+def solve(claim_id: str, row: str, specs: Specs, claims: Iterable[Claim] | None = None) -> Solution:
+    """The value of a row at which a claim becomes true, or that none does.
+
+    `row` is SUBJECT.QUANTITY, with the conditions in brackets where more than one row fits.
+
+    >>> from cm384 import load_specs
+    >>> print(units.text(solve("S000-02", "ascend-910c.peak", load_specs()).value))
+    937.5 TFLOPS
+    """
+    ledger = {claim.id: claim for claim in (claims or load_claims(specs=specs))}
+    check_known("claim", claim_id, ledger)
+    claim = ledger[claim_id]
+    found = nearest_attempt(claim, specs, ledger)
+    key = _find_key(row, found.span.keys)
+    target = units.Q(claim.printed.value, claim.unit or "count")
+    return solve_for(found.reading.figure, specs, key, target)
+
+
+def _find_key(row: str, keys: Iterable[Key]) -> Key:
+    names = {key_name(key): key for key in keys}
+    fitting = [key for key in names.values() if _fits(row, key)]
+    if len(fitting) != 1:
+        raise unknown("row of this claim", row, names)
+    return fitting[0]
+
+
+def solutions(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[Solution]:
+    """What each row that a claim reads would have to be, the smallest change first.
+
+    Rows that cannot be varied on their own (whole numbers that have to fit with others) are left
+    out; those of which no value does it come last.
+    """
+    found = nearest_attempt(claim, specs, ledger)
+    target = units.Q(claim.printed.value, claim.unit or "count")
+    solved = []
+    for key in found.span.keys:
+        with contextlib.suppress(InputError):
+            solved.append(solve_for(found.reading.figure, specs, key, target))
+    return sorted(solved, key=_change)
+
+
+def _change(solution: Solution) -> float:
+    if solution.value is None:
+        return np.inf
+    return abs(float(np.log((solution.value / solution.central).to_base_units().m)))
+
+
+def _fits(row: str, key: Key) -> bool:
+    return row in (name := key_name(key), name.split("[")[0])
+
+
+def solve_ledger(row: str, specs: Specs, claims: Iterable[Claim]) -> pd.DataFrame:
+    """What a row would have to be for each claim: one line a claim and row that fits the name.
+
+    Columns: id, claimed, derived, row, needed (NaN if no value does or the claim does not read the
+    row), unit, central, low and high of the sources, why. Refuses a row that no claim reads.
+    """
+    ledger = {claim.id: claim for claim in claims}
+    lines = [line for c in ledger.values() for line in _solved(c, row, specs, ledger)]
+    if not any(line["row"] for line in lines):
+        read = {key_name(key) for claim in ledger.values() for key in _keys(claim, specs, ledger)}
+        raise InputError(f"no claim of this file reads the row {row!r}{_nearest(row, read)}")
+    return pd.DataFrame(lines)
+
+
+def _solved(
+    claim: Claim, row: str, specs: Specs, ledger: Mapping[str, Claim]
+) -> list[dict[str, Any]]:
+    line: dict[str, Any] = {
+        "id": claim.id, "claimed": claim.claimed if claim.value else "", "derived": np.nan,
+        "row": "", "needed": np.nan, "unit": "", "central": np.nan, "low": np.nan, "high": np.nan,
+    }  # fmt: skip
+    try:
+        found = nearest_attempt(claim, specs, ledger)
+    except NotStated as error:
+        return [line | {"why": str(error)}]
+    line["derived"] = found.central
+    keys = [key for key in found.span.keys if _fits(row, key)]
+    if not keys:
+        return [line | {"why": "its figure does not read this row"}]
+    return [line | _needed(claim, found, key, specs, ledger) for key in keys]
+
+
+def _needed(
+    claim: Claim, found: Attempt, key: Key, specs: Specs, ledger: Mapping[str, Claim]
+) -> dict[str, Any]:
+    name = key_name(key)
+    try:
+        solution = solve(claim.id, name, specs, ledger.values())
+    except InputError as error:  # a whole number, or one that has to fit with others
+        return {"row": name, "why": f"{name} cannot be varied: {error}"}
+    why = str(solution)
+    if claim.relation in ("gt", "ge", "lt", "le") and claim.printed.holds(found.central):
+        why = f"it holds already, and whatever {name} is"
+        if solution.value is not None:
+            why = f"it holds already; the edge is where {solution}"
+    return {
+        "row": name,
+        "needed": np.nan if solution.value is None else float(solution.value.m),
+        "unit": units.unit_text(solution.central.units),
+        "central": float(solution.central.m),
+        "low": float(solution.low.m),
+        "high": float(solution.high.m),
+        "why": why,
+    }
+
+
+def _keys(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> tuple[Key, ...]:
+    try:
+        return nearest_attempt(claim, specs, ledger).span.keys
+    except NotStated:
+        return ()
+
+
+def _nearest(row: str, read: Iterable[str]) -> str:
+    """The nearest row that is read; conditions in brackets are compared only where given."""
+    names = set(read) if "[" in row else {name.split("[")[0] for name in read}
+    return suggestion(row, names)
+
+
+def solve_tokens_per_step(claim_id: str, specs: Specs, claims: Iterable[Claim]) -> float | None:
+    """The tokens accepted in a step at which a decode prediction equals the claim; None if none.
+
+    Searched between 1 (no draft accepted) and one more than the tokens drafted (all accepted).
+    """
+    ledger = {claim.id: claim for claim in claims}
+    claim = ledger[claim_id]
+    found = nearest_attempt(claim, specs, ledger).reading
+    row = find_measurement(specs, found.subject, found.conditions["measurement"])
+    central, most = float(row.tokens_per_step or 1), float(row.draft_tokens or 0) + 1
+
+    def reaches(factors: np.ndarray) -> np.ndarray:
+        tokens = np.clip(central * factors, 1.0, most)
+        result = predict(row, specs, tokens_per_step=tokens)
+        figure = result.tpot if found.quantity == "predicted_tpot" else result.throughput
+        return np.asarray(figure.to(claim.unit).m >= claim.printed.value)
+
+    factor = nearest(reaches)
+    return central * factor if np.isfinite(factor) else None

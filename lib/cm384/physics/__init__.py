@@ -1,0 +1,1 @@
+"""Machines, models and serving from first principles, and the model held to measurements."""

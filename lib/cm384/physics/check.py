@@ -1,0 +1,274 @@
+"""The model held to what was measured: throughputs it was never fitted to, and kernels one by one.
+
+A row that cannot be computed stays, with the reason, and counts as a miss.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cm384.physics import kernels, layers, serving
+from cm384.physics.layers import OVERLAP
+from cm384.physics.transformer import Model, load_model
+from cm384.table import units
+from cm384.table.errors import InputError, NotStated
+from cm384.table.records import Deployment, Kernel, Measurement
+from cm384.table.specs import Specs
+
+EIGHT_BIT = ("fp8", "int8")
+
+
+def validate(rows: Iterable[Measurement], specs: Specs) -> pd.DataFrame:
+    """One line a measurement: measured and predicted tokens/s per accelerator, and the error.
+
+    The error is predicted ÷ measured − 1.
+    """
+    return pd.DataFrame([_line(row, specs) for row in rows])
+
+
+def _line(row: Measurement, specs: Specs) -> dict[str, Any]:
+    predicted, reason = np.nan, ""
+    try:
+        predicted = float(predict(row, specs).throughput.m)
+    except InputError as error:
+        reason = str(error)
+    return {
+        "id": row.id,
+        "model": row.model,
+        "accelerator": row.accelerator,
+        "phase": row.phase,
+        "batch": float(row.batch or np.nan),
+        "context": float(row.context or np.nan),
+        "assumed": row.assumed,
+        "measured": row.measured,
+        "predicted": predicted,
+        "error": predicted / row.measured - 1,
+        "reason": reason,
+    }
+
+
+def predict(row: Measurement, specs: Specs, **changes: Any) -> serving.Result:
+    """What the model says of a row's deployment, with some fields changed."""
+    model = load_model(specs.models.get(row.model, row.model))
+    phase = serving.prefill if row.phase == "prefill" else serving.decode
+    return phase(specs, model, dataclasses.replace(row.deployment, **changes))
+
+
+def summary(lines: pd.DataFrame) -> pd.DataFrame:
+    """Median and 90th percentile of the absolute error by phase and accelerator.
+
+    For all rows and for the well specified ones, in which nothing had to be assumed. A row that
+    could not be computed is as far off as can be.
+    """
+    found = []
+    for rows, chosen in (("all", lines), ("well specified", lines[lines["assumed"] == ""])):
+        found.append({"rows": rows, "phase": "", "accelerator": "", **_spread(chosen)})
+        for phase, group in chosen.groupby("phase", sort=False):
+            found.append({"rows": rows, "phase": phase, "accelerator": "", **_spread(group)})
+            for chip, part in group.groupby("accelerator", sort=False):
+                entry = {"rows": rows, "phase": phase, "accelerator": chip}
+                found.append({**entry, **_spread(part)})
+    return pd.DataFrame(found)
+
+
+def _spread(lines: pd.DataFrame) -> dict[str, Any]:
+    errors = lines["error"].fillna(np.inf).abs()
+    if errors.empty:
+        return {"n": 0, "median": np.nan, "nine in ten": np.nan, "bias": np.nan}
+    return {
+        "n": len(errors),
+        "median": float(np.quantile(errors, 0.5, method="inverted_cdf")),
+        "nine in ten": float(np.quantile(errors, 0.9, method="inverted_cdf")),
+        "bias": float(lines["error"].median()),
+    }
+
+
+def in_words(lines: pd.DataFrame) -> str:
+    """The accuracy in one line."""
+    parts = []
+    for rows, chosen in (("rows", lines), ("well specified", lines[lines["assumed"] == ""])):
+        spread = _spread(chosen)
+        if spread["n"]:
+            half, most = (units.percent(spread[name], 1) for name in ("median", "nine in ten"))
+            parts.append(f"{spread['n']} {rows}: half within {half}, nine in ten within {most}")
+    if missing := int(lines["error"].isna().sum()):
+        parts.append(f"{missing} cannot be computed")
+    return "; ".join(parts)
+
+
+def shown(lines: pd.DataFrame) -> pd.DataFrame:
+    """The lines as a terminal shows them."""
+
+    def written(value: float, form: str) -> str:
+        return format(value, form) if np.isfinite(value) else "–"
+
+    return pd.DataFrame({
+        "id": lines["id"],
+        "accelerator": lines["accelerator"],
+        "phase": lines["phase"],
+        "assumed": lines["assumed"],
+        "measured": [written(value, ",.4g" if value < 1000 else ",.0f")
+                     for value in lines["measured"]],
+        "predicted": [written(value, ",.4g" if value < 1000 else ",.0f")
+                      for value in lines["predicted"]],
+        "error": [written(100 * value, "+.1f") + " %" * bool(np.isfinite(value))
+                  for value in lines["error"]],
+        "reason": lines["reason"],
+    })  # fmt: skip
+
+
+def model_error(specs: Specs, measurement: str) -> float:
+    """The 90th percentile of the model's error over well specified rows of that phase.
+
+    The rows of the document that the measurement is from are left out, so that no claim is judged
+    by itself.
+    """
+    named = specs.measurements[measurement]
+    others = [
+        row
+        for row in specs.measurements.values()
+        if row.phase == named.phase and row.source != named.source and not row.assumed
+    ]
+    return float(summary(validate(others, specs))["nine in ten"].iloc[0])
+
+
+# --- terms against benchmarks of each kernel alone ----------------------------------------------
+
+
+def eight_bits(specs: Specs, chip: str, precision: str = "") -> str:
+    """The precision in which a chip multiplies: the one given if it has kernels for it, else 8 bits.
+
+    >>> from cm384 import load_specs
+    >>> eight_bits(load_specs(), "ascend-910c"), eight_bits(load_specs(), "gb200", "fp4")
+    ('int8', 'fp4')
+    """  # noqa: E501
+    found = kernels.kernel_precisions(specs, chip)
+    for wanted in (precision, *EIGHT_BIT):
+        if wanted in found:
+            return wanted
+    raise NotStated(f"no source states how fast 8-bit kernels run on {chip}")
+
+
+# The term of the model that each kind of benchmark is about.
+BENCHMARKED = {
+    "gemm_throughput": "matrix products",
+    "gemm_time": "matrix products",
+    "attention_time": "attention core",
+    "exchange_latency": "exchanges",
+    "expert_time": "products of the experts",
+}
+
+
+def check_terms(rows: Iterable[Kernel], specs: Specs) -> pd.DataFrame:
+    """One line a benchmark that a term of the model describes: measured, predicted and the error.
+
+    Gains and shares are percentages, whose error is a difference in points ÷ 100.
+    """
+    lines = []
+    for row in rows:
+        predicted = _term(row, specs)
+        if predicted is None:
+            continue
+        measured = float(row.value)
+        points = row.unit == "percent"
+        error = (predicted - measured) / 100 if points else predicted / measured - 1
+        term = (
+            "layers, overlap and drafts"
+            if "measurement" in row.given
+            else BENCHMARKED[row.quantity]
+        )
+        lines.append({"id": row.id, "accelerator": row.accelerator, "kernel": row.kernel,
+                      "term": term, "unit": row.unit, "measured": measured, "predicted": predicted,
+                      "error": error})  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def _term(row: Kernel, specs: Specs) -> float | None:
+    """What the model says of a benchmark in its unit; None if no term describes it."""
+    given = row.given
+    try:
+        if "measurement" in given:
+            return _ablation(row, specs, specs.measurements[given["measurement"]])
+        if row.quantity == "gemm_throughput" or {"m", "n", "k"} <= given.keys():
+            return _gemm(row, specs)
+        if row.quantity == "attention_time":
+            return _attention(row, specs, load_model(specs.models["deepseek-r1"]))
+        if row.quantity in ("exchange_latency", "expert_time") and "tokens" in given:
+            return _experts(row, specs, load_model(specs.models["deepseek-r1"]))
+    except NotStated:
+        return None  # a chip, precision or kernel that the table has no constants for
+    return None
+
+
+def _in(unit: str, value: Any, base: str) -> float:
+    return float(units.Q(float(value), base).to(unit).m)
+
+
+def _gemm(row: Kernel, specs: Specs) -> float:
+    given = row.given
+    m, n, k, groups = (float(given.get(x, 1)) for x in ("m", "n", "k", "groups"))
+    precision = given["precision"].replace("fp16", "bf16")
+    machine = kernels.machine(specs, row.accelerator, "decode", precision, "bf16")
+    grouped = "masked" in row.kernel and machine.grouped_gemm is not None
+    gemm = machine.grouped_gemm if grouped and machine.grouped_gemm else machine.gemm[precision]
+    seconds = gemm.time(m * groups, k, n, groups) - machine.launch_gap  # kernels are timed alone
+    if row.quantity == "gemm_throughput":
+        return _in(row.unit, 2 * m * n * k * groups / seconds, "FLOP/s")
+    return _in(row.unit, seconds, "s")
+
+
+def _attention(row: Kernel, specs: Specs, model: Model) -> float:
+    given = row.given
+    length = float(given["length"])
+    batch = float(given.get("batch", float(given.get("tokens", length)) / length))
+    phase = "prefill" if given.get("causal") == "yes" else "decode"
+    precision = given.get("precision", "bf16")
+    deployment = Deployment(
+        row.accelerator, 1, 1, batch * (length if phase == "prefill" else 1.0), length,
+        matrix_precision=precision, attention_precision=precision,
+        kv_precision=given.get("kv", precision),
+    )  # fmt: skip
+    step = layers.Layers(specs, model, deployment, phase)
+    return _in(row.unit, step.attention_core(step.batch, 1.0, 1.0), "s")
+
+
+def _experts(row: Kernel, specs: Specs, model: Model) -> float:
+    """A dispatch, a combine, or the grouped products of the experts, at uniform routing."""
+    given = row.given
+    ranks, tokens = float(given["ranks"]), float(given["tokens"])
+    # Copies of a token, where the benchmark says that they are not the routed experts alone.
+    tokens *= float(given.get("copies", model.experts_per_token)) / model.experts_per_token
+    phase = "prefill" if "normal" in row.kernel else "decode"
+    precision = eight_bits(specs, row.accelerator, given.get("payload", ""))
+    packages = ranks / float(specs.get(row.accelerator, "ranks_per_package").m)
+    deployment = Deployment(row.accelerator, packages, ranks, tokens, 4096.0,
+                            matrix_precision=precision)  # fmt: skip
+    step = layers.Layers(specs, model, deployment, phase)
+    if row.quantity == "expert_time":
+        return _in(row.unit, step.experts(tokens, 1.0, 1.0)["routed_experts"], "s")
+    return _in(row.unit, step.exchange(given["op"], tokens, 1.0)[0], "s")
+
+
+def _ablation(row: Kernel, specs: Specs, measurement: Measurement) -> float:
+    """The gain of a deployment over itself with one change, or the time of its layer or stream.
+
+    Conditions name the measurement, the fields in which it differs, and `versus` the change.
+    """
+    given = {n: v for n, v in row.given.items() if n not in ("measurement", "stream", "versus")}
+    changes: dict[str, float] = {name: float(value) for name, value in given.items()}
+    result = predict(measurement, specs, **changes)
+    if versus := row.given.get("versus"):
+        pairs = (pair.split(":") for pair in versus.split(","))
+        other = {**changes, **{name: float(value) for name, value in pairs}}
+        base = predict(measurement, specs, **other)
+        return 100 * float((result.throughput / base.throughput).m - 1)
+    terms = result.layer
+    if stream := row.given.get("stream"):
+        ours = [name for name in terms if (name.half == "attention") == (stream == "attention")]
+        return _in(row.unit, sum(terms[name] for name in ours if name != OVERLAP) / 2, "s")
+    return _in(row.unit, sum(terms.values()), "s")

@@ -1,0 +1,391 @@
+"""Packages and systems: peaks, memory, links, power and price from the parts they are built of.
+
+Each function is a derivation (see `derivation`): pure, of the table of specs, broadcasting over
+arrays. Stated figures need no function; these are the products to set beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cm384.derive.derivation import derivation, derive, ratio
+from cm384.table import units
+from cm384.table.errors import InputError, NotStated
+from cm384.table.records import read_conditions
+from cm384.table.specs import Specs
+from cm384.table.units import Quantity
+
+# What a comparison of two machines on paper looks at.
+AREAS = ("peak", "hbm_capacity", "hbm_bandwidth", "scale_up_bandwidth", "scale_out_bandwidth")
+
+
+def per_package(specs: Specs, chip: str, quantity: str) -> Quantity:
+    """A count per package: stated so, or the count per die times the dies."""
+    if specs.has(chip, quantity, basis="package"):
+        return specs.get(chip, quantity, basis="package")
+    return specs.get(chip, "dies") * specs.get(chip, quantity, basis="die")
+
+
+@derivation(
+    "units × FLOP per clock of one × clock (matrix units; for the headline vector units too)"
+)
+def peak_from_units(
+    specs: Specs, subject: str, *, precision: str, basis: str = "matrix"
+) -> Quantity:
+    """The dense peak that the units, their rate and their clock multiply to.
+
+    With basis `headline`, the vector cores count too where the chip has them beside its matrix
+    units, as in Huawei's printed peaks; the vector cores run at the same clock.
+
+    >>> from cm384 import load_specs
+    >>> specs = load_specs()
+    >>> print(round(derive("peak_from_units", "ascend-910c", specs, precision="bf16").m, 1))
+    707.8
+    """
+    if basis not in ("matrix", "headline"):
+        raise InputError(f"peak_from_units has basis matrix or headline, not {basis!r}")
+    flop_per_clock = per_package(specs, subject, "matrix_units") * specs.get(
+        subject, "matrix_flop_per_clock", precision=precision
+    )
+    if basis == "headline" and specs.has(subject, "vector_flop_per_clock", precision=precision):
+        flop_per_clock = flop_per_clock + per_package(specs, subject, "vector_units") * specs.get(
+            subject, "vector_flop_per_clock", precision=precision
+        )
+    return flop_per_clock * specs.get(subject, "clock")
+
+
+@derivation("stacks × capacity of one stack")
+def hbm_capacity_from_stacks(specs: Specs, subject: str) -> Quantity:
+    """The capacity that the memory stacks add up to."""
+    return specs.get(subject, "hbm_stacks") * specs.get(subject, "hbm_stack_capacity")
+
+
+@derivation("stacks × pins of one stack × rate of one pin")
+def hbm_bandwidth_from_stacks(specs: Specs, subject: str) -> Quantity:
+    """The bandwidth that the memory stacks, their width and their pin rate multiply to."""
+    pins = specs.get(subject, "hbm_stacks") * specs.get(subject, "hbm_stack_width")
+    return pins * specs.get(subject, "hbm_pin_rate")
+
+
+@derivation("links × bandwidth of one link in one direction")
+def scale_up_bandwidth_from_links(specs: Specs, subject: str) -> Quantity:
+    """The one-way scale-up bandwidth that the links add up to."""
+    links = per_package(specs, subject, "scale_up_links")
+    return links * specs.get(subject, "scale_up_link_bandwidth")
+
+
+@derivation("peak ÷ HBM bandwidth")
+def ridge_point(specs: Specs, subject: str, *, precision: str, basis: str = "headline") -> Quantity:
+    """The arithmetic intensity (FLOP per byte) above which the peak, not the memory, limits."""
+    peak = derive("peak", subject, specs, precision=precision, basis=basis)
+    return (peak / derive("hbm_bandwidth", subject, specs)).to("FLOP/byte")
+
+
+@derivation("nodes × accelerators in one node")
+def accelerators_from_nodes(specs: Specs, subject: str) -> Quantity:
+    """The accelerators that the nodes of a system add up to."""
+    return specs.get(subject, "count", part="node") * specs.get(subject, "accelerators_per_node")
+
+
+@derivation("peak ÷ electrical power")
+def peak_per_power(
+    specs: Specs, subject: str, *, precision: str, basis: str = "headline"
+) -> Quantity:
+    """The dense peak of a system for one watt, of the whole system."""
+    peak = derive("peak", subject, specs, precision=precision, basis=basis)
+    return (peak / specs.get(subject, "power", basis="all-in")).to("GFLOP/J")
+
+
+@derivation("how many of peak, memory and link totals exceed the comparator's")
+def areas_led(
+    specs: Specs, subject: str, *, comparator: str, precision: str, basis: str = "headline"
+) -> Quantity:
+    """In how many of the five areas of a comparison on paper the subject is ahead."""
+    led = units.Q(0, "count")
+    for area in AREAS:
+        conditions: dict[str, Any] = (
+            {"precision": precision, "basis": basis} if area == "peak" else {}
+        )
+        quotient = ratio(area, subject, comparator, specs, **conditions)
+        led = led + units.Q(quotient.m > 1, "count")
+    return led
+
+
+# --- links and switches --------------------------------------------------------------------------
+
+
+def counted_parts(specs: Specs, system: str) -> Iterator[str]:
+    """The names of the parts that a system is said to hold."""
+    for subject, quantity, text, _ in specs.rows:
+        conditions = read_conditions(text)
+        if (subject, quantity) == (system, "count") and conditions.keys() == {"part"}:
+            yield conditions["part"]
+
+
+def last_tier(specs: Specs, system: str) -> str:
+    """The switch chip in which all paths meet: all its ports face the accelerators."""
+    accelerators = specs.parts(system)
+    for part in counted_parts(specs, system):
+        if part not in accelerators and specs.has(part, "scale_up_links"):
+            return part
+    raise NotStated(f"no source describes the switch chips of {system}")
+
+
+def switch(specs: Specs, system: str, tier: int) -> str:
+    """The switch chip that a system counts in a tier, the first being next to the accelerators."""
+    for part in counted_parts(specs, system):
+        known = specs.named.get(part)
+        if known and (known.part, known.tier) == ("switch", str(tier)):
+            return part
+    raise NotStated(f"no source counts the switch chips of tier {tier} of {system}")
+
+
+def counted_as(specs: Specs, part: str, vendor: str = "") -> str:
+    """What stands behind the word under which systems count a part: the CPU, the optical module."""
+    for name, known in specs.named.items():
+        if known.part == part and known.vendor in ("", vendor):
+            return name
+    raise NotStated(f"no source describes a {part} of {vendor}")
+
+
+def accelerator(specs: Specs, system: str) -> str:
+    """The accelerator that a system is made of; InputError for a chip."""
+    if not (parts := specs.parts(system)):
+        raise NotStated(f"{system} is not made of accelerators")
+    return parts[0]
+
+
+@derivation("accelerators of a node × links of one × bandwidth of a link")
+def node_bandwidth(specs: Specs, subject: str) -> Quantity:
+    """What the accelerators of one node can send together."""
+    chip = accelerator(specs, subject)
+    return specs.get(subject, "accelerators_per_node") * _of_links(specs, chip)
+
+
+@derivation("switch chips of a node × uplinks of one × bandwidth of a link")
+def node_uplink_bandwidth(specs: Specs, subject: str) -> Quantity:
+    """What the switches of one node can pass on to the second tier.
+
+    >>> from cm384 import load_specs
+    >>> print(units.text(derive("node_uplink_bandwidth", "cloudmatrix-384", load_specs())))
+    3.136 TB/s
+    """
+    first = switch(specs, subject, 1)
+    switches = specs.get(subject, "count", part=first, per="node")
+    uplinks = specs.get(first, "scale_up_links", direction="up")
+    return switches * uplinks * specs.get(first, "scale_up_link_bandwidth")
+
+
+@derivation("what the accelerators of a node can send ÷ what its uplinks carry")
+def oversubscription(specs: Specs, subject: str) -> Quantity:
+    """How many times more the accelerators of a node can send than leaves it; 1 is non-blocking."""
+    sent = derive("node_bandwidth", subject, specs)
+    return (sent / derive("node_uplink_bandwidth", subject, specs)).to(units.registry.dimensionless)
+
+
+@derivation("what accelerators and CPUs of a node can send ÷ what its uplinks carry")
+def oversubscription_with_cpus(specs: Specs, subject: str) -> Quantity:
+    """The same if the CPUs of the node, which are on the fabric too, send at the same time."""
+    cpus = specs.get(subject, "count", part="cpu", per="node")
+    cpu = counted_as(specs, "cpu", specs.vendor(subject))
+    sent = derive("node_bandwidth", subject, specs) + cpus * specs.get(cpu, "scale_up_bandwidth")
+    return (sent / derive("node_uplink_bandwidth", subject, specs)).to(units.registry.dimensionless)
+
+
+@derivation("switch chips of the last tier × ports of one × bandwidth of a port")
+def fabric_bandwidth(specs: Specs, subject: str) -> Quantity:
+    """What the switch chips in which all paths meet take in."""
+    switch = last_tier(specs, subject)
+    ports = specs.get(subject, "count", part=switch) * specs.get(switch, "scale_up_links")
+    return ports * specs.get(switch, "scale_up_link_bandwidth")
+
+
+@derivation("half of what the last tier takes in, or of the links where undescribed")
+def bisection_bandwidth(specs: Specs, subject: str) -> Quantity:
+    """What one half of a system can send to the other half."""
+    try:
+        last_tier(specs, subject)
+    except NotStated:
+        chip = accelerator(specs, subject)
+        return specs.get(subject, "count", part=chip) * _of_links(specs, chip) / 2
+    return derive("fabric_bandwidth", subject, specs) / 2
+
+
+@derivation("nodes × switch chips of a node + sub-planes × switch chips of a sub-plane")
+def switches_from_tiers(specs: Specs, subject: str) -> Quantity:
+    """The switch chips of both tiers."""
+    first = specs.get(subject, "count", part="node") * specs.get(
+        subject, "count", part=switch(specs, subject, 1), per="node"
+    )
+    second = specs.get(subject, "count", part="ub-sub-plane") * specs.get(
+        subject, "count", part=switch(specs, subject, 2), per="sub-plane"
+    )
+    return first + second
+
+
+@derivation("accelerators × optical modules for each, of the scale-up and the scale-out plane")
+def optical_modules_from_accelerators(specs: Specs, subject: str) -> Quantity:
+    """The optical modules of both planes, as they are counted for one accelerator.
+
+    >>> from cm384 import load_specs
+    >>> int(derive("optical_modules_from_accelerators", "cloudmatrix-384", load_specs()).m)
+    6912
+    """
+    each = [
+        specs.get(subject, "count", part="optical-module", per="accelerator", plane=plane)
+        for plane in ("scale-up", "scale-out")
+    ]
+    return specs.get(subject, "count", part=accelerator(specs, subject)) * (each[0] + each[1])
+
+
+@derivation("two ends × nodes × uplinks of a node ÷ rate of a module")
+def optical_modules_from_rate(specs: Specs, subject: str) -> Quantity:
+    """The optical modules that the uplinks of all nodes take at two links in each module."""
+    carried = specs.get(subject, "count", part="node") * derive(
+        "node_uplink_bandwidth", subject, specs
+    )
+    module = counted_as(specs, "optical-module", specs.vendor(subject))
+    rate = specs.get(module, "optical_module_rate", basis="assumed")
+    return (2 * carried / rate).to(units.registry.dimensionless)
+
+
+def _of_links(specs: Specs, chip: str) -> Quantity:
+    """What the links of an accelerator add up to: exact, where stated totals disagree."""
+    links = per_package(specs, chip, "scale_up_links")
+    return links * specs.get(chip, "scale_up_link_bandwidth")
+
+
+# --- power ---------------------------------------------------------------------------------------
+
+
+POWER_BASES = ("all-in", "nameplate", "assumed")  # the first that a source states
+
+
+def power_basis(specs: Specs, system: str) -> str:
+    """The basis on which the power of a system is stated: all-in, nameplate or assumed."""
+    for basis in POWER_BASES:
+        if specs.has(system, "power", basis=basis):
+            return basis
+    raise NotStated(f"no source states the power of {system}")
+
+
+@derivation("all-in power, or the rating on the label where no source gives one")
+def system_power(specs: Specs, subject: str) -> Quantity:
+    """The electrical power of a whole system."""
+    accelerator(specs, subject)
+    return specs.get(subject, "power", basis=power_basis(specs, subject))
+
+
+@derivation("power of the system ÷ number of accelerators")
+def power_per_accelerator(specs: Specs, subject: str) -> Quantity:
+    """The power of a system for each accelerator, with everything around it."""
+    count = specs.get(subject, "count", part=accelerator(specs, subject))
+    return (derive("system_power", subject, specs) / count).to("W")
+
+
+@derivation("power of the system ÷ dense peak")
+def power_per_peak(
+    specs: Specs, subject: str, *, precision: str, basis: str = "headline"
+) -> Quantity:
+    """The watts that one TFLOP/s of dense peak takes.
+
+    >>> from cm384 import load_specs
+    >>> print(units.text(derive("power_per_peak", "gb200-nvl72", load_specs(), precision="bf16")))
+    0.8056 W/TFLOPS
+    """
+    peak = derive("peak", subject, specs, precision=precision, basis=basis)
+    return (derive("system_power", subject, specs) / peak).to("W/TFLOPS")
+
+
+@derivation("power of the system ÷ memory bandwidth")
+def power_per_bandwidth(specs: Specs, subject: str) -> Quantity:
+    """The watts that one TB/s of memory bandwidth takes."""
+    bandwidth = derive("hbm_bandwidth", subject, specs)
+    return (derive("system_power", subject, specs) / bandwidth).to("W/(TB/s)")
+
+
+@derivation("power of the system ÷ memory capacity")
+def power_per_capacity(specs: Specs, subject: str) -> Quantity:
+    """The watts that one TB of memory takes."""
+    return (derive("system_power", subject, specs) / derive("hbm_capacity", subject, specs)).to(
+        "W/TB"
+    )
+
+
+@derivation("dense peak of the comparator ÷ dense peak of one accelerator")
+def accelerators_to_match(
+    specs: Specs, subject: str, *, comparator: str, precision: str, basis: str = "headline"
+) -> Quantity:
+    """How many of a system's accelerators have the peak of another system."""
+    wanted = derive("peak", comparator, specs, precision=precision, basis=basis)
+    chip = accelerator(specs, subject)
+    one = derive("peak", chip, specs, precision=precision, basis=basis)
+    return (wanted / one).to(units.registry.dimensionless)
+
+
+@derivation("accelerators that match the comparator × power for each")
+def power_to_match(
+    specs: Specs, subject: str, *, comparator: str, precision: str, basis: str = "headline"
+) -> Quantity:
+    """The power of as many of a system's accelerators as have the peak of another system."""
+    conditions = {"comparator": comparator, "precision": precision, "basis": basis}
+    count = derive("accelerators_to_match", subject, specs, **conditions)
+    return (count * derive("power_per_accelerator", subject, specs)).to("kW")
+
+
+@derivation("optical modules × power of one ÷ power of the system")
+def optics_share(specs: Specs, subject: str, *, optics: str) -> Quantity:
+    """The share of a system's power that its optical modules draw, if they are of a kind."""
+    modules = derive("optical_modules_from_accelerators", subject, specs)
+    module = counted_as(specs, "optical-module", specs.vendor(subject))
+    stated = (b for b in ("nameplate", "nominal") if specs.has(module, "power", b, optics=optics))
+    basis = next(stated, None)
+    one = specs.get(module, "power", basis, optics=optics)
+    return (modules * one / derive("system_power", subject, specs)).to("percent")
+
+
+# --- money ---------------------------------------------------------------------------------------
+
+
+@derivation("net profit × the earnings multiple of a peer")
+def valuation_by_multiple(specs: Specs, subject: str, *, peer: str, year: str) -> Quantity:
+    """What a company is worth at its own net profit and the earnings multiple of a peer."""
+    profit = specs.get(subject, "net_profit", year=year)
+    return (profit * specs.get(subject, "earnings_multiple", peer=peer)).to("GUSD")
+
+
+@derivation("sum of the lost revenue of the quarters reported")
+def lost_revenue_filed(specs: Specs, subject: str, *, product: str) -> Quantity:
+    """The revenue that a company reports as lost, over all quarters for which it does."""
+    found = [read_conditions(c) for s, q, c, _ in specs.rows if (s, q) == (subject, "lost_revenue")]
+    quarters = [f["quarter"] for f in found if f.get("product") == product and "quarter" in f]
+    if not quarters:
+        raise NotStated(f"{subject} has no lost_revenue of {product} by quarter")
+    lost = [specs.get(subject, "lost_revenue", product=product, quarter=q) for q in quarters]
+    return sum(lost[1:], start=lost[0])
+
+
+@derivation("booked charge + lost revenue of the quarters reported")
+def export_rule_cost(specs: Specs, subject: str, *, product: str) -> Quantity:
+    """The booked charge and the reported lost revenue of a product together."""
+    booked = specs.get(subject, "charge", product=product, stage="booked")
+    return booked + lost_revenue_filed(specs, subject, product=product)
+
+
+@derivation("price ÷ dense peak")
+def price_per_peak(
+    specs: Specs, subject: str, *, precision: str, basis: str = "headline"
+) -> Quantity:
+    """What one TFLOP/s of dense peak costs."""
+    peak = derive("peak", subject, specs, precision=precision, basis=basis)
+    return (specs.get(subject, "price") / peak).to("USD/TFLOPS")
+
+
+@derivation("price ÷ number of accelerators")
+def price_per_accelerator(specs: Specs, subject: str) -> Quantity:
+    """What a system costs for each accelerator in it."""
+    counts = [specs.get(subject, "count", part=part) for part in specs.parts(subject)]
+    if not counts:
+        raise NotStated(f"{subject} has no accelerators as parts; it may be one itself")
+    return (specs.get(subject, "price") / sum(counts[1:], start=counts[0])).to("USD")

@@ -1,0 +1,338 @@
+"""Times of single kernels on one rank: matrix products, attention, exchanges between ranks.
+
+A rank is what holds one share of the experts: a GPU, or one die of an Ascend 910C. A `Machine` is
+the rows of one accelerator at the precisions of one deployment, read once, as plain numbers in base
+units (seconds, bytes, FLOP), so that everything below broadcasts over numpy arrays. Every constant
+comes from a benchmark of the kernel alone, never from a serving throughput.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from cm384.physics import arrays
+from cm384.physics.transformer import bytes_per_element
+from cm384.table import units
+from cm384.table.errors import InputError, NotStated
+from cm384.table.records import BYTES_PER_ELEMENT, Numbers, read_conditions
+from cm384.table.specs import Specs
+
+HALF = 2.0  # bytes of a 16-bit element, in which outputs and hidden states are kept
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A sourced figure over one condition: straight lines between points, flat beyond them.
+
+    `open_start` carries the first line on below the first point.
+    """
+
+    points: tuple[float, ...]
+    values: tuple[Any, ...]
+    open_start: bool = False
+
+    def at(self, x: Numbers) -> Any:
+        """The figure at `x`; broadcasts."""
+        value = self.values[0]
+        for i, (start, end) in enumerate(zip(self.points, self.points[1:], strict=False)):
+            low = -arrays.inf if self.open_start and i == 0 else 0.0
+            share = arrays.minimum(arrays.maximum((x - start) / (end - start), low), 1.0)
+            value = value + share * (self.values[i + 1] - self.values[i])
+        return value
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """The sustained figures of matrix products in one precision.
+
+    Form and constants from DeepGEMM's tables (28 shapes within a median of 5 %) and CANN's (six
+    within 2 %): operands are read while the matrix units work, the output is written afterwards.
+    """
+
+    rate: Any
+    bandwidth: Any
+    output_bandwidth: Any
+    fixed_time: Any
+    element_bytes: Any
+    row_tile: Any
+
+    def time(
+        self,
+        rows: Numbers,
+        inputs: Numbers,
+        outputs: Numbers,
+        groups: Numbers = 1,
+        units_share: Numbers = 1.0,
+    ) -> Any:
+        """Seconds of `groups` products that share `rows`, each with a weight `(inputs, outputs)`.
+
+        Matrix units work on whole tiles of rows. `units_share` is the part of them that is not busy
+        with something else.
+        """
+        flop = 2.0 * arrays.maximum(rows, groups * self.row_tile) * inputs * outputs
+        operands = (rows * inputs + groups * inputs * outputs) * self.element_bytes
+        work = arrays.hypot(flop / (self.rate * units_share), operands / self.bandwidth)
+        return self.fixed_time + work + rows * outputs * HALF / self.output_bandwidth
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Dispatch or combine: a fixed time, and every copy of a token at a bandwidth.
+
+    Both over the reciprocal of the number of ranks, in which the share of the copies that leave the
+    node is a straight line. Copies are counted as the benchmark counts them.
+    """
+
+    fixed_time: Curve
+    seconds_per_byte: Curve
+
+    def time(self, ranks: Numbers, size: Numbers) -> Any:
+        """Seconds to move `size` bytes out of every rank of `ranks`."""
+        share = 1.0 / ranks
+        return self.fixed_time.at(share) + size * self.seconds_per_byte.at(share)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The figures of one accelerator for one phase and set of precisions, in base units a rank."""
+
+    ranks: Any  # per package
+    memory: Any
+    memory_bandwidth: Any
+    gemm: Mapping[str, Gemm]
+    grouped_gemm: Gemm | None  # of the experts in decode, where a benchmark of them is known
+    row_tile: Any
+    attention_rate: Curve  # over the logarithm of the length
+    attention_bandwidth: Any
+    attention_fixed_time: Any
+    small_kernel_time: Any
+    launch_gap: Any
+    all_reduce_latency: Curve
+    seconds_per_all_reduced_byte: Curve
+    dispatch: Exchange
+    combine: Exchange
+    node_ranks: Any  # None where all ranks are on one fabric
+    communication_share: Any  # of the matrix units, while an exchange runs beside compute
+    streams: Mapping[str, Any]  # share of the matrix units of either decode stream; may be empty
+    sequence_parallel: Any  # ranks that share prefill attention; 1 where it stays on its rank
+    peer_bandwidth: Mapping[str, Any]
+    host_bandwidth: Any  # None where weights cannot be streamed from the host
+    iteration_overhead: Any
+    # What holds for every accelerator.
+    small_kernels: Any
+    vector_bytes: Mapping[str, Any]  # an element, by operator
+    dispatched_bytes: Any  # an element
+    collective_touches: Any
+    routing_groups: Any
+    expert_balance: Any
+    expert_skew: Any
+
+
+VECTOR = ("norm", "add", "quantise", "rotary", "activation", "permute")
+
+
+# Machines by the table that they are read from, for as long as that table is used.
+_MACHINES: WeakKeyDictionary[Specs, dict[tuple[Any, ...], Machine]] = WeakKeyDictionary()
+
+
+def machine(
+    specs: Specs, name: str, phase: str, matrix: str, attention: str, axes: int = 0
+) -> Machine:
+    """The rows of accelerator `name`; InputError names the field that asks for what it lacks.
+
+    Draws of the table come before `axes` further ones, those of a deployment's arrays. Read once a
+    table, and every time from one that notes what is read.
+    """
+    key = name, phase, matrix, attention, axes
+    if specs.trace is not None:
+        return _read_machine(specs, *key)
+    known = _MACHINES.setdefault(specs, {})
+    if key not in known:
+        known[key] = _read_machine(specs, *key)
+    return known[key]
+
+
+def _read_machine(
+    specs: Specs, name: str, phase: str, matrix: str, attention: str, axes: int
+) -> Machine:
+    keys = [key for key in specs.rows if key[0] == name]
+
+    def read(subject: str, quantity: str, basis: str | None, conditions: dict[str, str]) -> Any:
+        value = units.plain(specs.get(subject, quantity, basis, **conditions))
+        return value.reshape(value.shape + (1,) * axes) if axes and value.ndim else value
+
+    def number(quantity: str, basis: str | None = None, **conditions: str) -> Any:
+        return read(name, quantity, basis, conditions)
+
+    def general(quantity: str, **conditions: str) -> Any:
+        return read("serving", quantity, None, conditions)
+
+    def optional(quantity: str, default: Any, **conditions: str) -> Any:
+        return number(quantity, **conditions) if has(quantity, **conditions) else default
+
+    def has(quantity: str, **conditions: str) -> bool:
+        return specs.has(name, quantity, **conditions)
+
+    def curve(quantity: str, over: str, invert: bool = False, **fixed: str) -> Curve:
+        """The rows of a quantity by one of their conditions; ranks count by their reciprocal."""
+        found = {}
+        for _, stated, text, basis in keys:
+            if stated == quantity:
+                conditions = read_conditions(text)
+                point = conditions.pop(over, None)
+                if point is not None and conditions == fixed:
+                    value = number(quantity, basis, **conditions, **{over: point})
+                    x = 1 / float(point) if over == "ranks" else float(arrays.log(float(point)))
+                    found[x] = 1 / value if invert else value
+        if not found:
+            specs.get(name, quantity, **fixed)  # says what is missing
+        points = tuple(sorted(found))
+        return Curve(points, tuple(found[x] for x in points), open_start=over == "ranks")
+
+    def exchange(op: str) -> Exchange:
+        return Exchange(
+            curve("exchange_fixed_time", "ranks", op=op, phase=phase),
+            curve("exchange_bandwidth", "ranks", invert=True, op=op, phase=phase),
+        )
+
+    def gemm(precision: str, **kernel: str) -> Gemm:
+        bandwidth = number("gemm_bandwidth", precision=precision, **kernel)
+        scaled = specs.has("serving", "element_bytes", precision=precision)
+        return Gemm(
+            rate=number("gemm_rate", precision=precision, **kernel),
+            bandwidth=bandwidth,
+            output_bandwidth=optional("gemm_output_bandwidth", bandwidth),
+            fixed_time=number("gemm_fixed_time", precision=precision, **kernel) + gap,
+            element_bytes=general("element_bytes", precision=precision)
+            if scaled
+            else bytes_per_element(precision),
+            row_tile=tile,
+        )
+
+    _check_kernels(specs, name, phase, matrix, attention)
+    gap, tile = optional("launch_gap", 0.0), number("gemm_row_tile")
+    bandwidth = number("memory_bandwidth_sustained")
+    ranks = number("ranks_per_package")
+    usable = (name, "hbm_capacity", "", "usable") in specs.rows
+    if phase == "prefill":
+        rate = curve("attention_rate", "length", phase=phase, precision=attention)
+        fixed = 0.0  # part of the rates, which are of whole calls
+    else:
+        rate = Curve((0.0,), (number("attention_rate", phase=phase, precision=attention),))
+        fixed = number("attention_fixed_time", phase=phase, precision=attention) + gap
+    grouped = phase == "decode" and has("gemm_rate", kernel="grouped", precision=matrix)
+    shares = has("communication_matrix_units", phase=phase)
+    split = {
+        stream: number("stream_matrix_units", stream=stream)
+        for stream in ("attention", "experts")
+        if phase == "decode" and has("stream_matrix_units", stream=stream)
+    }
+    whole = units.plain(matrix_units(specs, name)) if split or shares else 1.0
+    sequence = optional("sequence_parallel_ranks", 1.0, phase=phase)
+    return Machine(
+        ranks=ranks,
+        memory=number("hbm_capacity", "usable" if usable else "nominal") / ranks,
+        memory_bandwidth=bandwidth,
+        gemm={precision: gemm(precision) for precision in sorted({matrix, attention, "bf16"})},
+        grouped_gemm=gemm(matrix, kernel="grouped") if grouped else None,
+        row_tile=tile,
+        attention_rate=rate,
+        attention_bandwidth=optional("attention_bandwidth", bandwidth, phase=phase),
+        attention_fixed_time=fixed,
+        small_kernel_time=number("small_kernel_time"),
+        launch_gap=gap,
+        all_reduce_latency=curve("all_reduce_latency", "ranks"),
+        seconds_per_all_reduced_byte=curve("all_reduce_bandwidth", "ranks", invert=True),
+        dispatch=exchange("dispatch"),
+        combine=exchange("combine"),
+        node_ranks=optional("node_ranks", None),
+        communication_share=number("communication_matrix_units", phase=phase) / whole
+        if shares
+        else 0.0,
+        streams={stream: count / whole for stream, count in split.items()},
+        sequence_parallel=sequence,
+        peer_bandwidth={op: number("peer_bandwidth", op=op) for op in ("read", "write")}
+        if has("sequence_parallel_ranks", phase=phase)
+        else {},
+        host_bandwidth=optional("host_link_bandwidth", None),
+        iteration_overhead=number("iteration_overhead"),
+        small_kernels=general("small_kernels"),
+        vector_bytes={op: general("vector_bytes", op=op) for op in VECTOR},
+        dispatched_bytes=general("exchange_payload", precision=matrix),
+        collective_touches=general("collective_touches"),
+        routing_groups=general("routing_groups"),
+        expert_balance=general("expert_balance", routing="eplb"),
+        expert_skew=general("expert_skew"),
+    )
+
+
+def _check_kernels(specs: Specs, name: str, phase: str, matrix: str, attention: str) -> None:
+    """Refuse a precision in which a chip has no kernels; one line that names the field."""
+    precisions = kernel_precisions(specs, name)
+    if not precisions:
+        raise NotStated(f"accelerator: no source states how fast kernels run on {name}")
+    for field, precision in (("matrix_precision", matrix), ("attention_precision", attention)):
+        if precision not in precisions:
+            stated = ", ".join(precisions)
+            error = NotStated if precision in BYTES_PER_ELEMENT else InputError
+            raise error(f"{field}: {name} has no kernels in {precision}; it has {stated}")
+    wanted = {"phase": phase, "precision": attention}.items()
+    rates = (text for s, q, text, _ in specs.rows if (s, q) == (name, "attention_rate"))
+    if not any(wanted <= read_conditions(text).items() for text in rates):
+        raise NotStated(
+            f"attention_precision: no source states how fast {name} attends in {attention}"
+        )
+
+
+def kernel_precisions(specs: Specs, name: str) -> list[str]:
+    """The precisions in which a source states how fast matrix products run on a chip.
+
+    >>> from cm384 import load_specs
+    >>> kernel_precisions(load_specs(), "ascend-910c")
+    ['bf16', 'int8']
+    """
+    rates = (text for s, q, text, _ in specs.rows if (s, q) == (name, "gemm_rate"))
+    return sorted({read_conditions(text)["precision"] for text in rates})
+
+
+def matrix_units(specs: Specs, name: str) -> units.Quantity:
+    """Matrix units of one rank: of the package, or of a die where the source counts by die."""
+    by_package = (name, "matrix_units", "", "package") in specs.rows
+    return specs.get(name, "matrix_units", "package" if by_package else "die")
+
+
+# The expected largest of 1, 2, 4, ... 4,096 standard normal numbers.
+NORMAL_MAXIMA = (0.0, 0.564, 1.029, 1.424, 1.766, 2.07, 2.344, 2.595, 2.827, 3.044, 3.248, 3.442,
+                 3.626)  # fmt: skip
+
+
+# --- how many, how uneven ------------------------------------------------------------------------
+
+
+def distinct(places: Numbers, choices: float) -> Any:
+    """How many of `places` equally likely ones some random choices hit, on average."""
+    places = arrays.maximum(places, 1.0)
+    return places * (1.0 - (1.0 - 1.0 / places) ** choices)
+
+
+def normal_maximum(count: Numbers) -> Any:
+    """The expected largest of `count` standard normal numbers, within 1 %; 0 for one.
+
+    Order statistics of the normal distribution for powers of two, joined by straight lines.
+    """
+    return arrays.interp(arrays.log2(count), range(len(NORMAL_MAXIMA)), NORMAL_MAXIMA)
+
+
+def random_maximum(mean: Numbers, count: Numbers, deviations: Any) -> Any:
+    """The expected largest of `count` random loads of a `mean`, over that mean.
+
+    Loads of a uniformly random routing are nearly Poisson: standard deviation the root of the mean,
+    the largest `deviations` of them above it, and a little more for their skewness.
+    """
+    skewed = arrays.maximum(deviations**2 - 1.0, 0.0) / 6.0
+    return arrays.minimum(
+        1.0 + deviations / arrays.sqrt(mean) + skewed / mean, arrays.maximum(count, 1.0)
+    )

@@ -1,0 +1,402 @@
+"""One layer on one rank: which kernels run in it, on how much work, and what hides behind what.
+
+Terms are in seconds. A rank's batch counts requests in decode and tokens in prefill; the ranks of
+a tensor parallel group share theirs, so a group works on `tensor_parallel` times as many.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Self
+
+from cm384.physics import arrays, kernels
+from cm384.physics.deployment import axes_of, check_fields, check_ranks
+from cm384.physics.kernels import HALF, Gemm
+from cm384.physics.operators import LatentAttention, Operator
+from cm384.physics.transformer import Layer, Model, bytes_per_element
+from cm384.table.records import Deployment
+from cm384.table.specs import Specs
+
+
+class Term(str):
+    """The name of a term, with the group of work it counts to and its half of a layer."""
+
+    group: str
+    half: str
+
+    def __new__(cls, name: str, group: str, half: str = "") -> Self:
+        """A term is found by its name alone."""
+        term = super().__new__(cls, name)
+        term.group, term.half = group, half
+        return term
+
+
+Terms = dict[Term, Any]  # seconds by term; a term is found by its name
+PROJECTIONS = Term("projections", "matrices", "attention")
+ABSORPTION = Term("absorption", "matrices", "attention")
+ATTENTION_CORE = Term("attention_core", "core", "attention")
+OUTPUT_PROJECTION = Term("output_projection", "matrices", "attention")
+SEQUENCE_PARALLEL = Term("sequence_parallel", "exchanges", "attention")
+ATTENTION_REDUCE = Term("attention_reduce", "exchanges", "attention")
+ATTENTION_VECTOR = Term("attention_vector", "vector", "attention")
+ROUTER = Term("router", "matrices", "experts")
+ROUTED_EXPERTS = Term("routed_experts", "matrices", "experts")
+SHARED_EXPERTS = Term("shared_experts", "matrices", "experts")
+EXPERT_VECTOR = Term("expert_vector", "vector", "experts")
+DENSE_FFN = Term("dense_ffn", "matrices", "experts")
+FFN_REDUCE = Term("ffn_reduce", "exchanges", "experts")
+FFN_VECTOR = Term("ffn_vector", "vector", "experts")
+DISPATCH = Term("dispatch", "exchanges", "experts")
+COMBINE = Term("combine", "exchanges", "experts")
+OVERLAP = Term("overlap", "overlap")
+
+
+class Layers:
+    """The layers of a model in one phase of a deployment."""
+
+    def __init__(self, specs: Specs, model: Model, deployment: Deployment, phase: str) -> None:
+        check_fields(deployment, model, phase)
+        d, self.trace = deployment, specs.trace
+        self.since = len(self.trace.open) if self.trace else 0
+        self.machine = kernels.machine(
+            specs, d.accelerator, phase, d.matrix_precision, d.attention_precision, axes_of(d)
+        )
+        check_ranks(d, self.machine, model)
+        self.model, self.d, self.phase = model, deployment, phase
+        self.context, self.tensor, self.ranks, self.drafts = (
+            arrays.asarray(field, dtype=float)[()]
+            for field in (d.context, d.tensor_parallel, d.expert_parallel, d.draft_tokens)
+        )
+        # Experts split no finer than attention are cut in shards, and all-reduced, not exchanged.
+        self.inside = self.tensor >= self.ranks
+        self.shards = arrays.maximum(self.tensor / self.ranks, 1.0)
+        # With more ranks than experts, the shared experts have ranks of their own.
+        self.apart = self.ranks > max(model.routed_experts, 1)
+        # Ranks a token goes to: its routed experts, and the shared ones if they are apart.
+        self.copies = (
+            model.experts_per_token + arrays.where(self.apart, model.shared_experts, 0.0)[()]
+        )
+        self.queries: Any = self.drafts + 1.0 if phase == "decode" else 1.0
+        kind: Layer = "moe" if model.moe_layers else "dense"
+        self.operators = model.operators(kind, absorbed=phase == "decode")
+
+    def at(self, batch: Any) -> Self:
+        """The same at another batch, without reading the table again."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, d=dataclasses.replace(self.d, batch=batch))
+        return other
+
+    # --- sizes -----------------------------------------------------------------------------------
+
+    @property
+    def batch(self) -> Any:
+        """Requests (decode) or tokens (prefill) of one rank."""
+        return arrays.asarray(self.d.batch, dtype=float)[()] / self.machine.ranks
+
+    @property
+    def matrices(self) -> Gemm:
+        """The matrices of experts and dense feed-forward blocks."""
+        return self.machine.gemm[self.d.matrix_precision]
+
+    @property
+    def projections(self) -> Gemm:
+        """The matrices around attention: where experts are FP4 they stay as wide as the core."""
+        fp4 = self.d.matrix_precision == "fp4"
+        return self.machine.gemm[self.d.attention_precision if fp4 else self.d.matrix_precision]
+
+    @property
+    def output(self) -> Gemm:
+        """The output projection: FP4 with the experts, unless attention is kept in BF16."""
+        fp4 = self.d.matrix_precision == "fp4"
+        return self.projections if fp4 and self.d.attention_precision == "bf16" else self.matrices
+
+    def expert_slots(self) -> Any:
+        """Experts whose weights a rank holds; balancing by replicas takes one slot more."""
+        share = self.model.routed_experts / self.ranks
+        return arrays.floor(share) + 1.0 if self.d.routing == "eplb" else arrays.ceil(share)
+
+    def weights(self) -> Any:
+        """Bytes of weights on one rank, with the embedding, the head and the layers that draft."""
+        model = self.model
+        ends = model.lm_head.parameters * (1 if model.tied_embedding else 2)
+        total: Any = ends * HALF / self.tensor
+        drafting = self.drafts > 0 if model.mtp_layers else 0.0
+        layers: dict[Layer, Any] = {**model.layers, "mtp": drafting * model.mtp_layers}
+        for layer, count in layers.items():
+            if arrays.any(count):
+                held = model.operators(layer, absorbed=True).items()
+                total = total + count * sum(self.held_bytes(name, op) for name, op in held)
+        return total
+
+    def held_bytes(self, name: str, operator: Operator) -> Any:
+        """Bytes that one rank holds of an operator's weights."""
+        size: Any = operator.parameters * HALF
+        if name == "routed_experts":
+            one = operator.parameters / operator.copies * self.matrices.element_bytes
+            size = one * self.expert_slots() / self.shards
+        elif name == "shared_experts":
+            shards = arrays.where(self.inside, self.tensor, 1.0)
+            size = operator.parameters * self.matrices.element_bytes / shards
+        elif name == "dense_ffn":
+            size = operator.parameters * self.matrices.element_bytes / self.tensor
+        elif name in ("q_up", "q_projection", "kv_projection", "output_projection"):
+            size = operator.parameters * self.projections.element_bytes / self.tensor
+        elif name == "absorption":
+            size = size / self.tensor
+        return size
+
+    def cache_bytes(self) -> Any:
+        """Bytes of KV cache of one request at the mean length."""
+        return self.context * self.model.kv_elements * bytes_per_element(self.d.kv_precision)
+
+    def memory(self) -> Any:
+        """Bytes of weights and cache on one rank; the ranks of a group all hold its latents."""
+        requests = self.batch * self.tensor
+        if self.phase == "prefill":
+            requests = requests / self.context
+        return self.weights() + requests * self.cache_bytes()
+
+    # --- attention -------------------------------------------------------------------------------
+
+    def attention(self, batch: Any, queries: Any, share: Any) -> Terms:
+        """Seconds of the attention half of a layer for a batch of one rank, by term."""
+        machine, tensor, gemm = self.machine, self.tensor, self.projections
+        tokens = batch * tensor * queries
+        shapes = {name: operator.shapes for name, operator in self.operators.items()}
+        times: list[Any] = []
+        # One product brings queries and latents down; every rank of a group does it whole.
+        down = sum(shapes[name][0][1] for name in ("q_down", "kv_down") if name in shapes)
+        if down:
+            times.append(gemm.time(tokens, self.model.hidden_size, down, 1, share))
+        for name in ("q_up", "q_projection", "kv_up", "kv_projection"):
+            if name in shapes:
+                inputs, outputs = shapes[name][0]
+                times.append(gemm.time(tokens, inputs, outputs / tensor, 1, share))
+        terms = {PROJECTIONS: sum(times)}
+        if "absorption" in shapes:
+            heads = self.operators["absorption"].copies / tensor
+            bf16 = machine.gemm["bf16"]
+            products = (bf16.time(tokens * heads, i, o, heads, share)
+                        for i, o in shapes["absorption"])  # fmt: skip
+            terms[ABSORPTION] = sum(products)
+        terms[ATTENTION_CORE] = self.attention_core(batch, queries, share)
+        inputs, outputs = shapes["output_projection"][0]
+        terms[OUTPUT_PROJECTION] = self.output.time(tokens, inputs / tensor, outputs, 1, share)
+        if self.phase == "prefill" and down and machine.peer_bandwidth:
+            terms[SEQUENCE_PARALLEL] = self.sequence_parallel(batch, down, inputs)
+        if arrays.any(tensor > 1):
+            terms[ATTENTION_REDUCE] = self.all_reduce(tokens)
+        terms[ATTENTION_VECTOR] = self.attention_vector(tokens)
+        return terms
+
+    def attention_core(self, batch: Any, queries: Any, share: Any) -> Any:
+        """Seconds of scores and weighted values: computing, or reading the cache if that is slower.
+
+        Causal and expanded in prefill; in decode absorbed, and as long as the longest rank takes.
+        """
+        machine, attention, context = self.machine, self.model.attention, self.context
+        decode = self.phase == "decode"
+        attended = context - (queries - 1) / 2 if decode else (context + 1) / 2
+        tokens = batch * self.tensor * queries
+        flop = tokens * attention.core_flop(attended, absorbed=decode) / self.tensor
+        seconds = flop / (machine.attention_rate.at(arrays.log(context)) * share)
+        if not decode:
+            return seconds
+        element = bytes_per_element(self.d.kv_precision)
+        cache = batch * self.tensor * context * attention.kv_elements * element
+        seconds = arrays.maximum(seconds, cache / machine.attention_bandwidth)
+        # Requests are at a random point of their `output` tokens: a sum of uniform numbers.
+        spread = arrays.asarray(self.d.output) / arrays.sqrt(12.0) / context
+        spread = spread / arrays.sqrt(arrays.maximum(batch * self.tensor, 1.0))
+        groups = arrays.asarray(self.d.accelerators) * machine.ranks / self.tensor
+        longest = 1.0 + kernels.normal_maximum(groups) * spread
+        return machine.attention_fixed_time + seconds * longest
+
+    def sequence_parallel(self, tokens: Any, latents: int, width: int) -> Any:
+        """Seconds of the collectives around sequence parallel attention (SP-TP-SP).
+
+        Every rank gathers the latents of the group before the heads are split over it; the heads'
+        outputs, `width` a token, go back all-to-all. Source: CloudMatrix paper, section 4.3.1.
+        """
+        group, peer = self.machine.sequence_parallel, self.machine.peer_bandwidth
+        gathered = tokens * (group - 1.0) * latents * HALF
+        returned = tokens * (1.0 - 1.0 / group) * width * HALF
+        return gathered / peer["read"] + returned / peer["write"]
+
+    def all_reduce(self, tokens: Any) -> Any:
+        """Seconds to add up the hidden states of a tensor parallel group; 0 for a single rank."""
+        machine, share = self.machine, 1.0 / self.tensor
+        moved = 2.0 * (1.0 - share) * tokens * self.model.hidden_size * HALF
+        seconds = moved * machine.seconds_per_all_reduced_byte.at(share)
+        return arrays.where(self.tensor > 1, machine.all_reduce_latency.at(share) + seconds, 0.0)
+
+    def attention_vector(self, tokens: Any) -> Any:
+        """Seconds of norm, rotary embedding, quantised inputs, and keys assembled in prefill."""
+        attention, hidden = self.model.attention, self.model.hidden_size
+        heads = attention.heads / self.tensor
+        if isinstance(attention, LatentAttention):
+            width, turned = attention.v_dim, attention.rope_dim
+            latents = attention.q_lora_rank + attention.kv_lora_rank
+            if self.phase == "prefill":
+                turned += attention.nope_dim + attention.rope_dim
+        else:
+            width, turned, latents = attention.head_dim, attention.head_dim, 0
+        size = self.machine.vector_bytes["norm"] * hidden
+        size = size + self.machine.vector_bytes["rotary"] * heads * turned
+        if self.projections is not self.machine.gemm["bf16"]:
+            inputs = hidden + latents + heads * width
+            size = size + self.machine.vector_bytes["quantise"] * inputs
+        return self.vector(tokens * size)
+
+    def vector(self, size: Any) -> Any:
+        """Seconds of half a layer's small kernels, which move `size` bytes of memory."""
+        count = self.machine.small_kernels / 2.0
+        return count * self.machine.small_kernel_time + size / self.machine.memory_bandwidth
+
+    # --- experts ---------------------------------------------------------------------------------
+
+    def load(self, tokens: Any) -> Any:
+        """Copies of tokens that the busiest expert rank receives, over those of the mean rank.
+
+        Uniformly random routing: the expected maximum over ranks, and with more ranks than experts
+        an expert without a replica. Real traffic: the sourced balance, but never worse than single
+        experts are uneven without balancing.
+        """
+        machine, ranks, experts = self.machine, self.ranks, self.model.routed_experts
+        if self.d.routing == "balanced":
+            return arrays.ones_like(ranks)
+        alone = ranks / experts * self.model.experts_per_token / self.copies
+        alone = arrays.where(self.apart, alone, 1.0)
+        mean = arrays.maximum(tokens * self.shards, 1e-9) * self.copies * alone
+        deviations = kernels.normal_maximum(ranks)
+        deviation = machine.expert_skew * arrays.sqrt(arrays.minimum(ranks / experts, 1.0))
+        uneven = arrays.minimum(1.0 + deviation * deviations, ranks)
+        if self.d.routing == "eplb":
+            uneven = arrays.minimum(uneven, 1.0 / machine.expert_balance)
+        return arrays.maximum(alone * kernels.random_maximum(mean, ranks, deviations), uneven)
+
+    def experts(self, tokens: Any, load: Any, share: Any) -> Terms:
+        """Seconds of the expert half of a layer without exchanges, on the busiest rank, by term."""
+        model, machine = self.model, self.machine
+        routed = self.operators["routed_experts"].shapes
+        shards = arrays.where(self.inside, self.tensor, 1.0)[()]
+        local = tokens * shards  # tokens of this rank, or of the group that shares them
+        rows = tokens * self.shards * self.copies * load
+        drawn = tokens * self.shards * self.ranks * model.experts_per_token / model.routed_experts
+        slots = arrays.where(self.apart, 1.0, self.expert_slots() * (1.0 - arrays.exp(-drawn)))
+        active = arrays.maximum(
+            arrays.minimum(slots, rows), arrays.minimum(rows, 1.0)
+        )  # experts that are hit
+        each, tile = rows / active, machine.row_tile
+        if self.d.routing == "balanced":
+            padded = tile * arrays.ceil(each / tile - 1e-9)
+        else:  # of random rows, half a tile stays empty
+            padded = arrays.maximum(each + tile / 2, tile)
+        grouped = machine.grouped_gemm or self.matrices
+        router = machine.gemm["bf16"].time(local, *self.operators["router"].shapes[0], 1, share)
+        terms = {
+            ROUTER: router,
+            ROUTED_EXPERTS: gated(grouped, active * padded, routed, self.shards, active, share),
+        }
+        product = rows * routed[1][0] / self.shards
+        if "shared_experts" in self.operators:
+            shapes = self.operators["shared_experts"].shapes
+            shared = gated(self.matrices, local, shapes, shards, 1, share)
+            terms[SHARED_EXPERTS] = arrays.where(self.apart, 0.0, shared)
+            product = product + arrays.where(self.apart, 0.0, local * shapes[1][0] / shards)
+        terms[EXPERT_VECTOR] = self.expert_vector(local, rows, product)
+        return terms
+
+    def expert_vector(self, tokens: Any, rows: Any, product: Any) -> Any:
+        """Seconds of norm, sum, quantised input, activation, and in prefill permuting the rows."""
+        element = self.machine.vector_bytes["norm"]
+        if self.model.shared_experts:
+            element = element + self.machine.vector_bytes["add"]
+        if self.matrices is not self.machine.gemm["bf16"]:
+            element = element + self.machine.vector_bytes["quantise"]
+        size = tokens * self.model.hidden_size * element
+        size = size + self.machine.vector_bytes["activation"] * product
+        if self.phase == "prefill":  # low-latency kernels write the layout of the experts
+            permuted = self.machine.vector_bytes["permute"] * rows
+            size = size + permuted * self.model.hidden_size
+        return self.vector(size)
+
+    def exchange(self, op: str, tokens: Any, load: Any) -> tuple[Any, Any]:
+        """Seconds of `dispatch` or `combine`, and of the memory traffic it causes.
+
+        The link of the busiest rank carries as much more as its experts. Over two fabrics a token
+        crosses once to each node that it goes to, whose ranks average out. Experts split no finer
+        than attention need no exchange: the sum over the group stands for the combine.
+        """
+        machine, model, ranks = self.machine, self.model, self.ranks
+        copies = self.copies
+        if self.phase == "prefill" and machine.node_ranks is not None:
+            nodes = arrays.minimum(ranks / machine.node_ranks, machine.routing_groups)
+            far = ranks > machine.node_ranks
+            copies = kernels.distinct(arrays.where(far, nodes, ranks), model.experts_per_token)
+            load = arrays.where(far, 1.0, load)
+        element, kernel = HALF, machine.combine
+        if op == "dispatch":
+            element = machine.dispatched_bytes
+            kernel = machine.dispatch
+        size = tokens * copies * model.hidden_size * element
+        time = arrays.where(self.inside, 0.0, kernel.time(ranks, size * load))
+        touched = size * machine.collective_touches / machine.memory_bandwidth
+        if op == "combine" and arrays.any(self.inside & (self.tensor > 1)):
+            time = time + arrays.where(self.inside, self.all_reduce(tokens * self.tensor), 0.0)
+        return time, arrays.where(self.inside, 0.0, touched)
+
+    # --- layers ----------------------------------------------------------------------------------
+
+    def moe_layer(self, queries: Any) -> Terms:
+        """Seconds of one MoE layer by term, both half batches together; `overlap` is taken off.
+
+        The memory traffic of an exchange slows the compute that it hides behind.
+        """
+        two = arrays.asarray(self.d.microbatches) > 1
+        halves = arrays.where(two, 2.0, 1.0)[()]
+        batch = self.batch / halves
+        streams, left = self.machine.streams, 1.0 - self.machine.communication_share
+        shares = {half: arrays.where(two, streams.get(half, left), 1.0)[()]
+                  for half in ("attention", "experts")}  # fmt: skip
+        attention = self.attention(batch, queries, shares["attention"])
+        tokens = batch * queries
+        load = self.load(tokens)
+        experts = self.experts(tokens, load, shares["experts"])
+        dispatch, sent = self.exchange("dispatch", tokens, load)
+        combine, gathered = self.exchange("combine", tokens, load)
+        first, second = sum(attention.values()), sum(experts.values())
+        if streams:  # attention on its cores, the rest on the others, at the same time
+            other = dispatch + second + combine
+            both = 2.0 * arrays.maximum(first + sent + gathered, other)
+        else:  # in lock-step: after each of four stages the half batches change places
+            dispatching = (arrays.maximum(half + sent, dispatch) for half in (first, second))
+            combining = (arrays.maximum(half + gathered, combine) for half in (second, first))
+            both = sum((*dispatching, *combining))
+        serial = first + dispatch + second + combine
+        terms = {**attention, **experts, DISPATCH: dispatch, COMBINE: combine}
+        terms = {name: halves * time for name, time in terms.items()}
+        return {**terms, OVERLAP: arrays.where(two, both - 2.0 * serial, 0.0)}
+
+    def dense_layer(self, queries: Any) -> Terms:
+        """Seconds of one dense layer by term; its batch is not halved."""
+        tokens = self.batch * self.tensor * queries
+        terms = self.attention(self.batch, queries, 1.0)
+        shapes = self.model.operators("dense")["dense_ffn"].shapes
+        terms[DENSE_FFN] = gated(self.matrices, tokens, shapes, self.tensor, 1, 1.0)
+        if arrays.any(self.tensor > 1):
+            terms[FFN_REDUCE] = self.all_reduce(tokens)
+        element = self.machine.vector_bytes["norm"]
+        if self.matrices is not self.machine.gemm["bf16"]:
+            element = element + self.machine.vector_bytes["quantise"]
+        size = element * self.model.hidden_size
+        size = size + self.machine.vector_bytes["activation"] * shapes[1][0] / self.tensor
+        terms[FFN_VECTOR] = self.vector(tokens * size)
+        return terms
+
+
+def gated(gemm: Gemm, rows: Any, shapes: Any, shards: Any, groups: Any, share: Any) -> Any:
+    """Seconds of gate and up as one product, then down, the inner width cut in `shards`."""
+    (hidden, double), (width, _) = shapes
+    up = gemm.time(rows, hidden, double / shards, groups, share)
+    return up + gemm.time(rows, width / shards, hidden, groups, share)

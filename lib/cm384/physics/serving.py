@@ -1,0 +1,322 @@
+"""Prefill and decode of a deployment: step time, throughput and time budget from first principles.
+
+A layer is a sum of named kernel times (`kernels.py`, `layers.py`); two half batches hide the
+exchanges of one behind the compute of the other; layers, output head, draft steps and the gap
+between iterations make a step. Nothing here is fitted to a throughput: every constant is a sourced
+row of a kernel benchmark. A field of a deployment and a figure of the table may be arrays, which
+broadcast.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cm384.derive.derivation import derive
+from cm384.physics import arrays
+from cm384.physics.layers import ATTENTION_CORE, Layers, Term, Terms
+from cm384.physics.transformer import Model, decode_flop, kv_bytes, prefill_flop, weight_bytes
+from cm384.table import units
+from cm384.table.errors import InputError
+from cm384.table.records import Deployment, Numbers
+from cm384.table.specs import Specs
+from cm384.table.units import Quantity
+from cm384.table.words import title
+
+LM_HEAD = Term("lm_head", "matrices")
+DRAFT = Term("draft", "rest")
+ITERATION = Term("iteration", "rest")
+HOST_LINK = Term("host_link", "rest")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a deployment does. Arrays are as wide as the deployment and the table together.
+
+    `layer` holds the seconds of one MoE layer (a dense one if the model has none) by term and
+    `breakdown` those of a step; what overlaps is whole in its term and taken off in `overlap`, so
+    that the terms add up. `tokens` is what a step gives on one accelerator.
+    """
+
+    phase: str
+    step: Any
+    tokens: Any
+    memory: Any
+    layer: Terms
+    breakdown: Terms
+    tokens_per_step: Any = 1.0
+
+    @property
+    def throughput(self) -> Quantity:
+        """Tokens a second and accelerator, a quantity."""
+        return units.Q(self.tokens / self.step, "token/s/accelerator")
+
+    @property
+    def tpot(self) -> Quantity:
+        """The time per output token of one request, a quantity."""
+        return units.Q(np.asarray(self.step / self.tokens_per_step) * 1e3, "ms")
+
+
+def prefill(specs: Specs, model: Model, deployment: Deployment) -> Result:
+    """The step that takes `batch` prompt tokens an accelerator through the model.
+
+    InputError for a deployment that cannot be, in one line that names the field; NaN where some of
+    the configurations do not fit in memory and others do.
+    """
+    return _Step(specs, model, deployment, "prefill").result()
+
+
+def decode(specs: Specs, model: Model, deployment: Deployment) -> Result:
+    """The step that gives every request `tokens_per_step` new tokens; errors as in `prefill`."""
+    return _Step(specs, model, deployment, "decode").result()
+
+
+def largest_batch(
+    specs: Specs, model: Model, deployment: Deployment, tpot: Numbers | None = None
+) -> Any:
+    """The most requests an accelerator that fit in memory in decode, and meet `tpot` (ms) if given.
+
+    Whole requests a rank; 0 where not even one fits or meets it. `batch` is not read. Broadcasts.
+    """
+    step = _Step(specs, model, dataclasses.replace(deployment, batch=1.0), "decode")
+    return step.largest(tpot) * step.machine.ranks
+
+
+def decode_at_most(
+    specs: Specs, model: Model, deployment: Deployment, tpot: Numbers | None = None
+) -> Result:
+    """The decode step with the largest batch that fits in memory, and meets `tpot` if given.
+
+    Without `tpot` no more than the batch of the deployment. InputError where no request fits.
+    """
+    step = _Step(specs, model, dataclasses.replace(deployment, batch=1.0), "decode")
+    batch = step.largest(tpot) * step.machine.ranks
+    if tpot is None:
+        batch = arrays.minimum(batch, deployment.batch)
+    if not np.all(batch > 0):
+        chip = deployment.accelerator
+        raise InputError(f"{chip}: not even one request fits or keeps the time per token")
+    return step.at(batch).result()
+
+
+class _Step(Layers):
+    """One step of a deployment: its layers and what comes around them."""
+
+    def largest(self, tpot: Numbers | None) -> Any:
+        """The most requests a rank that fit in memory and meet `tpot`."""
+        room = (self.machine.memory - self.weights()) / self.cache_bytes()
+        most = arrays.floor(arrays.maximum(room, 0.0) / self.tensor)
+        if tpot is None:
+            return most
+        limit = arrays.asarray(tpot, dtype=float) / 1e3 * arrays.asarray(self.d.tokens_per_step)
+
+        def meets(batch: Any) -> Any:
+            ranks = self.machine.ranks
+            return self.at(arrays.maximum(batch, 1.0) * ranks).seconds() <= limit
+
+        shape = np.broadcast_shapes(np.shape(most), np.shape(meets(1.0)))
+        low, high = np.zeros(shape), np.broadcast_to(most, shape)
+        while arrays.any(high > low):
+            middle = arrays.ceil((low + high) / 2)
+            fits = meets(middle)
+            low = arrays.where(fits, middle, low)
+            high = arrays.where(fits, high, middle - 1)
+        return arrays.maximum(high, 0.0)[()]
+
+    def head(self, queries: Any) -> Any:
+        """Seconds of the output head: every query token in decode, one a prompt in prefill."""
+        rows = self.batch * self.tensor * queries
+        if self.phase == "prefill":
+            rows = rows / self.context
+        hidden, vocabulary = self.model.lm_head.shapes[0]
+        return self.machine.gemm["bf16"].time(rows, hidden, vocabulary / self.tensor)
+
+    def draft(self, layer: Any) -> Any:
+        """Seconds of the draft steps: the first takes every query token, the later ones one each.
+
+        A draft step is a `layer` behind the matrix that joins it to the model, and the output head.
+        """
+        drafts = self.drafts
+        if self.phase == "prefill" or not np.any(drafts > 0):
+            return 0.0 * drafts
+        hidden = self.model.hidden_size
+
+        def step(queries: Any, layer: Any) -> Any:
+            rows = self.batch * self.tensor * queries
+            join = self.machine.gemm["bf16"].time(rows, 2 * hidden, hidden)
+            return layer + join + self.head(queries)
+
+        seconds = step(self.queries, layer)
+        if np.any(drafts > 1):
+            later = step(1.0, sum(self.moe_layer(1.0).values()))
+            seconds = seconds + arrays.maximum(drafts - 1.0, 0.0) * later
+        return arrays.where(drafts > 0, seconds, 0.0)
+
+    def breakdown(self) -> tuple[Terms, Terms]:
+        """Seconds of one layer (MoE if there are any) and of a step, by term."""
+        layer: Terms = {}
+        total: Terms = {}
+        for kind, count in self.model.layers.items():
+            layer = (self.moe_layer if kind == "moe" else self.dense_layer)(self.queries)
+            for term, time in layer.items():
+                total[term] = total.get(term, 0.0) + count * time
+        total[LM_HEAD] = self.head(self.queries)
+        total[DRAFT] = self.draft(sum(layer.values()))
+        total[ITERATION] = self.machine.iteration_overhead
+        return layer, total
+
+    def seconds(self) -> Any:
+        """The step time, whether it fits in memory or not."""
+        return sum(self.breakdown()[1].values())
+
+    def result(self) -> Result:
+        """The step, checked against the memory.
+
+        In prefill, weights that do not fit are streamed from a host with a link for it.
+        """
+        layer, total = self.breakdown()
+        step, memory = sum(total.values()), self.memory()
+        accepted: Any = 1.0
+        if self.phase == "decode":
+            accepted = arrays.asarray(self.d.tokens_per_step, dtype=float)
+        if self.machine.host_bandwidth is not None and self.phase == "prefill":
+            lacking = arrays.maximum(memory - self.machine.memory, 0.0)
+            total[HOST_LINK] = arrays.maximum(lacking / self.machine.host_bandwidth - step, 0.0)
+            step = step + total[HOST_LINK]
+        else:
+            step = self.fitting(step, memory)
+        tokens = arrays.asarray(self.d.batch, dtype=float) * accepted
+        if self.trace is not None:
+            self.note(total, step)
+        return Result(self.phase, step, tokens, memory, layer, total, accepted)
+
+    def note(self, total: Terms, step: Any) -> None:
+        """Close a step of the trace for each term, so that a working shows what a step is made of.
+
+        The rows of the machine, which all terms read, stand in the table of the working.
+        """
+        assert self.trace is not None
+        del self.trace.open[self.since :]
+        chip = title(self.d.accelerator)
+        for term, seconds in total.items():
+            if arrays.any(seconds != 0):
+                name = f"{term.replace('_', ' ')}, one step on {chip}"
+                value = units.Q(seconds, "s").to("ms")
+                self.trace.close(len(self.trace.open), name, f"{term.group}, all layers", value)
+        whole = units.Q(step, "s").to("ms")
+        self.trace.close(self.since, f"one step on {chip}", "sum of its terms", whole)
+
+    def fitting(self, step: Any, memory: Any) -> Any:
+        """The step, NaN where it does not fit in memory; InputError where nothing fits."""
+        fits = arrays.asarray(memory <= self.machine.memory)
+        if fits.all():
+            return step
+        if fits.any():
+            return arrays.where(fits, step, np.nan)
+        need, have = (float(np.min(size)) / 1e9 for size in (memory, self.machine.memory))
+        raise InputError(f"batch: weights and KV cache take {need:,.1f} GB on a rank of "
+                         f"{self.d.accelerator}, which has {have:,.1f} GB")  # fmt: skip
+
+
+# --- where the time of a token goes --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The time of one token on one accelerator by loss, in microseconds; the steps add up.
+
+    `steps` holds the physical limit first, then each loss; overlap is a gain and negative.
+    `bounds` says what sets the limit of the matrices and of the attention core.
+    """
+
+    phase: str
+    steps: Mapping[str, float]
+    predicted: float
+    useful_share: float
+    bounds: Mapping[str, str]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One line a step: microseconds a token and the running total."""
+        lines = pd.DataFrame({"step": list(self.steps), "µs a token": list(self.steps.values())})
+        lines["total"] = lines["µs a token"].cumsum()
+        return lines
+
+
+def time_budget(specs: Specs, model: Model, deployment: Deployment, phase: str) -> Budget:
+    """The budget of a deployment, per prompt token in prefill and per output token in decode.
+
+    `useful_share` is the share of the 8-bit (or stated matrix) peak that useful operations take of
+    the predicted time, all operations counted at that peak.
+    """
+    result = (prefill if phase == "prefill" else decode)(specs, model, deployment)
+    tokens = float(result.tokens)
+    flop = useful_flop(model, deployment, phase)
+    core = flop.pop(ATTENTION_CORE)
+    peak = _peak(specs, deployment, deployment.matrix_precision)
+    core_peak = _peak(specs, deployment, deployment.attention_precision)
+    weights, cache = _bytes(specs, model, deployment, phase)
+    bandwidth = float(derive("hbm_bandwidth", deployment.accelerator, specs).to("B/s").m)
+    limits = {
+        "matrices": (sum(flop.values()) / peak, weights / bandwidth / tokens),
+        "attention": (core / core_peak, cache / bandwidth / tokens),
+    }
+    matrices, attention = (max(pair) for pair in limits.values())
+    bounds = {n: "operations" if work > read else "memory" for n, (work, read) in limits.items()}
+    seconds = _grouped(result.breakdown)
+    steps = {
+        "physical limit": matrices + attention,
+        "matrix kernels": seconds["matrices"] / tokens - matrices,
+        "attention core": seconds["core"] / tokens - attention,
+        "vector work": seconds["vector"] / tokens,
+        "exchanges": seconds["exchanges"] / tokens,
+        "overlap": seconds["overlap"] / tokens,
+        "draft and gaps": seconds["rest"] / tokens,
+    }
+    predicted = float(result.step) / tokens
+    useful = (sum(flop.values()) + core) / peak / predicted
+    microseconds = {name: 1e6 * time for name, time in steps.items()}
+    return Budget(phase, microseconds, 1e6 * predicted, useful, bounds)
+
+
+def useful_flop(model: Model, deployment: Deployment, phase: str) -> dict[str, float]:
+    """FLOP by operator that one token costs: a prompt token, or an output token with its drafts."""
+    if phase == "prefill":
+        found = prefill_flop(model, float(deployment.context))
+        return {name: float(value) for name, value in found.items()}
+    queries = float(deployment.draft_tokens) + 1
+    found = decode_flop(model, float(deployment.context), queries)
+    per_token = queries / float(deployment.tokens_per_step)
+    return {name: float(value) * per_token for name, value in found.items()}
+
+
+def _peak(specs: Specs, deployment: Deployment, precision: str) -> float:
+    return float(derive("peak", deployment.accelerator, specs, precision=precision).to("FLOP/s").m)
+
+
+def _bytes(specs: Specs, model: Model, d: Deployment, phase: str) -> tuple[float, float]:
+    """Bytes of weights and of KV cache that one accelerator reads in a decode step; 0 in prefill.
+
+    Experts are spread over all ranks, attention and shared parts are on each.
+    """
+    if phase == "prefill":
+        return 0.0, 0.0
+    weights = weight_bytes(model, d.matrix_precision)
+    experts = weights.pop("routed_experts", 0.0)
+    weights.pop("embedding")
+    ranks = float(specs.get(d.accelerator, "ranks_per_package").m)
+    share = experts / float(d.accelerators) + ranks * sum(weights.values())
+    return share, float(d.batch) * float(d.context) * kv_bytes(model, d.kv_precision)
+
+
+def _grouped(breakdown: Terms) -> dict[str, float]:
+    """Seconds of a step by group of its terms."""
+    seconds = dict.fromkeys(("matrices", "core", "vector", "exchanges", "overlap", "rest"), 0.0)
+    for term, time in breakdown.items():
+        seconds[term.group] += float(np.asarray(time))
+    return seconds

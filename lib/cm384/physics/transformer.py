@@ -1,0 +1,347 @@
+"""Parameters, FLOPs and bytes per token of a transformer, from its Hugging Face `config.json`.
+
+A model is layers of named operators (`operators.py`), and that one table gives everything:
+parameters are the weights held, a token costs two FLOP for every weight it meets, and the
+attention core costs more the longer the context.
+
+>>> model = load_model("deepseek-r1")
+>>> print(f"{model.parameters / 1e9:.2f} B, {model.active_parameters / 1e9:.2f} B active")
+671.03 B, 37.55 B active
+>>> print(f"{sum(prefill_flop(model, 4096).values()) / 1e9:.1f} GFLOP per prompt token")
+81.6 GFLOP per prompt token
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from cm384.physics.operators import (
+    GroupedQueryAttention,
+    LatentAttention,
+    Operator,
+    gated_ffn,
+    matrix,
+)
+from cm384.table.config import ConfigFile
+from cm384.table.errors import DATA, InputError, check_known, unknown
+from cm384.table.records import BYTES_PER_ELEMENT, Numbers
+
+Layer = Literal["dense", "moe", "mtp"]
+
+LATENT = ("deepseek_v2", "deepseek_v3", "kimi_k2")
+GROUPED_QUERY = ("llama", "qwen2", "qwen3", "qwen3_moe")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model's shape. Nothing counts multi-token prediction (MTP) unless its name says so."""
+
+    name: str
+    hidden_size: int
+    vocab_size: int
+    tied_embedding: bool
+    attention: LatentAttention | GroupedQueryAttention
+    dense_layers: int
+    ffn_size: int
+    ffn_bias: bool = False
+    moe_layers: int = 0
+    mtp_layers: int = 0
+    expert_size: int = 0
+    routed_experts: int = 0
+    shared_experts: int = 0
+    experts_per_token: int = 0
+    router_bias: bool = False
+
+    @property
+    def layers(self) -> dict[Layer, int]:
+        """How many layers there are of each kind: dense, mixture of experts (MoE)."""
+        counts: dict[Layer, int] = {"dense": self.dense_layers, "moe": self.moe_layers}
+        return {layer: count for layer, count in counts.items() if count}
+
+    def operators(self, layer: Layer, absorbed: bool = False) -> dict[str, Operator]:
+        """One layer's operators by name, absorbed or not where attention is latent.
+
+        An `mtp` layer is a MoE layer behind a matrix that joins hidden state and next embedding.
+        """
+        hidden = self.hidden_size
+        attention = self.attention.operators(hidden, absorbed)
+        if layer == "dense":
+            return attention | {"dense_ffn": gated_ffn(hidden, self.ffn_size)}
+        experts, active = self.routed_experts, self.experts_per_token
+        moe = {
+            "router": matrix(hidden, experts),
+            "routed_experts": gated_ffn(hidden, self.expert_size, experts, active),
+        }
+        if self.shared_experts:
+            moe["shared_experts"] = gated_ffn(hidden, self.shared_experts * self.expert_size)
+        draft = {"mtp_projection": matrix(2 * hidden, hidden)} if layer == "mtp" else {}
+        return draft | attention | moe
+
+    def norms_and_biases(self, layer: Layer) -> int:
+        """One layer's parameters outside its matrices."""
+        count = 2 * self.hidden_size + self.attention.norms_and_biases(self.hidden_size)
+        if layer == "dense":
+            return count + self.ffn_bias * (2 * self.ffn_size + self.hidden_size)
+        # An MTP layer has norms of its own for both inputs and for the output.
+        draft = 3 * self.hidden_size if layer == "mtp" else 0
+        return count + draft + self.router_bias * self.routed_experts
+
+    @property
+    def lm_head(self) -> Operator:
+        """The output head, a matrix of its own or the embedding again."""
+        return matrix(self.hidden_size, self.vocab_size)
+
+    @property
+    def parameters(self) -> int:
+        """All parameters, embedding and output head included."""
+        return sum(parameters_by_component(self).values())
+
+    @property
+    def active_parameters(self) -> int:
+        """All parameters but those of the routed experts that a token is not sent to.
+
+        The embedding counts whole, though a token reads one row of it.
+        """
+        experts = self.operators("moe")["routed_experts"] if self.moe_layers else Operator(())
+        idle = experts.parameters - experts.active_parameters
+        return self.parameters - self.moe_layers * idle
+
+    @property
+    def matmul_parameters(self) -> int:
+        """Weights that a decoded token is multiplied with, at two FLOP each.
+
+        The output head is included and the embedding is not: the 36.6 B that DeepSeek counts as
+        active in V3. Without `lm_head.parameters` it is what a prompt token costs.
+        """
+        return self.lm_head.parameters + sum(
+            count * operator.active_parameters
+            for layer, count in self.layers.items()
+            for operator in self.operators(layer).values()
+        )
+
+    @property
+    def mtp_parameters(self) -> int:
+        """Parameters of the MTP layers, without the embedding and head that they share."""
+        if not self.mtp_layers:
+            return 0
+        matrices = sum(operator.parameters for operator in self.operators("mtp").values())
+        return self.mtp_layers * (matrices + self.norms_and_biases("mtp"))
+
+    @property
+    def kv_elements(self) -> int:
+        """Elements in the KV cache per token, over all layers."""
+        return sum(self.layers.values()) * self.attention.kv_elements
+
+
+def parameters_by_component(model: Model) -> dict[str, int]:
+    """Parameters by operator over all layers, and `embedding`, `norms_and_biases`, `lm_head`.
+
+    A tied output head is the embedding again and has no entry.
+    """
+    components = Counter({"embedding": model.vocab_size * model.hidden_size})
+    for layer, count in model.layers.items():
+        for name, operator in model.operators(layer).items():
+            components[name] += count * operator.parameters
+        components["norms_and_biases"] += count * model.norms_and_biases(layer)
+    components["norms_and_biases"] += model.hidden_size
+    if not model.tied_embedding:
+        components["lm_head"] = model.lm_head.parameters
+    return dict(components)
+
+
+def prefill_flop(
+    model: Model, context: npt.ArrayLike, layer: Layer | None = None
+) -> dict[str, Numbers]:
+    """FLOP per prompt token by operator, averaged over a prompt of `context` tokens.
+
+    Causal, so a token attends to `(context + 1) / 2` positions on average; MLA not absorbed. One
+    layer of the kind `layer`, or the whole model. Only the last position needs the output head: a
+    prompt token pays for `1 / context` of it. `context` broadcasts.
+    """
+    prompt = np.asarray(context, dtype=float)
+    flop = _flop(model, prompt, prompt, layer, absorbed=False)
+    if layer is None:
+        flop["lm_head"] = 2.0 * model.lm_head.parameters / prompt
+    return flop
+
+
+def decode_flop(
+    model: Model,
+    context: npt.ArrayLike,
+    query_length: npt.ArrayLike = 1,
+    layer: Layer | None = None,
+) -> dict[str, Numbers]:
+    """FLOP per query token by operator, in a step that ends with `context` tokens in the KV cache.
+
+    A step takes `query_length` tokens of a request (1 without drafts): the last attends to all of
+    `context`, each before it to one position fewer; MLA absorbed. One layer of the kind `layer`,
+    or the whole model. `context` and `query_length` broadcast.
+
+    >>> flop = decode_flop(load_model("deepseek-r1"), [4096, 8192])
+    >>> print((sum(flop.values()) / 1e9).round(1))
+    [142.8 212.4]
+    """
+    flop = _flop(model, np.asarray(context), np.asarray(query_length), layer, absorbed=True)
+    if layer is None:
+        flop["lm_head"] = 2.0 * model.lm_head.parameters
+    return flop
+
+
+def _flop(
+    model: Model,
+    context: npt.NDArray[Any],
+    query_length: npt.NDArray[Any],
+    layer: Layer | None,
+    absorbed: bool,
+) -> dict[str, Numbers]:
+    """FLOP per token by operator for the last `query_length` tokens of a context."""
+    if not np.all((query_length >= 1) & (context >= query_length)):
+        raise InputError("context: expected at least 1 token, and no fewer than query_length")
+    if layer and not {**model.layers, "mtp": model.mtp_layers}.get(layer):
+        raise InputError(f"layer: {model.name} has no {layer} layers")
+    attended = context - (query_length - 1) / 2
+    flop: dict[str, Numbers] = {}
+    for kind, count in ({layer: 1} if layer else model.layers).items():
+        core = count * model.attention.core_flop(attended, absorbed)
+        for name, operator in model.operators(kind, absorbed).items():
+            cost = core if name == "attention_core" else 2.0 * count * operator.active_parameters
+            flop[name] = flop.get(name, 0.0) + cost
+    return flop
+
+
+def weight_bytes(model: Model, precision: str, rest: str = "bf16") -> dict[str, float]:
+    """Bytes of the weights by component: the layers' matrices in `precision`, others in `rest`.
+
+    The others are what the FP8 checkpoints of DeepSeek-V3 and Kimi K2 keep in BF16: embedding,
+    head, router and norms. Block scales are not counted (FP8 in blocks of 128 x 128: 0.02 %).
+    """
+    kept = {"embedding", "lm_head", "router", "norms_and_biases"}
+    matrices, others = bytes_per_element(precision), bytes_per_element(rest)
+    components = parameters_by_component(model).items()
+    return {name: count * (others if name in kept else matrices) for name, count in components}
+
+
+def kv_bytes(model: Model, precision: str = "bf16") -> float:
+    """Bytes in the KV cache per token, over all layers.
+
+    >>> kv_bytes(load_model("deepseek-r1"))
+    70272.0
+    """
+    return model.kv_elements * bytes_per_element(precision)
+
+
+def bytes_per_element(precision: str) -> float:
+    """Bytes of one element in `precision`."""
+    check_known("precision", precision, BYTES_PER_ELEMENT)
+    return BYTES_PER_ELEMENT[precision]
+
+
+def load_model(name_or_path: str | Path | ConfigFile) -> Model:
+    """The model of that name in `data/models/`, or of a `config.json` or the folder that holds it.
+
+    The config of a table (`Specs.models`) is taken as it is. InputError, in one line that names
+    file and field, for an architecture that is not known here and for a field that is missing, of
+    the wrong type or out of range.
+    """
+    if isinstance(name_or_path, ConfigFile):
+        return _model_of(name_or_path)
+    name = str(name_or_path)
+    known = {path.stem: path for path in (DATA / "models").glob("*.json")}
+    path = known.get(name, Path(name))
+    if path.is_dir():
+        path /= "config.json"
+    if not path.is_file():
+        raise unknown("model", name, known)
+    return _model_of(ConfigFile(path, name))
+
+
+@cache
+def _model_of(config: ConfigFile) -> Model:
+    architecture = config.fields.get("model_type")
+    if architecture in LATENT:
+        return _latent_model(config, config.name, architecture)
+    if architecture in GROUPED_QUERY:
+        return _grouped_query_model(config, config.name, architecture)
+    raise config.error("model_type", f"one of {', '.join(LATENT + GROUPED_QUERY)}")
+
+
+def _latent_model(config: ConfigFile, name: str, architecture: str) -> Model:
+    """A model of the DeepSeek-V2/V3 family (modeling_deepseek.py of the published checkpoints)."""
+    layers, experts = config.count("num_hidden_layers"), config.count("n_routed_experts")
+    first = config.count("first_k_dense_replace", 0, least=0, most=layers)
+    step = config.count("moe_layer_freq", 1)
+    moe_layers = sum(layer % step == 0 for layer in range(first, layers))
+    return Model(
+        name=name,
+        hidden_size=config.count("hidden_size"),
+        vocab_size=config.count("vocab_size"),
+        tied_embedding=config.flag("tie_word_embeddings"),
+        attention=LatentAttention(
+            heads=config.count("num_attention_heads"),
+            q_lora_rank=config.count("q_lora_rank", 0, least=0),
+            kv_lora_rank=config.count("kv_lora_rank"),
+            nope_dim=config.count("qk_nope_head_dim"),
+            rope_dim=config.count("qk_rope_head_dim"),
+            v_dim=config.count("v_head_dim"),
+            bias=config.flag("attention_bias"),
+        ),
+        dense_layers=layers - moe_layers,
+        ffn_size=config.count("intermediate_size"),
+        moe_layers=moe_layers,
+        mtp_layers=config.count("num_nextn_predict_layers", 0, least=0),
+        expert_size=config.count("moe_intermediate_size"),
+        routed_experts=experts,
+        shared_experts=config.count("n_shared_experts", 0, least=0),
+        experts_per_token=config.count("num_experts_per_tok", most=experts),
+        # Balancing without an auxiliary loss, new in V3, adds a bias to each expert's score.
+        router_bias=architecture != "deepseek_v2",
+    )
+
+
+def _grouped_query_model(config: ConfigFile, name: str, architecture: str) -> Model:
+    """A Llama or Qwen model (modeling_llama.py, modeling_qwen*.py of Transformers)."""
+    layers, hidden = config.count("num_hidden_layers"), config.count("hidden_size")
+    heads, kv_heads = config.count("num_attention_heads"), config.count("num_key_value_heads")
+    if heads % kv_heads:
+        raise config.error("num_key_value_heads", f"a divisor of {heads} heads")
+    if config.flag("use_sliding_window"):
+        raise config.error("use_sliding_window", "false, as windows are not modelled")
+    llama, qwen2 = architecture == "llama", architecture == "qwen2"
+    bias = config.flag("attention_bias")
+    model = Model(
+        name=name,
+        hidden_size=hidden,
+        vocab_size=config.count("vocab_size"),
+        tied_embedding=config.flag("tie_word_embeddings"),
+        attention=GroupedQueryAttention(
+            heads=heads,
+            kv_heads=kv_heads,
+            head_dim=config.count("head_dim", hidden // heads if llama or qwen2 else None),
+            qkv_bias=bias or qwen2,
+            output_bias=bias and not qwen2,
+            qk_norm=not (llama or qwen2),
+        ),
+        dense_layers=layers,
+        ffn_size=config.count("intermediate_size"),
+        ffn_bias=llama and config.flag("mlp_bias"),
+    )
+    if architecture != "qwen3_moe":
+        return model
+    step, dense = config.count("decoder_sparse_step", 1), config.layers("mlp_only_layers")
+    experts = config.count("num_experts")
+    moe_layers = sum((layer + 1) % step == 0 and layer not in dense for layer in range(layers))
+    return replace(
+        model,
+        dense_layers=layers - moe_layers,
+        moe_layers=moe_layers,
+        expert_size=config.count("moe_intermediate_size"),
+        routed_experts=experts,
+        experts_per_token=config.count("num_experts_per_tok", most=experts),
+    )

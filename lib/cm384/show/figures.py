@@ -1,0 +1,188 @@
+"""Figures as a notebook shows them: a picture at two widths, its finding as title, and its numbers.
+
+The text form of a picture is its finding and the plotted numbers as CSV, so that a test of the
+committed notebooks compares the numbers and not the pixels, and a page can offer them.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cm384.table import units
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # behind text that lines cross
+NARROW, WIDE = 4.8, 7.6  # inches: of a phone, of a page
+TEXT = 10  # points
+DPI = 200
+INK = "#333333"
+BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, GREY = (
+    "#0173b2",
+    "#de8f05",
+    "#029e73",
+    "#d55e00",
+    "#cc78bc",
+    "#ca9161",
+    "#949494",
+)
+STYLES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "v"))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure drawn at both widths, with the finding that is its title, and what is plotted."""
+
+    wide: bytes
+    narrow: bytes
+    shows: str
+    data: pd.DataFrame
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        narrow = base64.b64encode(self.narrow).decode()
+        # Pixels on a page, the picture itself is finer; a page for a phone takes the narrow one.
+        about = {"width": round(112 * WIDE), "narrow": narrow}
+        return {"image/png": self.wide, "text/plain": str(self)}, {"image/png": about}
+
+    def __str__(self) -> str:
+        return text(self.shows, self.data)
+
+
+def canvas(height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure in the one style of this project, and its axes, row by row.
+
+    `height` is in inches, without the title. Text of 10 points is legible at both widths, so that
+    what needs room takes it downwards.
+    """
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    sns.set_theme(
+        context="paper",
+        style="whitegrid",
+        palette=[BLUE, ORANGE, GREEN, PURPLE, RED, BROWN],
+        rc={
+            "axes.edgecolor": INK,
+            "axes.labelsize": TEXT,
+            "axes.titlelocation": "left",
+            "axes.titlesize": TEXT,
+            "axes.titleweight": "bold",
+            "figure.titlesize": TEXT + 1,
+            "figure.titleweight": "bold",
+            "font.family": "DejaVu Sans",
+            "font.size": TEXT,
+            "legend.fontsize": TEXT,
+            "xtick.labelsize": TEXT,
+            "ytick.labelsize": TEXT,
+        },
+    )
+    figure, axes = plt.subplots(rows, columns, figsize=(NARROW, height), layout="constrained")
+    return figure, list(np.ravel(axes))
+
+
+def picture(figure: Figure, finding: str, data: pd.DataFrame) -> Picture:
+    """Render a figure at both widths under its finding, and close it; numbers to four digits.
+
+    The finding is one sentence without its full stop: "Per chip it trails, per system it leads".
+    Each PNG carries its own text, so that a test sees when a picture and its numbers part.
+    """
+    import matplotlib.pyplot as plt
+
+    rounded = {
+        name: data[name].map(digits) if data[name].dtype.kind == "f" else data[name]
+        for name in data.columns
+    }
+    numbers, shows = pd.DataFrame(rounded), f"{finding.rstrip('.')}."
+    height = figure.get_figheight()
+    drawn = []
+    for width in (WIDE, NARROW):
+        lines = textwrap.wrap(finding.rstrip("."), round(11.5 * width))
+        figure.set_size_inches(width, height + 0.1 + 0.19 * len(lines))
+        figure.suptitle("\n".join(lines), x=0.01, ha="left")
+        buffer = io.BytesIO()
+        said = {"Software": None, "Description": text(shows, numbers)}
+        figure.savefig(buffer, format="png", dpi=DPI, metadata=said)
+        drawn.append(buffer.getvalue())
+    plt.close(figure)
+    return Picture(*drawn, shows, numbers)
+
+
+def text(shows: str, data: pd.DataFrame) -> str:
+    """What a picture says in words and numbers: the sentence, and the data as CSV."""
+    return f"{shows}\n{data.to_csv(index=False)}"
+
+
+def digits(value: float) -> str:
+    """A number as a file of data holds it: four digits, no separators, empty for none.
+
+    >>> digits(6930.04), digits(0.853211), digits(float("nan"))
+    ('6930', '0.8532', '')
+    """
+    return units.number(value).replace(",", "") if np.isfinite(value) else ""
+
+
+def above(axis: Axes, place: float, text: str, **style: Any) -> None:
+    """A label over the bar or dot of a row, from the left edge of the axes on."""
+    side = axis.get_yaxis_transform()
+    label = axis.text(0, place - 0.4, text, transform=side, va="center", bbox=PAPER, **style)
+    label.set_in_layout(False)  # a long one may pass the axes; it does not make them smaller
+
+
+def plain(axis: Axes, *sides: str) -> None:
+    """An axis without grid and frame, but for the sides that are named."""
+    axis.grid(visible=False, axis="y")
+    axis.spines[[side for side in ("top", "right", "left") if side not in sides]].set_visible(False)
+
+
+def lanes(axis: Axes, labels: Sequence[str]) -> None:
+    """One lane a label, which stands above it, from the top down."""
+    axis.set(ylim=(len(labels) - 0.5, -0.8), yticks=[])
+    for place, label in enumerate(labels):
+        above(axis, place, label)
+    plain(axis)
+
+
+def strips(
+    data: pd.DataFrame,
+    x: str,
+    label: Callable[[Any], str],
+    low: str = "",
+    high: str = "",
+    claimed: str = "",
+) -> tuple[Figure, Axes]:
+    """A strip a line: a dot at `x`, a bar from `low` to `high`, a diamond for what is claimed.
+
+    `claimed` names a column that holds, for each line, pairs of a figure and its sign: an arrow
+    goes on from a diamond whose sign is ">".
+    """
+    figure, (axis,) = canvas(0.8 + 0.5 * len(data))
+    for place, line in enumerate(data.to_dict("records")):
+        if low:
+            ends = [line[low], line[high]]
+            axis.plot(ends, [place, place], "|-", color=BLUE, lw=3, ms=11, mew=2)
+        axis.plot(line[x], place, "o", color=BLUE, mec=INK, ms=8)
+        for value, sign in line[claimed] if claimed else ():
+            axis.plot(value, place, "D", color=RED, mfc="none", mew=2, ms=11)
+            if sign == ">":
+                arrow = {"arrowstyle": "->", "color": RED, "lw": 2}
+                axis.annotate("", (value * 1.2, place), (value, place), arrowprops=arrow)
+        above(axis, place, label(line))
+    axis.set(yticks=[], ylim=(len(data) - 0.5, -0.75))
+    return figure, axis
+
+
+def times(axis: Axes) -> None:
+    """A logarithmic axis of ratios, with a line at equal."""
+    axis.axvline(1, color=INK, lw=1.5)
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")

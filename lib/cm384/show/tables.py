@@ -1,0 +1,244 @@
+"""Tables as a notebook shows them: stable, plain HTML with the same numbers as text beside it."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from cm384.derive.derivation import derive, ratio
+from cm384.derive.spread import span
+from cm384.table import units
+from cm384.table.errors import NotStated
+from cm384.table.records import Row
+from cm384.table.specs import Specs
+from cm384.table.words import figure_name, row_name, title
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text cells; `code` names the columns of source keys, `wide` those of sentences."""
+
+    cells: pd.DataFrame
+    code: tuple[str, ...] = ()
+    wide: tuple[str, ...] = ()
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/html": self.html, "text/plain": str(self)}
+
+    @property
+    def html(self) -> str:
+        """A plain table, every cell escaped, source keys as code."""
+        head = "".join(self._head(str(name)) for name in self.cells.columns)
+        body = "\n".join(
+            "<tr>" + "".join(self._cell(name, row[name]) for name in self.cells.columns) + "</tr>"
+            for _, row in self.cells.iterrows()
+        )
+        return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+    def _head(self, name: str) -> str:
+        style = ' style="min-width: 9em"' if name in self.wide else ""
+        return f"<th{style}>{html.escape(name)}</th>"
+
+    def _cell(self, name: str, value: str) -> str:
+        if name not in self.code:
+            return f"<td>{_breakable(value)}</td>"
+        keys = [f"<code>{html.escape(key)}</code>" for key in value.split(";") if key]
+        return f"<td>{' '.join(keys)}</td>"
+
+    def __str__(self) -> str:
+        return as_text(self.cells)
+
+
+def _breakable(text: str) -> str:
+    """An escaped cell in which paths and lists may break, so that they do not widen a table.
+
+    >>> _breakable("in src/platform/cann_910.ini"), _breakable("2 tokens/s, a<b")
+    ('in src/<wbr>platform/<wbr>cann_<wbr>910.ini', '2 tokens/s, a&lt;b')
+    """
+    broken = re.sub(r"\S{20,}", lambda long: re.sub("[/;_]", "\\g<0>\u200b", long[0]), text)
+    return html.escape(broken).replace("\u200b", "<wbr>")
+
+
+def table(
+    data: pd.DataFrame | Iterable[Mapping[str, Any]],
+    digits: int = 4,
+    code: tuple[str, ...] = (),
+    wide: tuple[str, ...] = (),
+) -> Table:
+    """A frame, or one line each, as text: quantities with their unit, numbers rounded, dashes.
+
+    A named index becomes the first column.
+
+    >>> print(table([{"figure": "memory", "value": units.Q(49.152, "TB")}, {"figure": "price"}]))
+    figure  value
+    memory  49.15 TB
+    price   –
+    """
+    cells = data if isinstance(data, pd.DataFrame) else pd.DataFrame(list(data))
+    if cells.index.name:
+        cells = cells.reset_index()
+    return Table(cells.map(lambda cell: in_text(cell, digits)), code, wide)
+
+
+def in_text(cell: Any, digits: int = 4) -> str:
+    """A cell as a reader sees it; a dash where there is nothing."""
+    if isinstance(cell, units.Quantity):
+        return units.text(cell, digits)
+    if isinstance(cell, float | np.floating):
+        return units.number(float(cell), digits) if np.isfinite(cell) else "–"
+    return "–" if cell is None or cell is pd.NA else str(cell)
+
+
+def attempt(figure: Callable[[], T], otherwise: Any = None) -> T | Any:
+    """A figure, or something else where no source states what it reads."""
+    try:
+        return figure()
+    except NotStated:
+        return otherwise
+
+
+Ask = tuple[str, Mapping[str, Any]]  # a quantity and its conditions
+
+
+def frame(asks: Iterable[Ask], subjects: Iterable[str], specs: Specs) -> pd.DataFrame:
+    """Figures of subjects: one line a figure, one column a subject, None without a source.
+
+    >>> from cm384 import load_specs
+    >>> print(table(frame([("hbm_capacity", {})], ["h100-sxm", "h20"], load_specs())))
+    figure        H100 SXM  H20
+    HBM capacity  80 GB     96 GB
+    """
+    asked = list(asks)
+    cells = {
+        title(subject): [
+            attempt(lambda q=q, s=subject, c=c: derive(q, s, specs, **c)) for q, c in asked
+        ]
+        for subject in subjects
+    }
+    names = pd.Index([figure_name(quantity, given) for quantity, given in asked], name="figure")
+    return pd.DataFrame(cells, index=names, dtype=object)
+
+
+def ratios(asks: Iterable[Ask], subject: str, other: str, specs: Specs) -> pd.DataFrame:
+    """Each figure of a subject over that of another one, with what the sources allow.
+
+    Columns: figure, ratio, low, high; figures that no source states are left out.
+    """
+    lines = []
+    for quantity, given in asks:
+        found = attempt(
+            lambda q=quantity, c=given: span(lambda t: ratio(q, subject, other, t, **c), specs)
+        )
+        if found:
+            edges = (float(edge.m) for edge in (found.central, found.low, found.high))
+            lines.append((figure_name(quantity, given), *edges))
+    return pd.DataFrame(lines, columns=["figure", "ratio", "low", "high"])
+
+
+def as_text(cells: pd.DataFrame) -> str:
+    """A text table, columns flush left, the last one unpadded.
+
+    >>> print(as_text(pd.DataFrame({"a": ["x", "long"], "b": ["1", "2"]})))
+    a     b
+    x     1
+    long  2
+    """
+    lines = [[str(name) for name in cells.columns], *cells.astype(str).to_numpy().tolist()]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(cells.columns))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def number_or_dash(value: float) -> str:
+    """A number to four digits, or a dash where there is none."""
+    return units.number(value) if np.isfinite(value) else "–"
+
+
+def beside(claimed: str, derived: float) -> str:
+    """A derived figure as it stands beside a claimed one: a share in per cent if that is one.
+
+    >>> beside("60 %", 76.01), beside("3.6", 3.5556), beside("60 %", float("nan"))
+    ('76.01 %', '3.556', '–')
+    """
+    share = claimed.endswith("%") and np.isfinite(derived)
+    return f"{number_or_dash(derived)} %" if share else number_or_dash(derived)
+
+
+def interval(low: float, high: float) -> str:
+    """What the sources allow: one number when they agree, a dash when nothing was derived."""
+    if not np.isfinite(low):
+        return "–"
+    return (
+        units.number(low)
+        if np.isclose(low, high)
+        else f"{units.number(low)} – {units.number(high)}"
+    )
+
+
+def with_span(central: float, low: float, high: float, *, claimed: str = "") -> str:
+    """A figure beside a claimed one and, where sources disagree, what they allow.
+
+    >>> with_span(1.604, 1.604, 1.896), with_span(2, 2, 2), with_span(76, 76, 80.9, claimed="9 %")
+    ('1.604 (1.604 – 1.896)', '2', '76 % (76 – 80.9)')
+    """
+    shown = beside(claimed, central)
+    if not np.isfinite(central) or np.isclose(low, high):
+        return shown
+    return f"{shown} ({interval(low, high)})"
+
+
+def share(value: float) -> str:
+    """A share as a reader sees it; all and none mean all and none.
+
+    >>> share(1.0), share(0.9996), share(0.505), share(0.0004), share(0.0)
+    ('100 %', '>99 %', '50 %', '<1 %', '0 %')
+    """
+    if 0 < value < 0.01:
+        return "<1 %"
+    if 0.99 < value < 1:
+        return ">99 %"
+    return units.percent(value)
+
+
+def rows_table(rows: Iterable[Row]) -> Table:
+    """Rows of the table of specs: what, its value and what it counts, where it stands, the source.
+
+    An alternative is another sourced value of the same fact.
+    """
+    return table(
+        (
+            {
+                "row": row_name(r),
+                "value": f"{units.text(r.amount, 7)} "
+                f"({r.basis}{', alternative' if r.role == 'alternative' else ''})",
+                "where, and note": " – ".join(filter(None, [r.locator, r.note])),
+                "source": r.source,
+            }
+            for r in rows
+        ),
+        code=("source",),
+        wide=("where, and note",),
+    )
+
+
+def sources_table(subjects: Iterable[str], quantities: Iterable[str], specs: Specs,
+                  conditions: Container[str] | None = None) -> Table:  # fmt: skip
+    """Every sourced row of some quantities, alternatives included; under some conditions or all."""
+    wanted = set(quantities)
+    return rows_table(
+        row
+        for subject in dict.fromkeys(subjects)
+        for key, group in specs.rows.items()
+        for row in group
+        if key[0] == subject and key[1] in wanted and (conditions is None or key[2] in conditions)
+    )

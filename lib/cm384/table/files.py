@@ -1,0 +1,164 @@
+"""Files of data: CSV as text cells by line, and their checks; the keys of a bibliography.
+
+A file that is not as expected is refused in one line that names file, line, column, what the cell
+holds and what was expected there.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from cm384.table import units
+from cm384.table.errors import DATA, InputError, suggestion
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+
+
+def columns(cls: type) -> list[str]:
+    """The columns of a file whose lines are of some dataclass."""
+    return [field.name for field in dataclasses.fields(cls)]
+
+
+def read_table(
+    path: Path, columns: Sequence[str], needed: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """A CSV file as text cells, indexed by line number; refuses an unreadable or misshapen file.
+
+    Where `needed` names some of the columns, the others may be left out and are then empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path.name}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path.name}: cannot be read as UTF-8 text ({error})") from None
+    reader = csv.reader(io.StringIO(text, newline=""))
+    header = next(reader, [])
+    if not header:
+        raise InputError(f"{path.name}: empty file; expected the columns {','.join(columns)}")
+    for name in header:
+        if name not in columns:
+            raise InputError(
+                f"{path.name} line 1: unknown column {name!r}{suggestion(name, columns)}"
+            )
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise InputError(f"{path.name} line 1: column {twice!r} is given twice")
+    if missing := [name for name in needed or columns if name not in header]:
+        raise InputError(f"{path.name} line 1: missing column {missing[0]!r}")
+    lines: dict[int, list[str]] = {}
+    for cells in _cells(reader, path.name):
+        if len(cells) != len(header) and cells:
+            raise InputError(
+                f"{path.name} line {reader.line_num}: {len(cells)} cells; expected {len(header)}"
+            )
+        if cells:
+            lines[reader.line_num] = [cell.strip() for cell in cells]
+    if not lines:
+        raise InputError(f"{path.name}: no rows below the header")
+    table = pd.DataFrame.from_dict(lines, orient="index", columns=header, dtype=str)
+    return table.reindex(columns=list(columns), fill_value="")
+
+
+def _cells(reader: Any, file: str) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise InputError(f"{file} line {reader.line_num}: not a CSV file ({error})") from None
+
+
+def records(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """The rows of a text table as dictionaries."""
+    names = [str(name) for name in table.columns]
+    return (dict(zip(names, row, strict=True)) for row in table.itertuples(index=False))
+
+
+# --- checks --------------------------------------------------------------------------------------
+
+
+def check_table(
+    table: pd.DataFrame, checks: Mapping[str, pa.Check], file: str, unique: Sequence[str] = ()
+) -> None:
+    """Check the columns of a text table; the first bad cell becomes one line."""
+    import pandera.errors
+    import pandera.pandas as pa  # a second to import, and needed only here
+
+    columns = {name: pa.Column(str, check) for name, check in checks.items()}
+    try:
+        pa.DataFrameSchema(columns, unique=list(unique) or None).validate(table, lazy=True)
+    except pandera.errors.SchemaErrors as errors:
+        cases = errors.failure_cases.sort_values("index", kind="stable")
+        line, column, cell, expected = cases[["index", "column", "failure_case", "check"]].iloc[0]
+        raise bad_cell(file, line, column, str(cell), str(expected)) from None
+
+
+def meets(holds: Callable[[str], bool], expected: str) -> pa.Check:
+    """A check of a cell; `expected` says it in words."""
+    import pandera.pandas as pa
+
+    return pa.Check(holds, element_wise=True, error=expected)
+
+
+def matches(pattern: str, expected: str) -> pa.Check:
+    """A check that a cell has a form; `expected` says it in words."""
+    return meets(lambda cell: bool(re.fullmatch(pattern, cell, re.S)), expected)
+
+
+def one_of(names: Iterable[str]) -> pa.Check:
+    """A check that a cell is one of some names; the error suggests the nearest."""
+    known = frozenset(names)
+    return meets(lambda cell: cell in known, listed(known))
+
+
+def listed(names: Iterable[str]) -> str:
+    """What is expected where some names are known, for `bad_cell`."""
+    return "one of\t" + "\t".join(sorted(names))
+
+
+def bad_cell(file: str, line: int, column: str, cell: str, expected: str) -> InputError:
+    """The error for one cell: file, line, column, what it holds and what was expected there."""
+    what, *known = expected.split("\t")
+    tail = suggestion(cell, known) if known else ""
+    expectation = f"; expected {what}" if not known else f" is not known{tail}"
+    return InputError(f"{file} line {line}, column {column}: {cell!r}{expectation}")
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a finite number, written without separators."""
+    try:
+        return math.isfinite(float(cell)) and "_" not in cell
+    except ValueError:
+        return False
+
+
+def is_amount(cell: str) -> bool:
+    """Whether a cell is a number, and not below 0."""
+    return is_number(cell) and float(cell) >= 0
+
+
+def is_unit(cell: str) -> bool:
+    """Whether a cell spells a unit."""
+    try:
+        return bool(cell) and units.parse_unit(cell) is not None
+    except InputError:
+        return False
+
+
+def read_keys() -> list[str]:
+    """The keys of the bibliography: what a source of this project must be.
+
+    >>> "huawei2025cloudmatrix" in read_keys()
+    True
+    """
+    text = (DATA / "sources.bib").read_text(encoding="utf-8")
+    return re.findall(r"^@\w+\{\s*([^,\s]+)\s*,", text, flags=re.M)

@@ -1,0 +1,454 @@
+"""One record class for each file of `data/`, and what a cell of it must look like.
+
+A row of `specs.csv` is one sourced fact, a `Measurement` a deployment and what it was measured to
+do, a `Kernel` a benchmark of one kernel alone, a `Note` something said of an article.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cm384.table import files, units
+from cm384.table.errors import DATA, InputError
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+
+
+Key = tuple[str, str, str, str]
+
+
+# What a figure holds for. The word decides which figures may be compared with which.
+BASES = {
+    "nominal": "as the data sheet or the designer states it",
+    "matrix": "dense peak of the matrix units alone",
+    "headline": "dense peak as the vendor prints it, with the vector units where it counts them",
+    "sparse": "peak with structured sparsity: twice the dense one",
+    "usable": "what software can allocate or is told that it has",
+    "measured": "measured by a benchmark",
+    "die": "per compute die",
+    "package": "per package",
+    "one-way": "one direction of a link",
+    "two-way": "both directions of a link added",
+    "tdp": "thermal design power of the part",
+    "all-in": "the whole system with switches, optics and losses",
+    "nameplate": "the maximum rating on the label",
+    "assumed": "an assumption, with its reason as the locator",
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One line of `quantities.csv`: a name of the closed vocabulary and what it means."""
+
+    quantity: str
+    unit: str
+    kind: str
+    default_basis: str
+    better: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One line of `subjects.csv`: what a chip, system or part is called, who sells it, what it is.
+
+    `part` is the word under which a system counts it, `tier` the tier of a switch chip, from the
+    accelerators up.
+    """
+
+    subject: str
+    name: str
+    vendor: str
+    part: str
+    tier: str
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One line of `workloads.csv`: the same work for every chip, spread over `expert_parallel` ranks.
+
+    `tpot` is the limit that decode keeps, in ms; `error_of` the measurement by whose phase the error
+    of the model is taken, its own document left out.
+    """  # noqa: E501
+
+    id: str
+    phase: str
+    model: str
+    expert_parallel: str
+    batch: str
+    context: str
+    output: str
+    routing: str
+    microbatches: str
+    draft_tokens: str
+    tokens_per_step: str
+    tpot: str
+    error_of: str
+    note: str
+
+    @property
+    def deployment(self) -> Deployment:
+        """The work, on no accelerator yet."""
+        numbers = "expert_parallel batch context output microbatches draft_tokens"
+        given = {name: float(getattr(self, name) or 0) for name in numbers.split()}
+        steps = float(self.tokens_per_step or 1)
+        return Deployment("", 0, routing=self.routing, tokens_per_step=steps, **given)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sourced fact: a line of `specs.csv`."""
+
+    subject: str
+    quantity: str
+    conditions: str
+    value: float
+    unit: str
+    basis: str
+    role: str
+    group: str
+    source: str
+    locator: str
+    note: str
+
+    @property
+    def key(self) -> Key:
+        """What the row states a value of; its alternatives have the same key."""
+        return self.subject, self.quantity, self.conditions, self.basis
+
+    @property
+    def amount(self) -> Any:
+        """The value as a quantity."""
+        return units.Q(self.value, self.unit)
+
+    @property
+    def name(self) -> str:
+        """The row as people refer to it: `ascend-910c.peak[precision=bf16;basis=headline]`."""
+        return key_name(self.key)
+
+
+def key_name(key: Key) -> str:
+    """The written form of a key, which `Specs.find` reads back."""
+    subject, quantity, conditions, basis = key
+    return f"{subject}.{quantity}[{';'.join(filter(None, [conditions, f'basis={basis}']))}]"
+
+
+def read_conditions(text: str) -> dict[str, str]:
+    """The pairs of a `key=value;…` cell.
+
+    >>> read_conditions("precision=bf16;ranks=64")
+    {'precision': 'bf16', 'ranks': '64'}
+    """
+    return dict(pair.split("=", 1) for pair in text.split(";") if pair)
+
+
+def write_conditions(conditions: Mapping[str, str]) -> str:
+    """The canonical cell for some pairs: sorted by key."""
+    return ";".join(f"{key}={value}" for key, value in sorted(conditions.items()))
+
+
+def read_kinds(path: Path) -> list[Kind]:
+    """The vocabulary of quantities."""
+    table = files.read_table(path, files.columns(Kind))
+    return [Kind(**values) for values in files.records(table)]
+
+
+@cache
+def load_subjects() -> Mapping[str, Subject]:
+    """What is known of chips, systems and parts beside their figures, by name."""
+    table = files.read_table(DATA / "subjects.csv", files.columns(Subject))
+    checks = {
+        "subject": files.matches(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and hyphens"),
+        "name": files.matches(r"\S.*", "a name"),
+        "tier": files.matches(r"[12]?", "1, 2 or nothing"),
+    }
+    files.check_table(table, checks, "subjects.csv", unique=["subject"])
+    return {row["subject"]: Subject(**row) for row in files.records(table)}
+
+
+def read_workloads() -> list[Workload]:
+    """The workloads of this project, checked."""
+    table = files.read_table(DATA / "workloads.csv", files.columns(Workload))
+    checks = {
+        "id": files.matches(r"[a-z0-9-]+", "lower-case letters, digits and hyphens"),
+        "phase": files.one_of(PHASES),
+        "routing": files.one_of(ROUTINGS),
+    }
+    checks |= dict.fromkeys(
+        ("expert_parallel", "batch", "context", "microbatches"),
+        files.meets(files.is_amount, "a number"),
+    )
+    files.check_table(table, checks, "workloads.csv", unique=["id"])
+    return [Workload(**row) for row in files.records(table)]
+
+
+def read_rows(
+    path: Path, kinds: Mapping[str, Kind], keys: Iterable[str] | None = None
+) -> dict[int, Row]:
+    """The rows of a specs file by line, checked; `keys` closes the list of sources, when given."""
+    table = files.read_table(path, files.columns(Row))
+    files.check_table(table, specs_checks(kinds, keys), path.name)
+    rows = [Row(**{**values, "value": float(values["value"])}) for values in files.records(table)]
+    for line, row in zip(table.index, rows, strict=True):
+        if row.value == 0 and row.quantity != "count":
+            raise files.bad_cell(path.name, line, "value", "0", "a positive number")
+        if not units.same_kind(row.unit, kinds[row.quantity].unit):
+            expected = f"a unit of {row.quantity}, such as {kinds[row.quantity].unit}"
+            raise files.bad_cell(path.name, line, "unit", row.unit, expected)
+        if row.conditions != write_conditions(read_conditions(row.conditions)):
+            raise files.bad_cell(
+                path.name, line, "conditions", row.conditions, "keys in sorted order"
+            )
+    return dict(zip(table.index, rows, strict=True))
+
+
+def specs_checks(kinds: Mapping[str, Kind], keys: Iterable[str] | None) -> dict[str, pa.Check]:
+    """What a specs file must look like: one check a column, each with the words of its error."""
+    stated = [name for name, kind in kinds.items() if kind.kind == "stated"]
+    return {
+        "subject": files.matches(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and hyphens"),
+        "quantity": files.one_of(stated),
+        "conditions": files.matches(r"([a-z_]+=[^;=]+(;[a-z_]+=[^;=]+)*)?", "key=value;key=value"),
+        "value": files.meets(files.is_amount, "a positive number"),
+        "unit": files.meets(files.is_unit, "a unit such as TFLOP/s or GB"),
+        "basis": files.one_of(BASES),
+        "role": files.one_of(["central", "alternative"]),
+        "group": files.matches(r"[a-z0-9-]*", "lower-case letters, digits and hyphens"),
+        "source": files.matches(r"\S.*", "a source") if keys is None else files.one_of(keys),
+        "locator": files.matches(r"\S.*", "the place in the source"),
+    }
+
+
+Numbers = float | npt.NDArray[np.float64]
+
+
+ROUTINGS = ("balanced", "eplb", "unbalanced")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What is run where; the fields are those of `measurements.csv`, numbers may be arrays.
+
+    `batch` counts requests an accelerator in decode and prompt tokens an accelerator in prefill;
+    `context` is the prompt length, or the mean KV length in decode, which spreads by `output`.
+    """
+
+    accelerator: str
+    accelerators: Numbers
+    expert_parallel: Numbers
+    batch: Numbers
+    context: Numbers
+    tensor_parallel: Numbers = 1
+    output: Numbers = 0
+    matrix_precision: str = "fp8"
+    attention_precision: str = "bf16"
+    kv_precision: str = "bf16"
+    routing: str = "balanced"
+    microbatches: Numbers = 1
+    draft_tokens: Numbers = 0
+    tokens_per_step: Numbers = 1
+
+
+BYTES_PER_ELEMENT = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5}
+
+
+PHASES = ("prefill", "decode")
+
+
+NUMBERS = ("accelerators", "expert_parallel", "tensor_parallel", "batch", "context", "output",
+           "microbatches", "draft_tokens", "tokens_per_step")  # fmt: skip
+
+
+PRECISIONS = ("matrix_precision", "attention_precision", "kv_precision")
+
+
+# What a source may leave out: no output known means none, and prefill drafts nothing.
+OPTIONAL = {"prefill": {"output", "draft_tokens", "tokens_per_step"}, "decode": {"output"}}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line of `measurements.csv`: a deployment and what it was measured to do."""
+
+    id: str
+    model: str
+    accelerator: str
+    accelerators: str
+    expert_parallel: str
+    tensor_parallel: str
+    phase: str
+    batch: str
+    context: str
+    output: str
+    matrix_precision: str
+    attention_precision: str
+    kv_precision: str
+    routing: str
+    microbatches: str
+    draft_tokens: str
+    tokens_per_step: str
+    tpot: str
+    throughput: str
+    assumed: str
+    source: str
+    locator: str
+    note: str
+
+    @property
+    def deployment(self) -> Deployment:
+        """What was run; InputError for a setting that the row leaves open."""
+        fields: dict[str, Any] = {"accelerator": self.accelerator, "routing": self.routing}
+        fields |= {name: getattr(self, name) for name in (*NUMBERS, *PRECISIONS)}
+        stated = {name: value for name, value in fields.items() if value}
+        for name in fields:
+            if name not in stated and name not in OPTIONAL[self.phase]:
+                raise InputError(f"{name}: not stated")
+        values: dict[str, Any] = {n: float(v) if n in NUMBERS else v for n, v in stated.items()}
+        return Deployment(**values)
+
+    @property
+    def rows(self) -> list[Row]:
+        """What was published, as rows of the table of specs."""
+        figures = {
+            "published_throughput": (self.measured, "token/s/accelerator"),
+            "published_tpot": (float(self.tpot or np.nan), "ms"),
+        }
+        return [
+            Row(
+                self.accelerator, quantity, f"measurement={self.id}", value, unit, "measured",
+                "central", "", self.source, self.locator, self.note,
+            )
+            for quantity, (value, unit) in figures.items()
+            if np.isfinite(value)
+        ]  # fmt: skip
+
+    @property
+    def measured(self) -> float:
+        """Tokens a second and accelerator, as stated or as the time per token implies."""
+        if self.throughput:
+            return float(self.throughput)
+        return float(self.batch or np.nan) / float(self.tpot) * 1e3
+
+
+def measurements_checks(subjects: Iterable[str], keys: Iterable[str] | None) -> dict[str, Any]:
+    """What a measurements file must look like: one check a column."""
+    checks = {
+        "id": files.matches(r"[A-Za-z0-9._-]+", "letters, digits, hyphens and dots"),
+        "model": files.matches(r"\S.*", "a model or the path of a config.json"),
+        "accelerator": files.one_of(subjects),
+        "phase": files.one_of(PHASES),
+        "routing": files.one_of([*ROUTINGS, ""]),
+        "assumed": files.matches(r"([a-z_]+(;[a-z_]+)*)?", "column;column"),
+    }
+    checks |= {name: files.one_of([*BYTES_PER_ELEMENT, ""]) for name in PRECISIONS}
+    for name in (*NUMBERS, "tpot", "throughput"):
+        checks[name] = files.meets(_amount_or_empty, "a number, or nothing")
+    if keys is not None:
+        checks["source"] = files.one_of(keys)
+        checks["locator"] = files.matches(r"\S.*", "the place in the source")
+    return checks
+
+
+def _amount_or_empty(cell: str) -> bool:
+    return not cell or files.is_amount(cell)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One line of `kernels.csv`: a benchmark of one kernel, or the effect of one change."""
+
+    id: str
+    accelerator: str
+    kernel: str
+    conditions: str
+    quantity: str
+    value: str
+    unit: str
+    source: str
+    locator: str
+    note: str
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The conditions by name."""
+        return read_conditions(self.conditions)
+
+
+def load_kernels() -> list[Kernel]:
+    """The kernel benchmarks and ablations of this project, checked."""
+    table = files.read_table(DATA / "kernels.csv", files.columns(Kernel))
+    checks = {
+        "id": files.matches(r"\S+", "a name"),
+        "value": files.matches(r"-?[0-9.]+", "a number"),
+        "source": files.one_of(files.read_keys()),
+    }
+    files.check_table(table, checks, "kernels.csv", unique=["id"])
+    return [Kernel(**values) for values in files.records(table)]
+
+
+KINDS = ("about", "leaves_out", "repeats")
+
+
+@dataclass(frozen=True)
+class Note:
+    """One line of `articles.csv`: what an article is, leaves out, or repeats."""
+
+    article: str
+    kind: str
+    topic: str
+    text: str
+    source: str
+
+
+def load_notes() -> list[Note]:
+    """What is said of the articles beside their claims, checked."""
+    table = files.read_table(DATA / "articles.csv", files.columns(Note))
+    keys = files.read_keys()
+    checks = {
+        "article": files.one_of(keys),
+        "kind": files.one_of(KINDS),
+        "topic": files.matches(r"\S.*", "a topic"),
+        "text": files.matches(r"\S.*", "a sentence"),
+    }
+    files.check_table(table, checks, "articles.csv")
+    for line, cell in table["source"].items():
+        for key in filter(None, str(cell).split(";")):
+            if key not in keys:
+                raise files.bad_cell(
+                    "articles.csv", int(str(line)), "source", key, files.listed(keys)
+                )
+    return [Note(**values) for values in files.records(table)]
+
+
+def articles(notes: Iterable[Note]) -> list[str]:
+    """The keys of the articles, in order."""
+    return [note.article for note in notes if note.kind == "about"]
+
+
+def short_names(notes: Iterable[Note]) -> dict[str, str]:
+    """What the articles are called in a table, by key.
+
+    >>> short_names(load_notes())["gmex2025ascend"]
+    'GMEX'
+    """
+    return {n.article: n.topic.split(":")[0] for n in notes if n.kind == "about"}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One line of `peers.csv`: what another tool predicts for a measurement."""
+
+    tool: str
+    setting: str
+    measurement: str
+    predicted: str
+    source: str
+    note: str

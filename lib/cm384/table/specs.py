@@ -1,0 +1,317 @@
+"""The table of specs: reading and checking `data/`, and the one object every derivation reads.
+
+A row is one sourced fact. Rows that state the same thing (subject, quantity, conditions, basis) are
+alternatives of one another; the first is the central one. A derivation asks the table by name:
+
+>>> specs = load_specs()
+>>> print(specs.get("ascend-910c", "hbm_capacity"))
+128.0 gigabyte
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import ChainMap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cm384.table import files, units
+from cm384.table.config import ConfigFile
+from cm384.table.draws import Draws
+from cm384.table.errors import DATA, InputError, NotStated, check_known
+from cm384.table.records import (
+    BASES,
+    Key,
+    Kind,
+    Measurement,
+    Row,
+    Subject,
+    Workload,
+    key_name,
+    load_subjects,
+    measurements_checks,
+    read_conditions,
+    read_kinds,
+    read_rows,
+    read_workloads,
+    write_conditions,
+)
+from cm384.table.units import Quantity
+
+# The bases that stand in, in this order, where a quantity has no row on the one that was asked for.
+# NVIDIA's and AMD's printed peaks count the matrix units only: for them the headline is that row.
+# What no source states or measured can still be assumed, with the reason and the range beside it.
+FALLBACK = {"headline": ("matrix",), "nominal": ("assumed",), "measured": ("assumed",)}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a derivation: what it gave, by which formula, from which values.
+
+    `read` holds rows and the results of inner steps, in the order in which the formula took them;
+    it is empty where the formula names its values itself.
+    """
+
+    name: str
+    formula: str
+    value: Quantity
+    read: tuple[Quantity, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a derivation did: the keys it read, and the steps it took, inner ones first.
+
+    `open` holds the values that no step has taken yet.
+    """
+
+    keys: dict[Key, None] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    open: list[Quantity] = field(default_factory=list)
+
+    def note(self, key: Key, value: Quantity) -> None:
+        """A row was read."""
+        self.keys[key] = None
+        self.open.append(value)
+
+    def close(self, since: int, name: str, formula: str, value: Quantity) -> None:
+        """A step is done: it took what is open since it began, and is open itself."""
+        self.steps.append(Step(name, formula, value, tuple(self.open[since:])))
+        self.open[since:] = [value]
+
+
+@dataclass(frozen=True, eq=False)
+class Specs:
+    """The table of sourced facts. Derivations call `get`; everything else makes a changed copy.
+
+    `rows` holds every statement of a key, the central one first; `drawn` holds values that stand in
+    for the central ones (numbers or arrays, in the unit of the central row); `measurements`,
+    `workloads` and `models` are those that rows and derivations name, `named` holds what is known
+    of a subject beside its figures; `trace` notes what a derivation did when the table was made by
+    `traced`. No result of a derivation is kept here.
+    """
+
+    rows: Mapping[Key, tuple[Row, ...]]
+    kinds: Mapping[str, Kind]
+    drawn: Mapping[Key, Any] = field(default_factory=dict)
+    measurements: Mapping[str, Measurement] = field(default_factory=dict)
+    workloads: Mapping[str, Workload] = field(default_factory=dict)
+    models: Mapping[str, ConfigFile] = field(default_factory=dict)
+    named: Mapping[str, Subject] = field(default_factory=dict)
+    trace: Trace | None = None
+
+    def get(
+        self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str
+    ) -> Quantity:
+        """The value that the table states, as a quantity; NotStated if it states none.
+
+        Without `basis`, the default one of the quantity; `FALLBACK` says what stands in for it.
+
+        >>> print(load_specs().get("ascend-910c", "peak", precision="bf16", basis="headline"))
+        752.0 teraoperation / second
+        """
+        key = self.find(subject, quantity, basis, **conditions)
+        row = self.rows[key][0]
+        value = units.Q(self.drawn.get(key, row.value), row.unit)
+        if self.trace is not None:
+            self.trace.note(key, value)
+        return value
+
+    def find(
+        self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str
+    ) -> Key:
+        """The key under which the table states a quantity; one clear line when it does not."""
+        check_known("quantity", quantity, self.kinds)
+        check_known("subject", subject, self.subjects)
+        wanted = basis or self.kinds[quantity].default_basis
+        check_known("basis", wanted, BASES)
+        text = write_conditions(conditions)
+        for tried in (wanted, *FALLBACK.get(wanted, ())):
+            if (key := (subject, quantity, text, tried)) in self.rows:
+                return key
+        raise NotStated(self._missing(subject, quantity, wanted, conditions))
+
+    def _missing(self, subject: str, quantity: str, basis: str, conditions: dict[str, str]) -> str:
+        asked = ", ".join(filter(None, [write_conditions(conditions), f"basis {basis}"]))
+        stated = [
+            f"{c or 'no conditions'} ({b})"
+            for s, q, c, b in self.rows
+            if (s, q) == (subject, quantity)
+        ]
+        tail = f"stated: {', '.join(sorted(stated))}" if stated else "no source states it"
+        return f"{subject} has no {quantity} for {asked}; {tail}"
+
+    def has(
+        self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str
+    ) -> bool:
+        """Whether the table states a quantity."""
+        try:
+            self.find(subject, quantity, basis, **conditions)
+        except NotStated:
+            return False
+        return True
+
+    def parts(self, subject: str) -> list[str]:
+        """The accelerators a system is made of: its parts that have a peak; empty for a chip.
+
+        >>> load_specs().parts("cloudmatrix-384")
+        ['ascend-910c']
+        """
+        counted = (
+            read_conditions(c).get("part", "")
+            for s, q, c, _ in self.rows
+            if s == subject and q == "count"
+        )
+        return [part for part in dict.fromkeys(counted) if part in self._accelerators]
+
+    @cached_property
+    def _accelerators(self) -> frozenset[str]:
+        return frozenset(s for s, quantity, *_ in self.rows if quantity == "peak")
+
+    @cached_property
+    def subjects(self) -> frozenset[str]:
+        """Everything the table states something of, and the models."""
+        return frozenset(subject for subject, *_ in self.rows) | frozenset(self.models)
+
+    @cached_property
+    def condition_values(self) -> dict[str, frozenset[str]]:
+        """The conditions that rows have, each with the values that occur; `basis` among them."""
+        values: dict[str, set[str]] = {
+            "basis": set(BASES),
+            "measurement": set(self.measurements),
+            "workload": {*self.workloads, *self.measurements},
+        }
+        for _, _, conditions, _ in self.rows:
+            for name, value in read_conditions(conditions).items():
+                values.setdefault(name, set()).add(value)
+        return {name: frozenset(held) for name, held in values.items()}
+
+    def vendor(self, subject: str) -> str:
+        """Who sells a chip or system; empty where no row says so."""
+        return self.named[subject].vendor if subject in self.named else ""
+
+    @property
+    def systems(self) -> list[str]:
+        """The subjects that are made of accelerators."""
+        return sorted(subject for subject in self.subjects if self.parts(subject))
+
+    @property
+    def chips(self) -> list[str]:
+        """The subjects of which the table states a peak and that have no parts."""
+        return sorted(self._accelerators - set(self.systems))
+
+    def traced(self) -> tuple[Specs, Trace]:
+        """A copy that notes the rows that are read and the steps that are taken, and the notes."""
+        trace = Trace()
+        return dataclasses.replace(self, trace=trace), trace
+
+    def replace(self, values: Mapping[Key, Any]) -> Specs:
+        """A copy in which the keys have other values: quantities, or numbers in the row's unit."""
+        return dataclasses.replace(self, drawn=ChainMap(self._magnitudes(values), self.drawn))  # type: ignore[arg-type]
+
+    def sample(self, count: int, seed: int, start: int = 0) -> Specs:
+        """A copy in which every value that sources dispute is an array of `count` draws of theirs.
+
+        Rows of one group are drawn together. A row's draws depend on the seed and on that row (or
+        its group) alone, and are made when it is read. `start` continues a sequence.
+        """
+        if count < 1:
+            raise InputError(f"samples: expected at least 1, got {count}")
+        return dataclasses.replace(self, drawn=Draws(self.rows, self.options, count, seed, start))
+
+    def _magnitudes(self, values: Mapping[Key, Any]) -> dict[Key, Any]:
+        for key in values:
+            if key not in self.rows:
+                raise InputError(f"no row {key_name(key)} to replace")
+        return {
+            key: value.to(self.rows[key][0].unit).m if isinstance(value, units.Quantity) else value
+            for key, value in values.items()
+        }
+
+    def options(self, key: Key) -> np.ndarray:
+        """Every sourced value of a key, in the unit of its central row, the central one first."""
+        unit = self.rows[key][0].unit
+        return np.array([float(r.amount.to(unit).m) for r in self.rows[key]])
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def load_specs(*more: str | Path) -> Specs:
+    """The sourced table of this project, with the rows of other files added.
+
+    A file that brings a central row for a key replaces all rows of that key; alternatives alone
+    are added to those there. Refuses a bad row with file, line, column and what was expected.
+    """
+    specs = _own_specs()
+    for path in more:
+        added = group_rows(read_rows(Path(path), specs.kinds), specs.rows, Path(path).name)
+        specs = dataclasses.replace(specs, rows={**specs.rows, **added})
+    return specs
+
+
+@cache
+def _own_specs() -> Specs:
+    kinds = {kind.quantity: kind for kind in read_kinds(DATA / "quantities.csv")}
+    rows = read_rows(DATA / "specs.csv", kinds, files.read_keys())
+    specs = Specs(group_rows(rows, {}, "specs.csv"), kinds)
+    found = load_measurements(specs=specs)
+    published = {row.key: (row,) for measurement in found for row in measurement.rows}
+    return dataclasses.replace(
+        specs,
+        rows={**specs.rows, **published},
+        measurements={row.id: row for row in found},
+        workloads={row.id: row for row in read_workloads()},
+        models={path.stem: ConfigFile(path) for path in sorted((DATA / "models").glob("*.json"))},
+        named=load_subjects(),
+    )
+
+
+def load_measurements(
+    path: str | Path | None = None, specs: Specs | None = None
+) -> list[Measurement]:
+    """The measurements of this project, or of another file, checked.
+
+    Refuses a bad cell with file, line, column and what was expected. A file of somebody else need
+    not name its sources.
+    """
+    file = Path(path) if path is not None else DATA / "measurements.csv"
+    known = specs or load_specs()
+    table = files.read_table(file, files.columns(Measurement))
+    own = files.read_keys() if path is None else None
+    files.check_table(table, measurements_checks(known.subjects, own), file.name, unique=["id"])
+    rows = [Measurement(**values) for values in files.records(table)]
+    for line, row in zip(table.index, rows, strict=True):
+        if not row.throughput and not (row.tpot and row.batch and row.phase == "decode"):
+            expected = "a throughput, or in decode a tpot with its batch"
+            raise files.bad_cell(file.name, line, "throughput", "", expected)
+    return rows
+
+
+def group_rows(
+    rows: Mapping[int, Row], known: Mapping[Key, tuple[Row, ...]], file: str
+) -> dict[Key, tuple[Row, ...]]:
+    """The rows by key, the central one first; refuses a key with two central rows, or with none."""
+    grouped: dict[Key, tuple[Row, ...]] = {}
+    lines: dict[Key, int] = {}
+    for line, row in rows.items():
+        central = row.role == "central"
+        present = grouped.get(row.key, ())
+        if central and any(other.role == "central" for other in present):
+            expected = f"one central row for {row.name}, which has one above"
+            raise files.bad_cell(file, line, "role", row.role, expected)
+        grouped[row.key] = (row, *present) if central else (*present, row)
+        lines[row.key] = line
+    for key, group in grouped.items():
+        if group[0].role != "central":
+            if key not in known:
+                raise InputError(
+                    f"{file} line {lines[key]}, column role: no central row for {key_name(key)}"
+                )
+            grouped[key] = (*known[key], *group)
+    return grouped
