@@ -57,9 +57,9 @@ def main() -> None:
 @main.command()
 def report() -> None:
     """Run every notebook, build the site, print the scorecard and where the page is."""
-    from cm384 import site
+    from cm384 import notebooks
 
-    page = site.report(_progress("notebooks"))
+    page = notebooks.report(_progress("notebooks"))
     specs = load_specs()
     lines = scorecard(load_claims(specs=specs), specs)
     _print(_short(lines), "table")
@@ -161,10 +161,11 @@ def explain(
 
 @main.command()
 def refresh() -> None:
-    """Re-execute the notebooks of the checkout in place, with the figure of the README."""
+    """Write data/derived anew and re-execute the notebooks of the checkout in place."""
     from cm384 import notebooks
 
     paths = notebooks.notebooks()
+    notebooks.write_derived()
     for path in _progress("notebooks")(paths, len(paths)):
         notebooks.refresh(path)
     figure = notebooks.NOTEBOOKS / "scorecard.png"  # the README shows it
@@ -180,7 +181,7 @@ def _progress(unit: str) -> Any:
 def _print(lines: pd.DataFrame, style: str) -> None:
     """Rows, and nothing else, on standard output."""
     if style == "csv":
-        click.echo(lines.to_csv(index=False, float_format="%.6g", lineterminator="\n"), nl=False)
+        click.echo(tables.as_csv(lines), nl=False)
     elif style == "json":
         click.echo(lines.to_json(orient="records", double_precision=6, force_ascii=False, indent=1))
     else:

@@ -9,17 +9,26 @@ from __future__ import annotations
 import ast
 import base64
 import os
+import shutil
+import signal
+import sys
 import tempfile
+import threading
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from importlib.metadata import distribution
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
+from cm384.derive.catalogue import catalogue
 from cm384.ledger.claims import load_claims
+from cm384.ledger.verdicts import scorecard
 from cm384.physics import hardware, served, serving
 from cm384.physics.transformer import bytes_per_element, load_model
+from cm384.show.tables import as_csv
 from cm384.table import files
 from cm384.table.errors import InputError, check_known, unknown
 from cm384.table.records import Deployment
@@ -323,6 +332,18 @@ def refresh(path: Path) -> None:
         nbformat.write(notebook, temporary)
 
 
+def write_derived() -> None:
+    """Write what follows from the data: the catalogue of figures, and the scorecard."""
+    specs = load_specs()
+    found = {
+        "figures.csv": catalogue(specs),
+        "scorecard.csv": scorecard(load_claims(specs=specs), specs),
+    }
+    for name, lines in found.items():
+        with replacing(ROOT / "data" / "derived" / name) as temporary:
+            temporary.write_text(as_csv(lines), encoding="utf-8")
+
+
 def copy_picture(path: Path, cell: str, out: Path) -> None:
     """Write the picture that a cell of an executed notebook shows, for a page outside the site."""
     import nbformat
@@ -330,3 +351,96 @@ def copy_picture(path: Path, cell: str, out: Path) -> None:
     cells = {found.id: found for found in nbformat.read(path, as_version=4).cells}
     with replacing(out) as temporary:
         temporary.write_bytes(base64.b64decode(cells[cell].outputs[0].data["image/png"]))
+
+
+# --- the site ------------------------------------------------------------------------------------
+
+
+def report(progress: Callable[[Any, int], Any]) -> Path:
+    """Run every notebook in parallel and build the site from them; its first page.
+
+    All is made in a folder of its own beside the site, which it replaces when it is whole.
+    """
+    paths = notebooks()
+    with workshop() as folder:
+        source, site = folder / "src", folder / "site"
+        skipped = shutil.ignore_patterns("*.ipynb", ".*", "_*cache*")
+        shutil.copytree(NOTEBOOKS, source, ignore=skipped)
+        with workers() as pool:
+            jobs = [pool.submit(execute, path, source / path.name, {}) for path in paths]
+            for job in progress(as_completed(jobs), len(jobs)):
+                job.result()
+        render(source, site)
+        if (BUILD / "site").exists():
+            (BUILD / "site").rename(folder / "old")
+        site.rename(BUILD / "site")
+    return BUILD / "site" / "index.html"
+
+
+def render(source: Path, site: Path) -> None:
+    """Render sources with Sphinx and the extension of theirs, every warning an error."""
+    from sphinx.cmd.build import build_main
+
+    doctrees = site.with_name("doctrees")
+    if build_main(["-q", "-W", "-n", "-d", str(doctrees), "-b", "html", str(source), str(site)]):
+        raise InputError("the site was not built: see the messages of Sphinx above")
+
+
+@contextmanager
+def workshop() -> Iterator[Path]:
+    """A folder in `build/` to make the site in, for one at a time; it goes however the making ends.
+
+    Only what was killed outright leaves its folder behind, for the next one to remove.
+    """
+    import fcntl
+
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / ".lock").open("w") as lock, ended_by(signal.SIGTERM, signal.SIGHUP):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"another report is at work in {BUILD}") from None
+        for left in BUILD.glob(".site-*"):
+            shutil.rmtree(left)
+        with tempfile.TemporaryDirectory(prefix=".site-", dir=BUILD) as folder:
+            yield Path(folder)
+
+
+@contextmanager
+def ended_by(*signals: signal.Signals) -> Iterator[None]:
+    """Within it, a signal ends the process as an error would, so that everything is cleaned up."""
+
+    def leave(number: int, _: Any) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def workers() -> Iterator[ProcessPoolExecutor]:
+    """Processes to run notebooks in; none outlives this one, however it ends."""
+    pool = ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_follow)
+    try:
+        yield pool
+    except BaseException:
+        for worker in active_children():
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _follow() -> None:
+    """End this worker, and its kernel with it, as soon as the process that started it is gone."""
+
+    def watch() -> None:
+        if parent := parent_process():
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

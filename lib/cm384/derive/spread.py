@@ -67,7 +67,9 @@ def span(figure: Figure, specs: Specs, limit: int = LIMIT, seed: int = SEED) -> 
         raise InputError("a span needs one value a row; this table holds several")
     keys = tuple(row.key for row in found.rows if row.key not in specs.drawn)
     picks, exhaustive = combinations(specs, keys, limit, seed)
-    drawn = {key: specs.options(key)[picks[:, i]] for i, key in enumerate(keys)}
+    # A row with one source stays a single number: a count of ranks is no array of the same one.
+    disputed = [(i, key) for i, key in enumerate(keys) if picks[:, i].any()]
+    drawn = {key: specs.options(key)[picks[:, i]] for i, key in disputed}
     result = figure(specs.replace(drawn)).to(central.units).m
     values = np.broadcast_to(result, len(picks)).astype(float)
     low, high = (units.Quantity(edge, central.units) for edge in (values.min(), values.max()))

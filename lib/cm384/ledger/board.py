@@ -1,4 +1,4 @@
-"""How claims are shown: their marks, a table of some, the scorecard as a table and as figures."""
+"""How claims are shown: their marks, tables of some, and the scorecard as figures."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ from cm384.show.figures import (
     TEXT,
     Picture,
     canvas,
+    lanes,
     picture,
+    plain,
 )
-from cm384.show.tables import Table, beside, interval, share, table, with_span
+from cm384.show.tables import Table, beside, table, with_span
+from cm384.table import units
 from cm384.table.records import load_notes, short_names
 from cm384.table.specs import Specs
 from cm384.table.words import listed
@@ -33,7 +36,6 @@ from cm384.table.words import listed
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
 
 # A verdict's mark says it without colour.
 MARKS = {
@@ -93,12 +95,22 @@ def readings_table(claim: Claim, specs: Specs) -> Table:
     )
 
 
+def verdict_sentence(verdicts: Sequence[str]) -> str:
+    """How many of some claims hold, in one sentence."""
+    held, agreed = verdicts.count("confirmed"), verdicts.count("source agrees")
+    near = verdicts.count("within sources") + verdicts.count("within model error")
+    rest = len(verdicts) - held - agreed - near
+    parts = [f"{held} hold by arithmetic"]
+    parts += [f"{near} within what sources or the model leave open"] if near else []
+    parts += [f"{agreed} agree with their source"] if agreed else []
+    fails = f"{rest} do not hold as stated or cannot be known"
+    return f"Of {len(verdicts)} claims, {listed(parts)}; {fails}."
+
+
+# --- figures -------------------------------------------------------------------------------------
+
 LINE = 1.3 * TEXT / 72  # inches from one line of text to the next
-
-
 SKY, YELLOW, PALE = "#56b4e9", "#ece133", "#dddddd"
-
-
 # Shape and colour of each verdict; the shape says it without colour.
 SHAPES = {
     "confirmed": ("o", GREEN),
@@ -113,8 +125,6 @@ SHAPES = {
     "contradicted": ("X", INK),
     "unsupported": ("o", GREY),
 }
-
-
 # A count is right or wrong and a statement has no size: neither is near or far.
 SIZED = ("value", "ratio", "share")
 
@@ -125,12 +135,17 @@ def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> Picture:
     lines = scorecard(ledger.values(), specs).set_index("id")
     lines = lines.loc[[name for name, claim in ledger.items() if _is_sized(claim)]]
     lines = lines[lines["ratio"] > 0]
-    order = [verdict for verdict in VERDICTS if verdict in set(lines["verdict"])]
+    order = _in_order(lines["verdict"])
     texts = {name: textwrap.wrap(text, 54) for name, text in lines["claim"].items()}
     height = 1 + 1.5 * len(order) + 1.4 * len(lines) + sum(map(len, texts.values()))
     figure, (axis,) = canvas(1.2 + LINE * height)
     axis.set(xlim=_edges(lines), ylim=(height, 0), xlabel="derived ÷ claimed (log scale)")
-    _plain(axis)
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+    axis.tick_params(labeltop=True)
+    axis.set_yticks([])
+    plain(axis)
+    axis.grid(visible=False)
     place = 0.0
     for verdict in order:
         shape, colour = SHAPES[verdict]
@@ -144,21 +159,28 @@ def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> Picture:
             _label(axis, place, "\n".join(text))
             _track(axis, place + 0.65, ledger[line["id"]].printed, line)
             place += 1.4
-    axis.set_xscale("log", base=2)
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
-    axis.tick_params(labeltop=True)
     _legend(figure, axis)
-    counts = lines["verdict"].value_counts()
-    shows = (
-        f"The {len(lines)} technical figures that claims print and that can be derived, as derived "
-        f"divided by claimed: {', '.join(f'{counts[v]} {v}' for v in order) or 'none'}."
-    )
     columns = ["claimed", "derived", "low", "high", "ratio", "verdict"]
-    return picture(figure, shows, lines[columns].reset_index())
+    return picture(figure, _hits(lines), lines[columns].reset_index())
 
 
 def _is_sized(claim: Claim) -> bool:
     return claim.form in SIZED and claim.category != "market/finance" and not claim.same_as
+
+
+def _in_order(verdicts: Iterable[str]) -> list[str]:
+    found = set(verdicts)
+    return [verdict for verdict in VERDICTS if verdict in found]
+
+
+def _hits(lines: pd.DataFrame) -> str:
+    """How many of some printed figures are met, and how far off the rest are."""
+    met = lines["verdict"].isin(["confirmed", "within sources", "within model error"])
+    said = f"{met.sum()} of {len(lines)} technical figures, within sources or model error"
+    if met.all():
+        return f"Derivation meets {said}"
+    worst = np.exp(np.abs(np.log(lines.loc[~met, "ratio"]))).max()
+    return f"Derivation meets {said}; the rest miss by up to {units.number(worst, 3)} times"
 
 
 def _edges(lines: pd.DataFrame) -> tuple[float, float]:
@@ -190,13 +212,6 @@ def _legend(figure: Figure, axis: Axes) -> None:
     figure.legend(loc="outside upper left", ncols=2, frameon=False)
 
 
-def _plain(axis: Axes) -> None:
-    """Axes without a frame, a grid or a scale upwards."""
-    axis.set_yticks([])
-    axis.grid(visible=False)
-    axis.spines[["left", "right", "top"]].set_visible(False)
-
-
 def _label(axis: Axes, place: float, text: str, x: float = 0.0, **style: Any) -> None:
     """Words that end above a place, from the left edge of the axes."""
     axis.text(x, place, text, transform=axis.get_yaxis_transform(), va="bottom", **style)
@@ -205,32 +220,37 @@ def _label(axis: Axes, place: float, text: str, x: float = 0.0, **style: Any) ->
 def verdicts_figure(lines: pd.DataFrame, by: str) -> Picture:
     """How many claims of each article or category got which verdict; `lines` are a scorecard's."""
     groups = lines[by].replace(short_names(load_notes())) if by == "article" else lines[by]
-    counts = pd.crosstab(groups, lines["verdict"])
-    counts = counts[[verdict for verdict in VERDICTS if verdict in counts.columns]]
+    counts = pd.crosstab(groups, lines["verdict"])[_in_order(lines["verdict"])]
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
     figure, (axis,) = canvas(0.9 + 0.42 * len(counts) + 0.1 * len(counts.columns))
     left = np.zeros(len(counts))
     for verdict in map(str, counts.columns):
         size, colour = counts[verdict].to_numpy(), SHAPES[verdict][1]
-        axis.barh(range(len(counts)), size, left=left, color=colour, edgecolor="white", height=0.5,
-                  label=f"{MARKS[verdict]} {verdict}")  # fmt: skip
-        for place in map(int, np.flatnonzero(size)):
-            axis.text(left[place] + size[place] / 2, place, MARKS[verdict], color=_on(colour),
-                      ha="center", va="center", fontsize=9)  # fmt: skip
+        bars = axis.barh(range(len(counts)), size, left=left, color=colour, edgecolor="white",
+                         height=0.42, label=f"{MARKS[verdict]} {verdict}")  # fmt: skip
+        marks = [MARKS[verdict] if count else "" for count in size]
+        axis.bar_label(bars, marks, label_type="center", color=_on(colour), fontsize=9)
         left = left + size
-    totals = [f"{name}: {total}" for name, total in counts.sum(axis=1).items()]
-    for place, total in enumerate(totals):
-        _label(axis, place - 0.28, total)
-    axis.set(ylim=(len(counts) - 0.6, -0.9), xlabel="claims")
-    _plain(axis)
-    if totals:
+    lanes(axis, [f"{name}: {total}" for name, total in counts.sum(axis=1).items()])
+    axis.grid(visible=False)
+    axis.set_xlabel("claims")
+    if len(counts):
         figure.legend(loc="outside upper left", ncols=2, frameon=False)
-    sums = ", ".join(f"{number} {verdict}" for verdict, number in counts.sum().items())
-    shows = (
-        f"The verdicts of {len(lines)} claims by {by} ({', '.join(totals) or 'none'}); "
-        f"in all: {sums or 'none'}."
-    )
-    return picture(figure, shows, counts.reset_index())
+    return picture(figure, _agreement(counts), counts.reset_index())
+
+
+def _agreement(counts: pd.DataFrame) -> str:
+    """How many claims stand, and in which row of the counts most and fewest of them do."""
+    said = {"confirmed": "arithmetic confirms", "source agrees": "sources agree with"}
+    agreed = counts.reindex(columns=list(said), fill_value=0)
+    parts = [f"{said[str(name)]} {total:.0f}" for name, total in agreed.sum().items() if total]
+    told = listed(parts) or "neither arithmetic nor a source bears out any"
+    finding = f"{told[0].upper()}{told[1:]} of {counts.to_numpy().sum():.0f} claims"
+    if len(counts) < 2:
+        return finding
+    shares = (agreed.sum(axis=1) / counts.sum(axis=1)).sort_values(kind="stable")
+    low, *_, high = (f"{units.percent(share)} in {name}" for name, share in shares.items())
+    return f"{finding}: from {low} to {high}"
 
 
 def _on(colour: str) -> str:
@@ -238,41 +258,3 @@ def _on(colour: str) -> str:
     from matplotlib.colors import to_rgb
 
     return "white" if np.dot(to_rgb(colour), (0.3, 0.6, 0.1)) < 0.5 else INK
-
-
-def scorecard_table(lines: pd.DataFrame) -> Table:
-    """The lines of a scorecard as one table to look things up in.
-
-    Lines from `robustness.with_bands` also show the band and the share of draws.
-    """
-    names = short_names(load_notes())
-    bands = {}
-    if "p5" in lines:
-        bands["5–95 %"] = [interval(a, b) for a, b in zip(lines["p5"], lines["p95"], strict=True)]
-        bands["stands in"] = [share(x) if np.isfinite(x) else "–" for x in lines["holds"]]
-    cells = {
-        "id": lines["id"],
-        "claim": lines["claim"],
-        "article": [names.get(key, key) for key in lines["article"]],
-        "category": lines["category"],
-        "claimed": lines["claimed"].where(lines["claimed"] != "", "–"),
-        "derived": list(map(beside, lines["claimed"], lines["derived"])),
-        "span": [interval(a, b) for a, b in zip(lines["low"], lines["high"], strict=True)],
-        **bands,
-        "verdict": [f"{MARKS[verdict]} {verdict}" for verdict in lines["verdict"]],
-        "why": lines["why"],
-        "sources": lines["sources"],
-    }
-    return Table(pd.DataFrame(cells), code=("sources",), wide=("claim", "why"))
-
-
-def verdict_sentence(verdicts: Sequence[str]) -> str:
-    """How many of some claims hold, in one sentence."""
-    held, agreed = verdicts.count("confirmed"), verdicts.count("source agrees")
-    near = verdicts.count("within sources") + verdicts.count("within model error")
-    rest = len(verdicts) - held - agreed - near
-    parts = [f"{held} hold by arithmetic"]
-    parts += [f"{near} within what sources or the model leave open"] if near else []
-    parts += [f"{agreed} agree with their source"] if agreed else []
-    fails = f"{rest} do not hold as stated or cannot be known"
-    return f"Of {len(verdicts)} claims, {listed(parts)}; {fails}."

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cm384.derive.derivation import Figure, compares, derive, ratio
+from cm384.derive.derivation import Figure, compares, derive, numeric_conditions, ratio
 from cm384.table import files, units
 from cm384.table.errors import DATA, InputError, check_known, unknown
 from cm384.table.records import read_conditions
@@ -318,8 +318,12 @@ def _check_reading(reading: Reading, specs: Specs, comparator: str) -> None:
         if name and name != comparator and name not in specs.subjects:
             raise unknown("subject", name, specs.subjects)
     check_known("quantity", reading.quantity, specs.kinds)
-    known = specs.condition_values
+    known, numbers = specs.condition_values, numeric_conditions(reading.quantity)
     for name, value in [*reading.conditions.items(), *reading.against.items()]:
+        if name in numbers:
+            if not files.is_amount(value):
+                raise InputError(f"condition {name}: expected a number, got {value!r}")
+            continue
         check_known("condition", name, known)
         check_known(name, value, known[name])
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cm384.physics import kernels, layers, serving
-from cm384.physics.layers import OVERLAP
+from cm384.physics.layers import OVERLAP, ROUTED_EXPERTS
 from cm384.physics.transformer import Model, load_model
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated
@@ -137,6 +137,53 @@ def model_error(specs: Specs, measurement: str) -> float:
     return float(summary(validate(others, specs))["nine in ten"].iloc[0])
 
 
+# --- published runs side by side ------------------------------------------------------------------
+
+
+def comparable(chip: str, reference: str, specs: Specs) -> list[tuple[Measurement, Measurement]]:
+    """Published runs of two chips that can be set side by side.
+
+    The same phase, routing and family of models, 8 bits or the same format, drafts on both sides or
+    unknown, lengths within a quarter, and batches within a factor of two; of several the nearest in
+    length, then in batch.
+    """
+    runs = list(specs.measurements.values())
+    found = []
+    for ours in (run for run in runs if run.accelerator == chip):
+        fitting = [
+            theirs
+            for theirs in runs
+            if theirs.accelerator == reference
+            and (theirs.phase, theirs.routing) == (ours.phase, ours.routing)
+            and theirs.matrix_precision in (ours.matrix_precision, *EIGHT_BIT)
+            and theirs.model.split("-")[0] == ours.model.split("-")[0]
+            and _draft_alike(ours, theirs)
+            and _apart(ours.context, theirs.context) <= np.log(1.25)
+            and _apart(ours.batch, theirs.batch) <= np.log(2)
+        ]
+
+        def distance(theirs: Measurement, ours: Measurement = ours) -> tuple[Any, ...]:
+            length, batch = (
+                round(_apart(getattr(ours, field), getattr(theirs, field)), 1)
+                for field in ("context", "batch")
+            )
+            return length, batch, theirs.microbatches != ours.microbatches, len(theirs.id)
+
+        if fitting:
+            found.append((ours, min(fitting, key=distance)))
+    return found
+
+
+def _apart(one: str, other: str) -> float:
+    return abs(float(np.log(float(one) / float(other))))
+
+
+def _draft_alike(ours: Measurement, theirs: Measurement) -> bool:
+    """Whether both draft tokens, or neither, or one of them does not say."""
+    known = [run.draft_tokens for run in (ours, theirs) if "draft_tokens" not in run.assumed]
+    return len({value not in ("", "0") for value in known}) < 2
+
+
 # --- terms against benchmarks of each kernel alone ----------------------------------------------
 
 
@@ -250,7 +297,7 @@ def _experts(row: Kernel, specs: Specs, model: Model) -> float:
                             matrix_precision=precision)  # fmt: skip
     step = layers.Layers(specs, model, deployment, phase)
     if row.quantity == "expert_time":
-        return _in(row.unit, step.experts(tokens, 1.0, 1.0)["routed_experts"], "s")
+        return _in(row.unit, step.experts(tokens, 1.0, 1.0)[ROUTED_EXPERTS], "s")
     return _in(row.unit, step.exchange(given["op"], tokens, 1.0)[0], "s")
 
 

@@ -127,7 +127,8 @@ def last_tier(specs: Specs, system: str) -> str:
     """The switch chip in which all paths meet: all its ports face the accelerators."""
     accelerators = specs.parts(system)
     for part in counted_parts(specs, system):
-        if part not in accelerators and specs.has(part, "scale_up_links"):
+        described = part in specs.subjects and part not in accelerators
+        if described and specs.has(part, "scale_up_links"):
             return part
     raise NotStated(f"no source describes the switch chips of {system}")
 

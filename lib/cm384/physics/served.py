@@ -20,7 +20,7 @@ from cm384.physics.check import EIGHT_BIT, eight_bits, model_error, predict
 from cm384.physics.hardware import accelerator
 from cm384.physics.layers import Layers
 from cm384.physics.serving import Result
-from cm384.physics.transformer import decode_flop, kv_bytes, load_model, prefill_flop
+from cm384.physics.transformer import Model, decode_flop, kv_bytes, load_model, prefill_flop
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated, check_known, unknown
 from cm384.table.records import Deployment, Measurement, Numbers
@@ -35,34 +35,36 @@ ONE = units.Q(1, "accelerator")
 # --- of a model alone ----------------------------------------------------------------------------
 
 
+def _model(specs: Specs, name: str) -> Model:
+    if name not in specs.models:
+        raise NotStated(f"{name} is not a model of this table")
+    return load_model(specs.models[name])
+
+
 @derivation("sum of the parameters of all layers, embedding and head, from the model's config.json")
 def parameters(specs: Specs, subject: str) -> Quantity:
     """The parameters of a model."""
-    check_known("model", subject, specs.models)
-    return units.Q(load_model(specs.models[subject]).parameters, "count").to("billion")
+    return units.Q(_model(specs, subject).parameters, "count").to("billion")
 
 
 @derivation("two FLOP for each weight that a token meets + attention over half of the prompt")
 def flop_per_prompt_token(specs: Specs, subject: str, *, context: Numbers) -> Quantity:
     """The operations of one prompt token, over a prompt of `context` tokens."""
-    check_known("model", subject, specs.models)
-    flop = prefill_flop(load_model(specs.models[subject]), context)
+    flop = prefill_flop(_model(specs, subject), context)
     return units.Q(sum(flop.values()), "FLOP/token").to("GFLOP/token")
 
 
 @derivation("two FLOP for each weight that a token meets + attention over the cache")
 def flop_per_output_token(specs: Specs, subject: str, *, context: Numbers) -> Quantity:
     """The operations of one output token, at `context` tokens in the cache and without drafts."""
-    check_known("model", subject, specs.models)
-    flop = decode_flop(load_model(specs.models[subject]), context)
+    flop = decode_flop(_model(specs, subject), context)
     return units.Q(sum(flop.values()), "FLOP/token").to("GFLOP/token")
 
 
 @derivation("elements cached for a token in all layers × bytes of one")
 def kv_bytes_per_token(specs: Specs, subject: str, *, precision: str = "bf16") -> Quantity:
     """What one token leaves in the KV cache."""
-    check_known("model", subject, specs.models)
-    return units.Q(kv_bytes(load_model(specs.models[subject]), precision), "B/token").to("kB/token")
+    return units.Q(kv_bytes(_model(specs, subject), precision), "B/token").to("kB/token")
 
 
 # --- published, and predicted for the same deployment --------------------------------------------
@@ -325,7 +327,7 @@ def accelerators_to_serve(
 def electricity_of_a_year(specs: Specs, subject: str, *, accelerators: Numbers) -> Quantity:
     """What so many accelerators of a system take in a year, with all around them."""
     one = derive("power_per_accelerator", subject, specs)
-    return (accelerators * one * units.Q(1, "year")).to("TWh")
+    return (one * units.Q(1, "year") * accelerators).to("TWh")
 
 
 def refuse_unserved(specs: Specs, chips: list[str], workload: str) -> None:

@@ -235,9 +235,9 @@ class Budget:
     """
 
     phase: str
-    steps: Mapping[str, float]
-    predicted: float
-    useful_share: float
+    steps: Mapping[str, Any]
+    predicted: Any
+    useful_share: Any
     bounds: Mapping[str, str]
 
     @property
@@ -255,19 +255,22 @@ def time_budget(specs: Specs, model: Model, deployment: Deployment, phase: str) 
     the predicted time, all operations counted at that peak.
     """
     result = (prefill if phase == "prefill" else decode)(specs, model, deployment)
-    tokens = float(result.tokens)
+    tokens = result.tokens
     flop = useful_flop(model, deployment, phase)
     core = flop.pop(ATTENTION_CORE)
     peak = _peak(specs, deployment, deployment.matrix_precision)
     core_peak = _peak(specs, deployment, deployment.attention_precision)
     weights, cache = _bytes(specs, model, deployment, phase)
-    bandwidth = float(derive("hbm_bandwidth", deployment.accelerator, specs).to("B/s").m)
+    bandwidth = units.plain(derive("hbm_bandwidth", deployment.accelerator, specs))
     limits = {
         "matrices": (sum(flop.values()) / peak, weights / bandwidth / tokens),
         "attention": (core / core_peak, cache / bandwidth / tokens),
     }
-    matrices, attention = (max(pair) for pair in limits.values())
-    bounds = {n: "operations" if work > read else "memory" for n, (work, read) in limits.items()}
+    matrices, attention = (arrays.maximum(*pair) for pair in limits.values())
+    bounds = {
+        name: str(arrays.where(np.greater(*pair), "operations", "memory"))
+        for name, pair in limits.items()
+    }
     seconds = _grouped(result.breakdown)
     steps = {
         "physical limit": matrices + attention,
@@ -278,28 +281,27 @@ def time_budget(specs: Specs, model: Model, deployment: Deployment, phase: str) 
         "overlap": seconds["overlap"] / tokens,
         "draft and gaps": seconds["rest"] / tokens,
     }
-    predicted = float(result.step) / tokens
+    predicted = result.step / tokens
     useful = (sum(flop.values()) + core) / peak / predicted
     microseconds = {name: 1e6 * time for name, time in steps.items()}
     return Budget(phase, microseconds, 1e6 * predicted, useful, bounds)
 
 
-def useful_flop(model: Model, deployment: Deployment, phase: str) -> dict[str, float]:
+def useful_flop(model: Model, deployment: Deployment, phase: str) -> dict[str, Any]:
     """FLOP by operator that one token costs: a prompt token, or an output token with its drafts."""
     if phase == "prefill":
-        found = prefill_flop(model, float(deployment.context))
-        return {name: float(value) for name, value in found.items()}
-    queries = float(deployment.draft_tokens) + 1
-    found = decode_flop(model, float(deployment.context), queries)
-    per_token = queries / float(deployment.tokens_per_step)
-    return {name: float(value) * per_token for name, value in found.items()}
+        return dict(prefill_flop(model, deployment.context))
+    queries = deployment.draft_tokens + 1
+    per_token = queries / deployment.tokens_per_step
+    found = decode_flop(model, deployment.context, queries)
+    return {name: value * per_token for name, value in found.items()}
 
 
-def _peak(specs: Specs, deployment: Deployment, precision: str) -> float:
-    return float(derive("peak", deployment.accelerator, specs, precision=precision).to("FLOP/s").m)
+def _peak(specs: Specs, deployment: Deployment, precision: str) -> Any:
+    return units.plain(derive("peak", deployment.accelerator, specs, precision=precision))
 
 
-def _bytes(specs: Specs, model: Model, d: Deployment, phase: str) -> tuple[float, float]:
+def _bytes(specs: Specs, model: Model, d: Deployment, phase: str) -> tuple[Any, Any]:
     """Bytes of weights and of KV cache that one accelerator reads in a decode step; 0 in prefill.
 
     Experts are spread over all ranks, attention and shared parts are on each.
@@ -309,14 +311,15 @@ def _bytes(specs: Specs, model: Model, d: Deployment, phase: str) -> tuple[float
     weights = weight_bytes(model, d.matrix_precision)
     experts = weights.pop("routed_experts", 0.0)
     weights.pop("embedding")
-    ranks = float(specs.get(d.accelerator, "ranks_per_package").m)
-    share = experts / float(d.accelerators) + ranks * sum(weights.values())
-    return share, float(d.batch) * float(d.context) * kv_bytes(model, d.kv_precision)
+    ranks = specs.get(d.accelerator, "ranks_per_package").m
+    share = experts / d.accelerators + ranks * sum(weights.values())
+    return share, d.batch * d.context * kv_bytes(model, d.kv_precision)
 
 
-def _grouped(breakdown: Terms) -> dict[str, float]:
+def _grouped(breakdown: Terms) -> dict[str, Any]:
     """Seconds of a step by group of its terms."""
-    seconds = dict.fromkeys(("matrices", "core", "vector", "exchanges", "overlap", "rest"), 0.0)
+    groups = "matrices", "core", "vector", "exchanges", "overlap", "rest"
+    seconds: dict[str, Any] = dict.fromkeys(groups, 0.0)
     for term, time in breakdown.items():
-        seconds[term.group] += float(np.asarray(time))
+        seconds[term.group] = seconds[term.group] + time
     return seconds

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +94,8 @@ def picture(figure: Figure, finding: str, data: pd.DataFrame) -> Picture:
     """Render a figure at both widths under its finding, and close it; numbers to four digits.
 
     The finding is one sentence without its full stop: "Per chip it trails, per system it leads".
-    Each PNG carries its own text, so that a test sees when a picture and its numbers part.
+    A legend of the figure, "outside upper left", stands between the finding and the axes. Each PNG
+    carries its own text, so that a test sees when a picture and its numbers part.
     """
     import matplotlib.pyplot as plt
 
@@ -106,15 +107,22 @@ def picture(figure: Figure, finding: str, data: pd.DataFrame) -> Picture:
     height = figure.get_figheight()
     drawn = []
     for width in (WIDE, NARROW):
-        lines = textwrap.wrap(finding.rstrip("."), round(11.5 * width))
-        figure.set_size_inches(width, height + 0.1 + 0.19 * len(lines))
-        figure.suptitle("\n".join(lines), x=0.01, ha="left")
+        lines = textwrap.wrap(finding.rstrip("."), round(10 * width))
+        whole = height + 0.1 + 0.19 * len(lines)
+        figure.set_size_inches(width, whole)
+        title = figure.suptitle("\n".join(lines), x=0.01, y=1 - 0.05 / whole, ha="left")
+        title.set_in_layout(False)  # the layout keeps below it, and below a legend of the figure
+        high = sum(9 + legend.get_window_extent().height for legend in figure.legends)
+        figure.get_layout_engine().set(rect=(0, 0, 1, (height - high / figure.dpi) / whole))
+        for legend in figure.legends:
+            legend.set_bbox_to_anchor((0, 0, 1, height / whole))
         buffer = io.BytesIO()
         said = {"Software": None, "Description": text(shows, numbers)}
         figure.savefig(buffer, format="png", dpi=DPI, metadata=said)
         drawn.append(buffer.getvalue())
     plt.close(figure)
-    return Picture(*drawn, shows, numbers)
+    wide, narrow = drawn
+    return Picture(wide, narrow, shows, numbers)
 
 
 def text(shows: str, data: pd.DataFrame) -> str:
@@ -176,8 +184,7 @@ def strips(
             if sign == ">":
                 arrow = {"arrowstyle": "->", "color": RED, "lw": 2}
                 axis.annotate("", (value * 1.2, place), (value, place), arrowprops=arrow)
-        above(axis, place, label(line))
-    axis.set(yticks=[], ylim=(len(data) - 0.5, -0.75))
+    lanes(axis, [label(line) for line in data.to_dict("records")])
     return figure, axis
 
 
@@ -186,3 +193,46 @@ def times(axis: Axes) -> None:
     axis.axvline(1, color=INK, lw=1.5)
     axis.set_xscale("log", base=2)
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+
+
+def waterfall(
+    panels: Mapping[str, pd.DataFrame],
+    published: Mapping[str, float],
+    errors: Mapping[str, float],
+    finding: str,
+) -> Picture:
+    """Steps that add up to a prediction, one panel each on one axis, beside what was published.
+
+    The columns of a panel are step, size and total; a step below 0 takes back. `errors` are shares
+    of the prediction.
+    """
+    figure, axes = canvas(0.4 + 2.5 * len(panels), rows=len(panels))
+    data = {name: _with_ends(steps, published[name]) for name, steps in panels.items()}
+    shown = pd.concat(data, names=["deployment"]).reset_index(level=0)
+    size = shown.columns[2]
+    for axis, (name, bars) in zip(axes, data.items(), strict=True):
+        back = bars[size] < 0
+        colours = [BLUE, *np.where(back, GREEN, ORANGE)[1:-2], GREY, INK]
+        axis.barh(bars["step"], bars[size], left=bars["total"] - bars[size], height=0.66, lw=0,
+                  color=colours, hatch=np.where(back, "///", ""), edgecolor="white")  # fmt: skip
+        predicted = bars["total"].iloc[-2]
+        whisker = np.where(bars["step"] == "predicted", errors[name] * predicted, 0.0)
+        axis.errorbar(predicted, "predicted", xerr=whisker.max(), color=INK, capsize=3, lw=1.5)
+        axis.axvline(published[name], color=INK, ls="--", lw=1)
+        edges = np.maximum(bars["total"], bars["total"] - bars[size]) + whisker
+        for place, (edge, value) in enumerate(zip(edges, bars[size], strict=True)):
+            sign = "+" if 0 < place < len(bars) - 2 else "-"
+            told = f"{value:{sign}.0f}".replace("-", "−")
+            told += f" ± {units.percent(errors[name])}" if whisker[place] else ""
+            axis.annotate(told, (edge, place), (4, 0), textcoords="offset points", va="center",
+                          fontsize=TEXT - 1, bbox=PAPER)  # fmt: skip
+        axis.set(title=name, xlim=(0, 1.15 * shown["total"].max()), ylim=(len(bars) - 0.4, -0.6))
+        plain(axis, "left")
+    axes[-1].set_xlabel(size)
+    return picture(figure, finding, shown)
+
+
+def _with_ends(steps: pd.DataFrame, published: float) -> pd.DataFrame:
+    """The steps, and after them the prediction that they add up to and the published figure."""
+    ends = [["predicted", *2 * [steps["total"].iloc[-1]]], ["published", *2 * [published]]]
+    return pd.concat([steps, pd.DataFrame(ends, columns=steps.columns)], ignore_index=True)

@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -118,9 +119,7 @@ def frame(asks: Iterable[Ask], subjects: Iterable[str], specs: Specs) -> pd.Data
     """
     asked = list(asks)
     cells = {
-        title(subject): [
-            attempt(lambda q=q, s=subject, c=c: derive(q, s, specs, **c)) for q, c in asked
-        ]
+        title(subject): [attempt(partial(derive, q, subject, specs, **given)) for q, given in asked]
         for subject in subjects
     }
     names = pd.Index([figure_name(quantity, given) for quantity, given in asked], name="figure")
@@ -134,13 +133,17 @@ def ratios(asks: Iterable[Ask], subject: str, other: str, specs: Specs) -> pd.Da
     """
     lines = []
     for quantity, given in asks:
-        found = attempt(
-            lambda q=quantity, c=given: span(lambda t: ratio(q, subject, other, t, **c), specs)
-        )
+        quotient = partial(ratio, quantity, subject, other, **given)
+        found = attempt(partial(span, quotient, specs))
         if found:
             edges = (float(edge.m) for edge in (found.central, found.low, found.high))
             lines.append((figure_name(quantity, given), *edges))
     return pd.DataFrame(lines, columns=["figure", "ratio", "low", "high"])
+
+
+def as_csv(lines: pd.DataFrame) -> str:
+    """A frame as a file of data holds it: numbers to six digits."""
+    return lines.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def as_text(cells: pd.DataFrame) -> str:
@@ -208,6 +211,57 @@ def share(value: float) -> str:
     if 0.99 < value < 1:
         return ">99 %"
     return units.percent(value)
+
+
+def error_text(value: float, digits: int = 1) -> str:
+    """An error with its sign, which does not break from it, or a dash where there is none.
+
+    >>> error_text(0.0362), error_text(-0.213, 0), error_text(float("nan"))
+    ('+3.6\xa0%', '-21\xa0%', '–')
+    """
+    text = units.percent(value, digits, "+").replace(" ", "\N{NO-BREAK SPACE}")
+    return text if np.isfinite(value) else "–"
+
+
+def measurements_table(lines: pd.DataFrame) -> Table:
+    """Measurements beside what is predicted of them, those with nothing to assume first.
+
+    Columns of `lines`: id, measured, predicted, error, assumed (names with ";" between them), and
+    the reason why there is no prediction.
+    """
+    lines = lines.sort_values("assumed", key=lambda column: column != "", kind="stable")
+    assumed = lines["assumed"].str.replace("_", " ").str.replace(";", ", ")
+    pairs = zip(lines["measured"], lines["predicted"], strict=True)
+    cells = {
+        "measurement": lines["id"],
+        "error": lines["error"].map(error_text),
+        "measured → predicted": [f"{units.number(m)} → {number_or_dash(p)}" for m, p in pairs],
+        "assumed": assumed.where(lines["reason"] == "", lines["reason"]),
+    }
+    return Table(pd.DataFrame(cells).replace("", "–"))
+
+
+def versus_table(pairs: Mapping[str, tuple[str, str]], specs: Specs) -> Table:
+    """Published throughputs of two accelerators, per chip and per TFLOP of peak.
+
+    `pairs` names two measurements for each comparison; the peak is that of their matrices.
+    """
+    lines = []
+    for name, ids in pairs.items():
+        ours, theirs = (specs.measurements[measurement] for measurement in ids)
+        given, other = (
+            {"measurement": run.id, "precision": run.matrix_precision} for run in (ours, theirs)
+        )
+        chips = ours.accelerator, theirs.accelerator
+        lines.append(
+            {
+                "comparison": name,
+                "tokens/s": f"{units.number(ours.measured)} ÷ {units.number(theirs.measured)}",
+                "per chip": ours.measured / theirs.measured,
+                "per TFLOP of peak": ratio("tokens_per_tflop", *chips, specs, other, **given).m,
+            }
+        )
+    return table(lines, digits=3)
 
 
 def rows_table(rows: Iterable[Row]) -> Table:

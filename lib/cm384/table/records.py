@@ -98,7 +98,7 @@ class Workload:
     def deployment(self) -> Deployment:
         """The work, on no accelerator yet."""
         numbers = "expert_parallel batch context output microbatches draft_tokens"
-        given = {name: float(getattr(self, name) or 0) for name in numbers.split()}
+        given: dict[str, Any] = {name: float(getattr(self, name) or 0) for name in numbers.split()}
         steps = float(self.tokens_per_step or 1)
         return Deployment("", 0, routing=self.routing, tokens_per_step=steps, **given)
 

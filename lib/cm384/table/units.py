@@ -26,7 +26,7 @@ registry: pint.UnitRegistry[Any] = pint.UnitRegistry(
     Path(__file__).with_name("units.txt"), autoconvert_offset_to_baseunit=False
 )
 if TYPE_CHECKING:
-    Quantity: TypeAlias = pint.Quantity
+    Quantity: TypeAlias = pint.Quantity[Any]
 else:
     Quantity = registry.Quantity
 

@@ -1,0 +1,117 @@
+"""The catalogue: every figure that can be derived or is stated, with what the sources allow.
+
+`data/derived/figures.csv` is this table, committed: the difference that a change of the data makes
+is a difference of that file.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from cm384.derive.derivation import ADDITIVE, DERIVATIONS, compares, derive
+from cm384.derive.spread import span
+from cm384.table import units
+from cm384.table.errors import NotStated
+from cm384.table.records import read_conditions, write_conditions
+from cm384.table.specs import Specs
+
+COLUMNS = ["kind", "quantity", "subject", "conditions", "unit", "low", "central", "high", "values",
+           "statements", "sources"]  # fmt: skip
+# Where a quantity takes a number, the catalogue asks at one: the settings of the pages.
+FEW = 12  # different values that a line lists
+DRAWS = 1_000  # of the sources, where they cannot all be combined
+AT = {"context": 4096, "ranks": 64, "tokens": 128, "price": 0.08, "accelerators": 1}
+
+Asked = tuple[str, str, str, Mapping[str, str]]  # kind, quantity, subject, conditions
+
+
+def catalogue(specs: Specs) -> pd.DataFrame:
+    """Every figure of every subject: low, central and high over the sources, in its usual unit.
+
+    `kind` tells what is derived from what is stated. `values` lists what the combinations of the
+    sources give, where these are few; `statements` counts the sourced values that it was read from,
+    alternatives included.
+    """
+    lines = filter(None, (_line(asked, specs) for asked in figures(specs)))
+    return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def figures(specs: Specs) -> Iterator[Asked]:
+    """What the catalogue asks: the derived figures of every subject, then the stated ones."""
+    for quantity in sorted(ADDITIVE | DERIVATIONS.keys()):
+        for subject in sorted(specs.subjects):
+            if quantity in DERIVATIONS or specs.parts(subject):
+                for given in _conditions(quantity, subject, specs):
+                    yield "derived", quantity, subject, given
+    for subject, quantity, text, basis in sorted(specs.rows):
+        yield "stated", quantity, subject, {**read_conditions(text), "basis": basis}
+
+
+def _conditions(quantity: str, subject: str, specs: Specs) -> Iterator[dict[str, str]]:
+    """The conditions under which a quantity may be asked of a subject.
+
+    A comparison is asked between vendors, of systems on paper and of chips at work.
+    """
+    names = ["precision", "basis"]
+    if quantity in DERIVATIONS:
+        names = list(inspect.signature(DERIVATIONS[quantity][0]).parameters)[2:]
+    if "measurement" in names:
+        for row in specs.measurements.values():
+            if row.accelerator == subject:
+                known = {"measurement": row.id, "precision": row.matrix_precision}
+                yield {name: known[name] for name in names if name in known}
+        return
+    on_paper = compares(quantity) and "precision" in names
+    if on_paper and not (specs.vendor(subject) and specs.parts(subject)):
+        return
+    kind = specs.systems if specs.parts(subject) else specs.chips
+    values = {
+        "comparator": [name for name in kind if specs.vendor(name) != specs.vendor(subject)],
+        "workload": list(specs.workloads),
+        "op": ["dispatch", "combine"],
+        "basis": _bases(quantity, specs),
+        **{name: [f"{number:g}"] for name, number in AT.items()},
+    }
+    known_values = specs.condition_values
+    every = [values.get(name) or sorted(known_values.get(name, ())) for name in names]
+    taken = [(name, found) for name, found in zip(names, every, strict=True) if found]
+    if quantity not in DERIVATIONS and quantity != "peak":
+        taken = [(name, found) for name, found in taken if name == "basis"]
+    for chosen in product(*(found for _, found in taken)):
+        yield dict(zip((name for name, _ in taken), chosen, strict=True))
+
+
+def _bases(quantity: str, specs: Specs) -> list[str]:
+    """The bases on which a quantity is asked; a comparison only as vendors print it."""
+    if compares(quantity):
+        return ["headline"]
+    if quantity in DERIVATIONS:
+        return ["matrix", "headline"]
+    return sorted({basis for _, stated, _, basis in specs.rows if stated == quantity})
+
+
+def _line(asked: Asked, specs: Specs) -> tuple[object, ...] | None:
+    """A figure as a line of the catalogue; nothing where no source states it."""
+    kind, quantity, subject, given = asked
+    try:
+        if kind == "stated":
+            found = span(lambda table: table.get(subject, quantity, **given), specs, DRAWS)
+        else:
+            found = span(lambda table: derive(quantity, subject, table, **given), specs, DRAWS)
+    except NotStated:
+        return None
+    unit = specs.kinds[quantity].unit
+    usual = units.parse_unit(unit)
+    scale = float((1 * found.central.units).to(usual).m)
+    few = dict.fromkeys(f"{value:.9g}" for value in np.sort(scale * found.values))  # noqa: PD011
+    edges = (f"{float(edge.to(usual).m):.9g}" for edge in (found.low, found.central, found.high))
+    rows = [row for key in found.keys for row in specs.rows[key]]
+    sources = dict.fromkeys(row.source for row in rows)
+    told = ";".join(few) if 1 < len(few) <= FEW else ""
+    return (kind, quantity, subject, write_conditions(given), unit, *edges, told, len(rows),
+            ";".join(sources))  # fmt: skip
