@@ -230,7 +230,7 @@ def load_claims(path: str | Path | None = None, specs: Specs | None = None) -> l
         ids[row["id"]] = row
     for line, row in rows.items():
         if row["same_as"] and row["same_as"] not in ids:
-            raise files.bad_cell(file.name, line, "same_as", row["same_as"], files.listed(ids))
+            raise files.bad_cell(file.name, line, "same_as", row["same_as"], files.among(ids))
         if ids.get(row["same_as"], {}).get("same_as"):
             expected = "a claim that does not repeat another one itself"
             raise files.bad_cell(file.name, line, "same_as", row["same_as"], expected)

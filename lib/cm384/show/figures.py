@@ -107,7 +107,8 @@ def picture(figure: Figure, finding: str, data: pd.DataFrame) -> Picture:
     height = figure.get_figheight()
     drawn = []
     for width in (WIDE, NARROW):
-        lines = textwrap.wrap(finding.rstrip("."), round(10 * width))
+        unbroken = finding.rstrip(".").replace(" %", "\N{NO-BREAK SPACE}%")
+        lines = textwrap.wrap(unbroken, round(10 * width))
         whole = height + 0.1 + 0.19 * len(lines)
         figure.set_size_inches(width, whole)
         title = figure.suptitle("\n".join(lines), x=0.01, y=1 - 0.05 / whole, ha="left")

@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
@@ -77,6 +77,18 @@ def _cells(reader: Any, file: str) -> Iterator[list[str]]:
         raise InputError(f"{file} line {reader.line_num}: not a CSV file ({error})") from None
 
 
+R = TypeVar("R")
+
+
+def read_records(
+    path: Path, cls: type[R], checks: Mapping[str, pa.Check], unique: Sequence[str] = ()
+) -> list[R]:
+    """The lines of a file as records of a dataclass whose fields are its columns, checked."""
+    table = read_table(path, columns(cls))
+    check_table(table, checks, path.name, unique)
+    return [cls(**values) for values in records(table)]
+
+
 def records(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """The rows of a text table as dictionaries."""
     names = [str(name) for name in table.columns]
@@ -117,10 +129,16 @@ def matches(pattern: str, expected: str) -> pa.Check:
 def one_of(names: Iterable[str]) -> pa.Check:
     """A check that a cell is one of some names; the error suggests the nearest."""
     known = frozenset(names)
-    return meets(lambda cell: cell in known, listed(known))
+    return meets(lambda cell: cell in known, among(known))
 
 
-def listed(names: Iterable[str]) -> str:
+def each_of(names: Iterable[str]) -> pa.Check:
+    """A check that a cell holds some of some names, `;` between them, or nothing."""
+    known = frozenset(names)
+    return meets(lambda cell: all(name in known for name in cell.split(";") if name), among(known))
+
+
+def among(names: Iterable[str]) -> str:
     """What is expected where some names are known, for `bad_cell`."""
     return "one of\t" + "\t".join(sorted(names))
 

@@ -1,7 +1,8 @@
 """One record class for each file of `data/`, and what a cell of it must look like.
 
 A row of `specs.csv` is one sourced fact, a `Measurement` a deployment and what it was measured to
-do, a `Kernel` a benchmark of one kernel alone, a `Note` something said of an article.
+do, a `Workload` the same work for every chip, a `Kernel` a benchmark of one kernel alone, a `Note`
+something said of an article.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import numpy.typing as npt
 
 from cm384.table import files, units
 from cm384.table.errors import DATA, InputError
+from cm384.table.units import Quantity
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
 
-
-Key = tuple[str, str, str, str]
-
+Key = tuple[str, str, str, str]  # subject, quantity, conditions, basis
+Numbers = float | npt.NDArray[np.float64]
 
 # What a figure holds for. The word decides which figures may be compared with which.
 BASES = {
@@ -42,6 +43,19 @@ BASES = {
     "nameplate": "the maximum rating on the label",
     "assumed": "an assumption, with its reason as the locator",
 }
+BYTES_PER_ELEMENT = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5}
+PHASES = ("prefill", "decode")
+ROUTINGS = ("balanced", "eplb", "unbalanced")
+KINDS = ("about", "leaves_out", "repeats")
+# The settings of a deployment that are numbers, and those that are precisions.
+NUMBERS = ("accelerators", "expert_parallel", "tensor_parallel", "batch", "context", "output",
+           "microbatches", "draft_tokens", "tokens_per_step")  # fmt: skip
+PRECISIONS = ("matrix_precision", "attention_precision", "kv_precision")
+# What a source may leave out: no output known means none, and prefill drafts nothing.
+OPTIONAL = {"prefill": {"output", "draft_tokens", "tokens_per_step"}, "decode": {"output"}}
+
+
+# --- what is stated ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -72,38 +86,6 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Workload:
-    """One line of `workloads.csv`: the same work for every chip, spread over `expert_parallel` ranks.
-
-    `tpot` is the limit that decode keeps, in ms; `error_of` the measurement by whose phase the error
-    of the model is taken, its own document left out.
-    """  # noqa: E501
-
-    id: str
-    phase: str
-    model: str
-    expert_parallel: str
-    batch: str
-    context: str
-    output: str
-    routing: str
-    microbatches: str
-    draft_tokens: str
-    tokens_per_step: str
-    tpot: str
-    error_of: str
-    note: str
-
-    @property
-    def deployment(self) -> Deployment:
-        """The work, on no accelerator yet."""
-        numbers = "expert_parallel batch context output microbatches draft_tokens"
-        given: dict[str, Any] = {name: float(getattr(self, name) or 0) for name in numbers.split()}
-        steps = float(self.tokens_per_step or 1)
-        return Deployment("", 0, routing=self.routing, tokens_per_step=steps, **given)
-
-
-@dataclass(frozen=True)
 class Row:
     """One sourced fact: a line of `specs.csv`."""
 
@@ -125,7 +107,7 @@ class Row:
         return self.subject, self.quantity, self.conditions, self.basis
 
     @property
-    def amount(self) -> Any:
+    def amount(self) -> Quantity:
         """The value as a quantity."""
         return units.Q(self.value, self.unit)
 
@@ -155,82 +137,7 @@ def write_conditions(conditions: Mapping[str, str]) -> str:
     return ";".join(f"{key}={value}" for key, value in sorted(conditions.items()))
 
 
-def read_kinds(path: Path) -> list[Kind]:
-    """The vocabulary of quantities."""
-    table = files.read_table(path, files.columns(Kind))
-    return [Kind(**values) for values in files.records(table)]
-
-
-@cache
-def load_subjects() -> Mapping[str, Subject]:
-    """What is known of chips, systems and parts beside their figures, by name."""
-    table = files.read_table(DATA / "subjects.csv", files.columns(Subject))
-    checks = {
-        "subject": files.matches(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and hyphens"),
-        "name": files.matches(r"\S.*", "a name"),
-        "tier": files.matches(r"[12]?", "1, 2 or nothing"),
-    }
-    files.check_table(table, checks, "subjects.csv", unique=["subject"])
-    return {row["subject"]: Subject(**row) for row in files.records(table)}
-
-
-def read_workloads() -> list[Workload]:
-    """The workloads of this project, checked."""
-    table = files.read_table(DATA / "workloads.csv", files.columns(Workload))
-    checks = {
-        "id": files.matches(r"[a-z0-9-]+", "lower-case letters, digits and hyphens"),
-        "phase": files.one_of(PHASES),
-        "routing": files.one_of(ROUTINGS),
-    }
-    checks |= dict.fromkeys(
-        ("expert_parallel", "batch", "context", "microbatches"),
-        files.meets(files.is_amount, "a number"),
-    )
-    files.check_table(table, checks, "workloads.csv", unique=["id"])
-    return [Workload(**row) for row in files.records(table)]
-
-
-def read_rows(
-    path: Path, kinds: Mapping[str, Kind], keys: Iterable[str] | None = None
-) -> dict[int, Row]:
-    """The rows of a specs file by line, checked; `keys` closes the list of sources, when given."""
-    table = files.read_table(path, files.columns(Row))
-    files.check_table(table, specs_checks(kinds, keys), path.name)
-    rows = [Row(**{**values, "value": float(values["value"])}) for values in files.records(table)]
-    for line, row in zip(table.index, rows, strict=True):
-        if row.value == 0 and row.quantity != "count":
-            raise files.bad_cell(path.name, line, "value", "0", "a positive number")
-        if not units.same_kind(row.unit, kinds[row.quantity].unit):
-            expected = f"a unit of {row.quantity}, such as {kinds[row.quantity].unit}"
-            raise files.bad_cell(path.name, line, "unit", row.unit, expected)
-        if row.conditions != write_conditions(read_conditions(row.conditions)):
-            raise files.bad_cell(
-                path.name, line, "conditions", row.conditions, "keys in sorted order"
-            )
-    return dict(zip(table.index, rows, strict=True))
-
-
-def specs_checks(kinds: Mapping[str, Kind], keys: Iterable[str] | None) -> dict[str, pa.Check]:
-    """What a specs file must look like: one check a column, each with the words of its error."""
-    stated = [name for name, kind in kinds.items() if kind.kind == "stated"]
-    return {
-        "subject": files.matches(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and hyphens"),
-        "quantity": files.one_of(stated),
-        "conditions": files.matches(r"([a-z_]+=[^;=]+(;[a-z_]+=[^;=]+)*)?", "key=value;key=value"),
-        "value": files.meets(files.is_amount, "a positive number"),
-        "unit": files.meets(files.is_unit, "a unit such as TFLOP/s or GB"),
-        "basis": files.one_of(BASES),
-        "role": files.one_of(["central", "alternative"]),
-        "group": files.matches(r"[a-z0-9-]*", "lower-case letters, digits and hyphens"),
-        "source": files.matches(r"\S.*", "a source") if keys is None else files.one_of(keys),
-        "locator": files.matches(r"\S.*", "the place in the source"),
-    }
-
-
-Numbers = float | npt.NDArray[np.float64]
-
-
-ROUTINGS = ("balanced", "eplb", "unbalanced")
+# --- what is run, and what was measured ----------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -255,23 +162,6 @@ class Deployment:
     microbatches: Numbers = 1
     draft_tokens: Numbers = 0
     tokens_per_step: Numbers = 1
-
-
-BYTES_PER_ELEMENT = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5}
-
-
-PHASES = ("prefill", "decode")
-
-
-NUMBERS = ("accelerators", "expert_parallel", "tensor_parallel", "batch", "context", "output",
-           "microbatches", "draft_tokens", "tokens_per_step")  # fmt: skip
-
-
-PRECISIONS = ("matrix_precision", "attention_precision", "kv_precision")
-
-
-# What a source may leave out: no output known means none, and prefill drafts nothing.
-OPTIONAL = {"prefill": {"output", "draft_tokens", "tokens_per_step"}, "decode": {"output"}}
 
 
 @dataclass(frozen=True)
@@ -311,8 +201,7 @@ class Measurement:
         for name in fields:
             if name not in stated and name not in OPTIONAL[self.phase]:
                 raise InputError(f"{name}: not stated")
-        values: dict[str, Any] = {n: float(v) if n in NUMBERS else v for n, v in stated.items()}
-        return Deployment(**values)
+        return _deployment(stated)
 
     @property
     def rows(self) -> list[Row]:
@@ -338,27 +227,39 @@ class Measurement:
         return float(self.batch or np.nan) / float(self.tpot) * 1e3
 
 
-def measurements_checks(subjects: Iterable[str], keys: Iterable[str] | None) -> dict[str, Any]:
-    """What a measurements file must look like: one check a column."""
-    checks = {
-        "id": files.matches(r"[A-Za-z0-9._-]+", "letters, digits, hyphens and dots"),
-        "model": files.matches(r"\S.*", "a model or the path of a config.json"),
-        "accelerator": files.one_of(subjects),
-        "phase": files.one_of(PHASES),
-        "routing": files.one_of([*ROUTINGS, ""]),
-        "assumed": files.matches(r"([a-z_]+(;[a-z_]+)*)?", "column;column"),
-    }
-    checks |= {name: files.one_of([*BYTES_PER_ELEMENT, ""]) for name in PRECISIONS}
-    for name in (*NUMBERS, "tpot", "throughput"):
-        checks[name] = files.meets(_amount_or_empty, "a number, or nothing")
-    if keys is not None:
-        checks["source"] = files.one_of(keys)
-        checks["locator"] = files.matches(r"\S.*", "the place in the source")
-    return checks
+@dataclass(frozen=True)
+class Workload:
+    """One line of `workloads.csv`: the same work for every chip, over `expert_parallel` ranks.
+
+    `tpot` is the limit that decode keeps, in ms; `error_of` the measurement by whose phase the
+    error of the model is taken, its own document left out.
+    """
+
+    id: str
+    phase: str
+    model: str
+    expert_parallel: str
+    batch: str
+    context: str
+    output: str
+    routing: str
+    microbatches: str
+    draft_tokens: str
+    tokens_per_step: str
+    tpot: str
+    error_of: str
+    note: str
+
+    @property
+    def deployment(self) -> Deployment:
+        """The work, on no accelerator yet."""
+        given = {n: getattr(self, n) for n in (*NUMBERS, "routing") if getattr(self, n, "")}
+        return _deployment({"accelerator": "", "accelerators": "0", **given})
 
 
-def _amount_or_empty(cell: str) -> bool:
-    return not cell or files.is_amount(cell)
+def _deployment(stated: Mapping[str, str]) -> Deployment:
+    values: dict[str, Any] = {n: float(v) if n in NUMBERS else v for n, v in stated.items()}
+    return Deployment(**values)
 
 
 @dataclass(frozen=True)
@@ -382,21 +283,6 @@ class Kernel:
         return read_conditions(self.conditions)
 
 
-def load_kernels() -> list[Kernel]:
-    """The kernel benchmarks and ablations of this project, checked."""
-    table = files.read_table(DATA / "kernels.csv", files.columns(Kernel))
-    checks = {
-        "id": files.matches(r"\S+", "a name"),
-        "value": files.matches(r"-?[0-9.]+", "a number"),
-        "source": files.one_of(files.read_keys()),
-    }
-    files.check_table(table, checks, "kernels.csv", unique=["id"])
-    return [Kernel(**values) for values in files.records(table)]
-
-
-KINDS = ("about", "leaves_out", "repeats")
-
-
 @dataclass(frozen=True)
 class Note:
     """One line of `articles.csv`: what an article is, leaves out, or repeats."""
@@ -406,26 +292,6 @@ class Note:
     topic: str
     text: str
     source: str
-
-
-def load_notes() -> list[Note]:
-    """What is said of the articles beside their claims, checked."""
-    table = files.read_table(DATA / "articles.csv", files.columns(Note))
-    keys = files.read_keys()
-    checks = {
-        "article": files.one_of(keys),
-        "kind": files.one_of(KINDS),
-        "topic": files.matches(r"\S.*", "a topic"),
-        "text": files.matches(r"\S.*", "a sentence"),
-    }
-    files.check_table(table, checks, "articles.csv")
-    for line, cell in table["source"].items():
-        for key in filter(None, str(cell).split(";")):
-            if key not in keys:
-                raise files.bad_cell(
-                    "articles.csv", int(str(line)), "source", key, files.listed(keys)
-                )
-    return [Note(**values) for values in files.records(table)]
 
 
 def articles(notes: Iterable[Note]) -> list[str]:
@@ -452,3 +318,116 @@ class Peer:
     predicted: str
     source: str
     note: str
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+NAME = r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and hyphens"
+
+
+def read_kinds() -> dict[str, Kind]:
+    """The vocabulary of quantities, by name."""
+    return {kind.quantity: kind for kind in files.read_records(DATA / "quantities.csv", Kind, {})}
+
+
+@cache
+def load_subjects() -> Mapping[str, Subject]:
+    """What is known of chips, systems and parts beside their figures, by name."""
+    checks = {
+        "subject": files.matches(*NAME),
+        "name": files.matches(r"\S.*", "a name"),
+        "tier": files.matches(r"[12]?", "1, 2 or nothing"),
+    }
+    found = files.read_records(DATA / "subjects.csv", Subject, checks, unique=["subject"])
+    return {row.subject: row for row in found}
+
+
+def read_workloads() -> dict[str, Workload]:
+    """The workloads of this project, checked, by name."""
+    numbers = ("expert_parallel", "batch", "context", "microbatches")
+    checks = {
+        "id": files.matches(*NAME),
+        "phase": files.one_of(PHASES),
+        "routing": files.one_of(ROUTINGS),
+        **dict.fromkeys(numbers, files.meets(files.is_amount, "a number")),
+    }
+    found = files.read_records(DATA / "workloads.csv", Workload, checks, unique=["id"])
+    return {row.id: row for row in found}
+
+
+def load_kernels() -> list[Kernel]:
+    """The kernel benchmarks and ablations of this project, checked."""
+    checks = {
+        "id": files.matches(r"\S+", "a name"),
+        "value": files.matches(r"-?[0-9.]+", "a number"),
+        "source": files.one_of(files.read_keys()),
+    }
+    return files.read_records(DATA / "kernels.csv", Kernel, checks, unique=["id"])
+
+
+def load_notes() -> list[Note]:
+    """What is said of the articles beside their claims, checked."""
+    keys = files.read_keys()
+    checks = {
+        "article": files.one_of(keys),
+        "kind": files.one_of(KINDS),
+        "topic": files.matches(r"\S.*", "a topic"),
+        "text": files.matches(r"\S.*", "a sentence"),
+        "source": files.each_of(keys),
+    }
+    return files.read_records(DATA / "articles.csv", Note, checks)
+
+
+def read_rows(
+    path: Path, kinds: Mapping[str, Kind], keys: Iterable[str] | None = None
+) -> dict[int, Row]:
+    """The rows of a specs file by line, checked; `keys` closes the list of sources, when given."""
+    table = files.read_table(path, files.columns(Row))
+    files.check_table(table, specs_checks(kinds, keys), path.name)
+    rows = [Row(**{**values, "value": float(values["value"])}) for values in files.records(table)]
+    for line, row in zip(table.index, rows, strict=True):
+        if row.value == 0 and row.quantity != "count":
+            raise files.bad_cell(path.name, line, "value", "0", "a positive number")
+        if not units.same_kind(row.unit, kinds[row.quantity].unit):
+            expected = f"a unit of {row.quantity}, such as {kinds[row.quantity].unit}"
+            raise files.bad_cell(path.name, line, "unit", row.unit, expected)
+        if row.conditions != write_conditions(read_conditions(row.conditions)):
+            expected = "keys in sorted order"
+            raise files.bad_cell(path.name, line, "conditions", row.conditions, expected)
+    return dict(zip(table.index, rows, strict=True))
+
+
+def specs_checks(kinds: Mapping[str, Kind], keys: Iterable[str] | None) -> dict[str, pa.Check]:
+    """What a specs file must look like: one check a column, each with the words of its error."""
+    stated = [name for name, kind in kinds.items() if kind.kind == "stated"]
+    return {
+        "subject": files.matches(*NAME),
+        "quantity": files.one_of(stated),
+        "conditions": files.matches(r"([a-z_]+=[^;=]+(;[a-z_]+=[^;=]+)*)?", "key=value;key=value"),
+        "value": files.meets(files.is_amount, "a positive number"),
+        "unit": files.meets(files.is_unit, "a unit such as TFLOP/s or GB"),
+        "basis": files.one_of(BASES),
+        "role": files.one_of(["central", "alternative"]),
+        "group": files.matches(r"[a-z0-9-]*", "lower-case letters, digits and hyphens"),
+        "source": files.matches(r"\S.*", "a source") if keys is None else files.one_of(keys),
+        "locator": files.matches(r"\S.*", "the place in the source"),
+    }
+
+
+def measurements_checks(subjects: Iterable[str], keys: Iterable[str] | None) -> dict[str, Any]:
+    """What a measurements file must look like: one check a column."""
+    checks = {
+        "id": files.matches(r"[A-Za-z0-9._-]+", "letters, digits, hyphens and dots"),
+        "model": files.matches(r"\S.*", "a model or the path of a config.json"),
+        "accelerator": files.one_of(subjects),
+        "phase": files.one_of(PHASES),
+        "routing": files.one_of([*ROUTINGS, ""]),
+        "assumed": files.matches(r"([a-z_]+(;[a-z_]+)*)?", "column;column"),
+    }
+    checks |= {name: files.one_of([*BYTES_PER_ELEMENT, ""]) for name in PRECISIONS}
+    amount = files.meets(lambda cell: not cell or files.is_amount(cell), "a number, or nothing")
+    checks |= dict.fromkeys((*NUMBERS, "tpot", "throughput"), amount)
+    if keys is not None:
+        checks["source"] = files.one_of(keys)
+        checks["locator"] = files.matches(r"\S.*", "the place in the source")
+    return checks

@@ -235,8 +235,8 @@ class Specs:
 
     def options(self, key: Key) -> np.ndarray:
         """Every sourced value of a key, in the unit of its central row, the central one first."""
-        unit = self.rows[key][0].unit
-        return np.array([float(r.amount.to(unit).m) for r in self.rows[key]])
+        unit = units.parse_unit(self.rows[key][0].unit)
+        return np.array([float(row.amount.to(unit).m) for row in self.rows[key]])
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ def load_specs(*more: str | Path) -> Specs:
 
 @cache
 def _own_specs() -> Specs:
-    kinds = {kind.quantity: kind for kind in read_kinds(DATA / "quantities.csv")}
+    kinds = read_kinds()
     rows = read_rows(DATA / "specs.csv", kinds, files.read_keys())
     specs = Specs(group_rows(rows, {}, "specs.csv"), kinds)
     found = load_measurements(specs=specs)
@@ -266,7 +266,7 @@ def _own_specs() -> Specs:
         specs,
         rows={**specs.rows, **published},
         measurements={row.id: row for row in found},
-        workloads={row.id: row for row in read_workloads()},
+        workloads=read_workloads(),
         models={path.stem: ConfigFile(path) for path in sorted((DATA / "models").glob("*.json"))},
         named=load_subjects(),
     )
