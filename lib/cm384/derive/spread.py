@@ -172,9 +172,12 @@ def solve_for(figure: Figure, specs: Specs, key: Key, target: Quantity) -> Solut
         raise InputError(f"the figure does not read {key_name(key)}; it reads: {read}")
     row, goal = specs.rows[key][0], float(target.to(unit).m)
 
+    held = bool(found.value.m >= goal)
+
     def reaches(factors: np.ndarray) -> np.ndarray:
         values = figure(specs.replace({key: row.value * factors})).to(unit).m
-        return np.broadcast_to(values >= goal, factors.shape)
+        # What cannot run reaches nothing and gives nothing up: the value lies elsewhere.
+        return np.broadcast_to(np.where(np.isnan(values), held, values >= goal), factors.shape)
 
     factor = 1.0 if float(found.value.m) == goal else nearest(reaches)
     value = units.Q(row.value * factor, row.unit) if np.isfinite(factor) else None

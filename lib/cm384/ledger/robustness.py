@@ -85,20 +85,6 @@ def bands(
     return pd.DataFrame(lines, columns=columns)
 
 
-def with_bands(
-    lines: pd.DataFrame,
-    claims: Iterable[Claim],
-    specs: Specs,
-    samples: int = 10_000,
-    seed: int = SEED,
-) -> pd.DataFrame:
-    """A scorecard with the columns p5, p95 and holds of `bands`, repeated claims included."""
-    ledger = list(claims)
-    roots = {claim.id: claim.same_as or claim.id for claim in ledger}
-    found = bands(ledger, specs, samples, seed).set_index("id")[["p5", "p95", "holds"]]
-    return lines.join(found.reindex([roots[name] for name in lines["id"]]).set_axis(lines.index))
-
-
 def derivable(ledger: Mapping[str, Claim], specs: Specs) -> list[tuple[Claim, Attempt]]:
     """The claims that can be derived, each once, with the reading that comes nearest to it."""
     found = []
@@ -241,7 +227,7 @@ def solutions(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[S
 def _change(solution: Solution) -> float:
     if solution.value is None:
         return np.inf
-    return abs(float(np.log((solution.value / solution.central).to_base_units().m)))
+    return round(abs(float(np.log((solution.value / solution.central).to_base_units().m))), 6)
 
 
 def _fits(row: str, key: Key) -> bool:

@@ -4,42 +4,10 @@ What is computed here branches on fields of a deployment and on which rows a tab
 value of a row.
 """
 
-from __future__ import annotations
+import numpy as np
 
-from numpy import (
-    any,
-    asarray,
-    ceil,
-    exp,
-    floor,
-    hypot,
-    inf,
-    interp,
-    log,
-    log2,
-    maximum,
-    minimum,
-    nan,
-    ones_like,
-    sqrt,
-    where,
-)
-
-__all__ = [
-    "any",
-    "asarray",
-    "ceil",
-    "exp",
-    "floor",
-    "hypot",
-    "inf",
-    "interp",
-    "log",
-    "log2",
-    "maximum",
-    "minimum",
-    "nan",
-    "ones_like",
-    "sqrt",
-    "where",
-]
+inf = np.inf
+any, where, interp = np.any, np.where, np.interp
+asarray, ones_like = np.asarray, np.ones_like
+ceil, floor, maximum, minimum = np.ceil, np.floor, np.maximum, np.minimum
+exp, log, log2, sqrt, hypot = np.exp, np.log, np.log2, np.sqrt, np.hypot
