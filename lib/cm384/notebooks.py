@@ -366,7 +366,7 @@ def report(progress: Callable[[Any, int], Any]) -> Path:
         source, site = folder / "src", folder / "site"
         skipped = shutil.ignore_patterns("*.ipynb", ".*", "_*cache*")
         shutil.copytree(NOTEBOOKS, source, ignore=skipped)
-        with workers() as pool:
+        with workers(folder) as pool:
             jobs = [pool.submit(execute, path, source / path.name, {}) for path in paths]
             for job in progress(as_completed(jobs), len(jobs)):
                 job.result()
@@ -422,9 +422,10 @@ def ended_by(*signals: signal.Signals) -> Iterator[None]:
 
 
 @contextmanager
-def workers() -> Iterator[ProcessPoolExecutor]:
-    """Processes to run notebooks in; none outlives this one, however it ends."""
-    pool = ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_follow)
+def workers(folder: Path) -> Iterator[ProcessPoolExecutor]:
+    """Processes to run notebooks in; none outlives this one, and what they leave is in `folder`."""
+    spawn = get_context("spawn")
+    pool = ProcessPoolExecutor(mp_context=spawn, initializer=_follow, initargs=(str(folder),))
     try:
         yield pool
     except BaseException:
@@ -435,8 +436,9 @@ def workers() -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _follow() -> None:
+def _follow(folder: str) -> None:
     """End this worker, and its kernel with it, as soon as the process that started it is gone."""
+    tempfile.tempdir = folder
 
     def watch() -> None:
         if parent := parent_process():

@@ -8,7 +8,6 @@ comes from a benchmark of the kernel alone, never from a serving throughput.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -95,43 +94,127 @@ class Exchange:
         return self.fixed_time.at(share) + size * self.seconds_per_byte.at(share)
 
 
-@dataclass(frozen=True)
+VECTOR = ("norm", "add", "quantise", "rotary", "activation", "permute")
+
+
 class Machine:
     """The figures of one accelerator for one phase and set of precisions, in base units a rank."""
 
-    ranks: Any  # per package
-    memory: Any
-    memory_bandwidth: Any
-    gemm: Mapping[str, Gemm]
-    grouped_gemm: Gemm | None  # of the experts in decode, where a benchmark of them is known
-    row_tile: Any
-    attention_rate: Curve  # over the logarithm of the length
-    attention_bandwidth: Any
-    attention_fixed_time: Any
-    small_kernel_time: Any
-    launch_gap: Any
-    all_reduce_latency: Curve
-    seconds_per_all_reduced_byte: Curve
-    dispatch: Exchange
-    combine: Exchange
-    node_ranks: Any  # None where all ranks are on one fabric
-    communication_share: Any  # of the matrix units, while an exchange runs beside compute
-    streams: Mapping[str, Any]  # share of the matrix units of either decode stream; may be empty
-    sequence_parallel: Any  # ranks that share prefill attention; 1 where it stays on its rank
-    peer_bandwidth: Mapping[str, Any]
-    host_bandwidth: Any  # None where weights cannot be streamed from the host
-    iteration_overhead: Any
-    # What holds for every accelerator.
-    small_kernels: Any
-    vector_bytes: Mapping[str, Any]  # an element, by operator
-    dispatched_bytes: Any  # an element
-    collective_touches: Any
-    routing_groups: Any
-    expert_balance: Any
-    expert_skew: Any
+    def __init__(
+        self, specs: Specs, name: str, phase: str, matrix: str, attention: str, axes: int
+    ) -> None:
+        """Read from the table; draws come before `axes` further ones."""
+        _check_kernels(specs, name, phase, matrix, attention)
+        self._specs, self._name, self._axes = specs, name, axes
+        number, has, curve, optional = self._number, self._has, self._curve, self._optional
+        self.launch_gap = optional("launch_gap", 0.0)
+        self.row_tile = number("gemm_row_tile")
+        self.memory_bandwidth = number("memory_bandwidth_sustained")
+        self.ranks = number("ranks_per_package")
+        # In prefill over the logarithm of the length, with fixed times in the rates of whole calls.
+        if phase == "prefill":
+            self.attention_rate = curve(
+                "attention_rate", "length", phase=phase, precision=attention
+            )
+            self.attention_fixed_time = 0.0
+        else:
+            rate = number("attention_rate", phase=phase, precision=attention)
+            fixed = number("attention_fixed_time", phase=phase, precision=attention)
+            self.attention_rate = Curve((0.0,), (rate,))
+            self.attention_fixed_time = fixed + self.launch_gap
+        # Shares of the matrix units: that an exchange takes from compute, of each decode stream.
+        taken = optional("communication_matrix_units", 0.0, phase=phase)
+        split = {
+            stream: number("stream_matrix_units", stream=stream)
+            for stream in ("attention", "experts")
+            if phase == "decode" and has("stream_matrix_units", stream=stream)
+        }
+        shares = split or has("communication_matrix_units", phase=phase)
+        whole = units.plain(matrix_units(specs, name)) if shares else 1.0
+        self.communication_share = taken / whole
+        self.streams = {stream: count / whole for stream, count in split.items()}
+        # Ranks that share prefill attention; 1 where it stays on its rank.
+        self.sequence_parallel = optional("sequence_parallel_ranks", 1.0, phase=phase)
+        usable = (name, "hbm_capacity", "", "usable") in specs.rows
+        self.memory = number("hbm_capacity", "usable" if usable else "nominal") / self.ranks
+        self.gemm = {p: self._gemm(p) for p in sorted({matrix, attention, "bf16"})}
+        # The products of the experts in decode, where a benchmark of them is known.
+        grouped = phase == "decode" and has("gemm_rate", kernel="grouped", precision=matrix)
+        self.grouped_gemm = self._gemm(matrix, kernel="grouped") if grouped else None
+        bandwidth = self.memory_bandwidth
+        self.attention_bandwidth = optional("attention_bandwidth", bandwidth, phase=phase)
+        self.small_kernel_time = number("small_kernel_time")
+        self.all_reduce_latency = curve("all_reduce_latency", "ranks")
+        self.seconds_per_all_reduced_byte = curve("all_reduce_bandwidth", "ranks", invert=True)
+        self.dispatch, self.combine = (
+            Exchange(
+                curve("exchange_fixed_time", "ranks", op=op, phase=phase),
+                curve("exchange_bandwidth", "ranks", invert=True, op=op, phase=phase),
+            )
+            for op in ("dispatch", "combine")
+        )
+        self.node_ranks = optional("node_ranks", None)  # None where all ranks are on one fabric
+        ops = ("read", "write") if has("sequence_parallel_ranks", phase=phase) else ()
+        self.peer_bandwidth = {op: number("peer_bandwidth", op=op) for op in ops}
+        self.host_bandwidth = optional("host_link_bandwidth", None)  # None where none streams
+        self.iteration_overhead = number("iteration_overhead")
+        # What holds for every accelerator; bytes are those of an element.
+        general = self._general
+        self.small_kernels = general("small_kernels")
+        self.vector_bytes = {op: general("vector_bytes", op=op) for op in VECTOR}
+        self.dispatched_bytes = general("exchange_payload", precision=matrix)
+        self.collective_touches = general("collective_touches")
+        self.routing_groups = general("routing_groups")
+        self.expert_balance = general("expert_balance", routing="eplb")
+        self.expert_skew = general("expert_skew")
 
+    def _read(self, subject: str, quantity: str, basis: str | None, given: dict[str, str]) -> Any:
+        value = units.plain(self._specs.get(subject, quantity, basis, **given))
+        alone = self._axes and value.ndim
+        return value.reshape(value.shape + (1,) * self._axes) if alone else value
 
-VECTOR = ("norm", "add", "quantise", "rotary", "activation", "permute")
+    def _number(self, quantity: str, basis: str | None = None, **given: str) -> Any:
+        return self._read(self._name, quantity, basis, given)
+
+    def _general(self, quantity: str, **given: str) -> Any:
+        return self._read("serving", quantity, None, given)
+
+    def _has(self, quantity: str, **given: str) -> bool:
+        return self._specs.has(self._name, quantity, **given)
+
+    def _optional(self, quantity: str, default: Any, **given: str) -> Any:
+        return self._number(quantity, **given) if self._has(quantity, **given) else default
+
+    def _curve(self, quantity: str, over: str, invert: bool = False, **fixed: str) -> Curve:
+        """The rows of a quantity by one of their conditions; ranks count by their reciprocal."""
+        found = {}
+        for subject, stated, text, basis in self._specs.rows:
+            given = read_conditions(text) if (subject, stated) == (self._name, quantity) else {}
+            point = given.pop(over, None)
+            if point is not None and given == fixed:
+                value = self._number(quantity, basis, **given, **{over: point})
+                x = 1 / float(point) if over == "ranks" else float(arrays.log(float(point)))
+                found[x] = 1 / value if invert else value
+        if not found:
+            self._specs.get(self._name, quantity, **fixed)  # says what is missing
+        points = tuple(sorted(found))
+        return Curve(points, tuple(found[x] for x in points), open_start=over == "ranks")
+
+    def _gemm(self, precision: str, **kernel: str) -> Gemm:
+        bandwidth = self._number("gemm_bandwidth", precision=precision, **kernel)
+        scaled = self._specs.has("serving", "element_bytes", precision=precision)
+        element = bytes_per_element(precision)
+        return Gemm(
+            rate=self._number("gemm_rate", precision=precision, **kernel),
+            bandwidth=bandwidth,
+            output_bandwidth=self._optional("gemm_output_bandwidth", bandwidth),
+            fixed_time=self._number("gemm_fixed_time", precision=precision, **kernel)
+            + self.launch_gap,
+            element_bytes=self._general("element_bytes", precision=precision)
+            if scaled
+            else element,
+            row_tile=self.row_tile,
+        )
 
 
 # Machines by the table that they are read from, for as long as that table is used.
@@ -148,125 +231,11 @@ def machine(
     """
     key = name, phase, matrix, attention, axes
     if specs.trace is not None:
-        return _read_machine(specs, *key)
+        return Machine(specs, *key)
     known = _MACHINES.setdefault(specs, {})
     if key not in known:
-        known[key] = _read_machine(specs, *key)
+        known[key] = Machine(specs, *key)
     return known[key]
-
-
-def _read_machine(
-    specs: Specs, name: str, phase: str, matrix: str, attention: str, axes: int
-) -> Machine:
-    keys = [key for key in specs.rows if key[0] == name]
-
-    def read(subject: str, quantity: str, basis: str | None, conditions: dict[str, str]) -> Any:
-        value = units.plain(specs.get(subject, quantity, basis, **conditions))
-        return value.reshape(value.shape + (1,) * axes) if axes and value.ndim else value
-
-    def number(quantity: str, basis: str | None = None, **conditions: str) -> Any:
-        return read(name, quantity, basis, conditions)
-
-    def general(quantity: str, **conditions: str) -> Any:
-        return read("serving", quantity, None, conditions)
-
-    def optional(quantity: str, default: Any, **conditions: str) -> Any:
-        return number(quantity, **conditions) if has(quantity, **conditions) else default
-
-    def has(quantity: str, **conditions: str) -> bool:
-        return specs.has(name, quantity, **conditions)
-
-    def curve(quantity: str, over: str, invert: bool = False, **fixed: str) -> Curve:
-        """The rows of a quantity by one of their conditions; ranks count by their reciprocal."""
-        found = {}
-        for _, stated, text, basis in keys:
-            if stated == quantity:
-                conditions = read_conditions(text)
-                point = conditions.pop(over, None)
-                if point is not None and conditions == fixed:
-                    value = number(quantity, basis, **conditions, **{over: point})
-                    x = 1 / float(point) if over == "ranks" else float(arrays.log(float(point)))
-                    found[x] = 1 / value if invert else value
-        if not found:
-            specs.get(name, quantity, **fixed)  # says what is missing
-        points = tuple(sorted(found))
-        return Curve(points, tuple(found[x] for x in points), open_start=over == "ranks")
-
-    def exchange(op: str) -> Exchange:
-        return Exchange(
-            curve("exchange_fixed_time", "ranks", op=op, phase=phase),
-            curve("exchange_bandwidth", "ranks", invert=True, op=op, phase=phase),
-        )
-
-    def gemm(precision: str, **kernel: str) -> Gemm:
-        bandwidth = number("gemm_bandwidth", precision=precision, **kernel)
-        scaled = specs.has("serving", "element_bytes", precision=precision)
-        return Gemm(
-            rate=number("gemm_rate", precision=precision, **kernel),
-            bandwidth=bandwidth,
-            output_bandwidth=optional("gemm_output_bandwidth", bandwidth),
-            fixed_time=number("gemm_fixed_time", precision=precision, **kernel) + gap,
-            element_bytes=general("element_bytes", precision=precision)
-            if scaled
-            else bytes_per_element(precision),
-            row_tile=tile,
-        )
-
-    _check_kernels(specs, name, phase, matrix, attention)
-    gap, tile = optional("launch_gap", 0.0), number("gemm_row_tile")
-    bandwidth = number("memory_bandwidth_sustained")
-    ranks = number("ranks_per_package")
-    usable = (name, "hbm_capacity", "", "usable") in specs.rows
-    if phase == "prefill":
-        rate = curve("attention_rate", "length", phase=phase, precision=attention)
-        fixed = 0.0  # part of the rates, which are of whole calls
-    else:
-        rate = Curve((0.0,), (number("attention_rate", phase=phase, precision=attention),))
-        fixed = number("attention_fixed_time", phase=phase, precision=attention) + gap
-    grouped = phase == "decode" and has("gemm_rate", kernel="grouped", precision=matrix)
-    shares = has("communication_matrix_units", phase=phase)
-    split = {
-        stream: number("stream_matrix_units", stream=stream)
-        for stream in ("attention", "experts")
-        if phase == "decode" and has("stream_matrix_units", stream=stream)
-    }
-    whole = units.plain(matrix_units(specs, name)) if split or shares else 1.0
-    sequence = optional("sequence_parallel_ranks", 1.0, phase=phase)
-    return Machine(
-        ranks=ranks,
-        memory=number("hbm_capacity", "usable" if usable else "nominal") / ranks,
-        memory_bandwidth=bandwidth,
-        gemm={precision: gemm(precision) for precision in sorted({matrix, attention, "bf16"})},
-        grouped_gemm=gemm(matrix, kernel="grouped") if grouped else None,
-        row_tile=tile,
-        attention_rate=rate,
-        attention_bandwidth=optional("attention_bandwidth", bandwidth, phase=phase),
-        attention_fixed_time=fixed,
-        small_kernel_time=number("small_kernel_time"),
-        launch_gap=gap,
-        all_reduce_latency=curve("all_reduce_latency", "ranks"),
-        seconds_per_all_reduced_byte=curve("all_reduce_bandwidth", "ranks", invert=True),
-        dispatch=exchange("dispatch"),
-        combine=exchange("combine"),
-        node_ranks=optional("node_ranks", None),
-        communication_share=number("communication_matrix_units", phase=phase) / whole
-        if shares
-        else 0.0,
-        streams={stream: count / whole for stream, count in split.items()},
-        sequence_parallel=sequence,
-        peer_bandwidth={op: number("peer_bandwidth", op=op) for op in ("read", "write")}
-        if has("sequence_parallel_ranks", phase=phase)
-        else {},
-        host_bandwidth=optional("host_link_bandwidth", None),
-        iteration_overhead=number("iteration_overhead"),
-        small_kernels=general("small_kernels"),
-        vector_bytes={op: general("vector_bytes", op=op) for op in VECTOR},
-        dispatched_bytes=general("exchange_payload", precision=matrix),
-        collective_touches=general("collective_touches"),
-        routing_groups=general("routing_groups"),
-        expert_balance=general("expert_balance", routing="eplb"),
-        expert_skew=general("expert_skew"),
-    )
 
 
 def _check_kernels(specs: Specs, name: str, phase: str, matrix: str, attention: str) -> None:

@@ -22,7 +22,7 @@ from cm384.physics.layers import Layers
 from cm384.physics.serving import Result
 from cm384.physics.transformer import Model, decode_flop, kv_bytes, load_model, prefill_flop
 from cm384.table import units
-from cm384.table.errors import InputError, NotStated, check_known, unknown
+from cm384.table.errors import NotStated, check_known, unknown
 from cm384.table.records import Deployment, Measurement, Numbers
 from cm384.table.specs import Specs
 from cm384.table.units import Quantity
@@ -328,12 +328,3 @@ def electricity_of_a_year(specs: Specs, subject: str, *, accelerators: Numbers) 
     """What so many accelerators of a system take in a year, with all around them."""
     one = derive("power_per_accelerator", subject, specs)
     return (one * units.Q(1, "year") * accelerators).to("TWh")
-
-
-def refuse_unserved(specs: Specs, chips: list[str], workload: str) -> None:
-    """Refuse chips that cannot run a workload; one line that says what is missing."""
-    for chip in chips:
-        try:
-            serve(specs, chip, workload)
-        except InputError as error:
-            raise InputError(f"{chip} cannot run {workload}: {error}") from None

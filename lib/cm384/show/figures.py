@@ -114,7 +114,8 @@ def picture(figure: Figure, finding: str, data: pd.DataFrame) -> Picture:
         title = figure.suptitle("\n".join(lines), x=0.01, y=1 - 0.05 / whole, ha="left")
         title.set_in_layout(False)  # the layout keeps below it, and below a legend of the figure
         high = sum(9 + legend.get_window_extent().height for legend in figure.legends)
-        figure.get_layout_engine().set(rect=(0, 0, 1, (height - high / figure.dpi) / whole))
+        below = (0, 0, 1, (height - high / figure.dpi) / whole)
+        figure.set_layout_engine("constrained", rect=below)
         for legend in figure.legends:
             legend.set_bbox_to_anchor((0, 0, 1, height / whole))
         buffer = io.BytesIO()
