@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import dataclasses
 import os
 import shutil
 import signal
@@ -27,7 +28,7 @@ from cm384.derive.catalogue import catalogue
 from cm384.ledger.claims import load_claims
 from cm384.ledger.verdicts import scorecard
 from cm384.physics import hardware, served, serving
-from cm384.physics.transformer import bytes_per_element, load_model
+from cm384.physics.transformer import bytes_per_element, find_config, load_model
 from cm384.show.tables import as_csv
 from cm384.table import files
 from cm384.table.errors import InputError, check_known, unknown
@@ -182,6 +183,8 @@ def checked(**given: Any) -> types.SimpleNamespace:
     for name, value in given.items():
         if name in MEANS:
             MEANS[name](name, value, specs)
+    if model := given.get("model"):  # that of a path is known to the table too
+        specs = dataclasses.replace(specs, models={**specs.models, model: find_config(model)})
     found = types.SimpleNamespace(**given, specs=specs)
     for names, check in TOGETHER:
         if set(names.split()) <= given.keys():

@@ -250,8 +250,13 @@ def load_model(name_or_path: str | Path | ConfigFile) -> Model:
     file and field, for an architecture that is not known here and for a field that is missing, of
     the wrong type or out of range.
     """
-    if isinstance(name_or_path, ConfigFile):
-        return _model_of(name_or_path)
+    if not isinstance(name_or_path, ConfigFile):
+        name_or_path = find_config(name_or_path)
+    return _model_of(name_or_path)
+
+
+def find_config(name_or_path: str | Path) -> ConfigFile:
+    """The `config.json` of a model of `data/models/`, at a path, or in a folder."""
     name = str(name_or_path)
     known = {path.stem: path for path in (DATA / "models").glob("*.json")}
     path = known.get(name, Path(name))
@@ -259,7 +264,7 @@ def load_model(name_or_path: str | Path | ConfigFile) -> Model:
         path /= "config.json"
     if not path.is_file():
         raise unknown("model", name, known)
-    return _model_of(ConfigFile(path, name))
+    return ConfigFile(path, name)
 
 
 @cache
