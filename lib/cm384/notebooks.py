@@ -11,16 +11,12 @@ import base64
 import dataclasses
 import os
 import shutil
-import signal
-import sys
 import tempfile
-import threading
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from importlib.metadata import distribution
-from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +207,7 @@ def values_of(path: Path, given: Mapping[str, str]) -> dict[str, Any]:
         check_known(f"parameter of {path.stem}", name, defaults)
     values = {name: convert(name, text, type(defaults[name])) for name, text in given.items()}
     for name, value in values.items():
-        if name.endswith("_file") and value:
+        if value and (name.endswith("_file") or (name == "model" and Path(value).exists())):
             values[name] = str(Path(value).resolve())  # a path is relative to the caller's folder
     checked(**{**defaults, **values})
     return values
@@ -364,8 +360,10 @@ def report(progress: Callable[[Any, int], Any]) -> Path:
 
     All is made in a folder of its own beside the site, which it replaces when it is whole.
     """
+    from cm384.workshop import workers, workshop
+
     paths = notebooks()
-    with workshop() as folder:
+    with workshop(BUILD) as folder:
         source, site = folder / "src", folder / "site"
         skipped = shutil.ignore_patterns("*.ipynb", ".*", "_*cache*")
         shutil.copytree(NOTEBOOKS, source, ignore=skipped)
@@ -387,65 +385,3 @@ def render(source: Path, site: Path) -> None:
     doctrees = site.with_name("doctrees")
     if build_main(["-q", "-W", "-n", "-d", str(doctrees), "-b", "html", str(source), str(site)]):
         raise InputError("the site was not built: see the messages of Sphinx above")
-
-
-@contextmanager
-def workshop() -> Iterator[Path]:
-    """A folder in `build/` to make the site in, for one at a time; it goes however the making ends.
-
-    Only what was killed outright leaves its folder behind, for the next one to remove.
-    """
-    import fcntl
-
-    BUILD.mkdir(parents=True, exist_ok=True)
-    with (BUILD / ".lock").open("w") as lock, ended_by(signal.SIGTERM, signal.SIGHUP):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"another report is at work in {BUILD}") from None
-        for left in BUILD.glob(".site-*"):
-            shutil.rmtree(left)
-        with tempfile.TemporaryDirectory(prefix=".site-", dir=BUILD) as folder:
-            yield Path(folder)
-
-
-@contextmanager
-def ended_by(*signals: signal.Signals) -> Iterator[None]:
-    """Within it, a signal ends the process as an error would, so that everything is cleaned up."""
-
-    def leave(number: int, _: Any) -> None:
-        sys.exit(128 + number)
-
-    before = {number: signal.signal(number, leave) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def workers(folder: Path) -> Iterator[ProcessPoolExecutor]:
-    """Processes to run notebooks in; none outlives this one, and what they leave is in `folder`."""
-    spawn = get_context("spawn")
-    pool = ProcessPoolExecutor(mp_context=spawn, initializer=_follow, initargs=(str(folder),))
-    try:
-        yield pool
-    except BaseException:
-        for worker in active_children():
-            worker.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _follow(folder: str) -> None:
-    """End this worker, and its kernel with it, as soon as the process that started it is gone."""
-    tempfile.tempdir = folder
-
-    def watch() -> None:
-        if parent := parent_process():
-            parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

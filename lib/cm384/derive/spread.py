@@ -114,6 +114,13 @@ class Solution:
     low: Any
     high: Any
 
+    @property
+    def distance(self) -> float:
+        """How far the row has to move, on a log scale; infinite if no value does it."""
+        if self.value is None:
+            return np.inf
+        return abs(float(np.log((self.value / self.central).to_base_units().m)))
+
     def __str__(self) -> str:
         name = f"{key_name(self.key)}"
         sourced = f"{units.text(self.low)} to {units.text(self.high)}"

@@ -194,19 +194,20 @@ def solve(claim_id: str, row: str, specs: Specs, claims: Iterable[Claim] | None 
     """
     ledger = {claim.id: claim for claim in (claims or load_claims(specs=specs))}
     check_known("claim", claim_id, ledger)
-    claim = ledger[claim_id]
-    found = nearest_attempt(claim, specs, ledger)
-    key = _find_key(row, found.span.keys)
+    found = nearest_attempt(ledger[claim_id], specs, ledger)
+    fitting = [key for key in found.span.keys if _fits(row, key)]
+    if len(fitting) != 1:
+        raise unknown("row of this claim", row, map(key_name, found.span.keys))
+    return _solution(ledger[claim_id], found, fitting[0], specs)
+
+
+def _solution(claim: Claim, found: Attempt, key: Key, specs: Specs) -> Solution:
     target = units.Q(claim.printed.value, claim.unit or "count")
     return solve_for(found.reading.figure, specs, key, target)
 
 
-def _find_key(row: str, keys: Iterable[Key]) -> Key:
-    names = {key_name(key): key for key in keys}
-    fitting = [key for key in names.values() if _fits(row, key)]
-    if len(fitting) != 1:
-        raise unknown("row of this claim", row, names)
-    return fitting[0]
+def _fits(row: str, key: Key) -> bool:
+    return row in (name := key_name(key), name.split("[")[0])
 
 
 def solutions(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[Solution]:
@@ -215,23 +216,11 @@ def solutions(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[S
     Rows that cannot be varied on their own (whole numbers that have to fit with others) are left
     out; those of which no value does it come last.
     """
-    found = nearest_attempt(claim, specs, ledger)
-    target = units.Q(claim.printed.value, claim.unit or "count")
-    solved = []
+    found, solved = nearest_attempt(claim, specs, ledger), []
     for key in found.span.keys:
         with contextlib.suppress(InputError):
-            solved.append(solve_for(found.reading.figure, specs, key, target))
-    return sorted(solved, key=_change)
-
-
-def _change(solution: Solution) -> float:
-    if solution.value is None:
-        return np.inf
-    return round(abs(float(np.log((solution.value / solution.central).to_base_units().m))), 6)
-
-
-def _fits(row: str, key: Key) -> bool:
-    return row in (name := key_name(key), name.split("[")[0])
+            solved.append(_solution(claim, found, key, specs))
+    return sorted(solved, key=lambda solution: round(solution.distance, 6))
 
 
 def solve_ledger(row: str, specs: Specs, claims: Iterable[Claim]) -> pd.DataFrame:
@@ -241,37 +230,32 @@ def solve_ledger(row: str, specs: Specs, claims: Iterable[Claim]) -> pd.DataFram
     row), unit, central, low and high of the sources, why. Refuses a row that no claim reads.
     """
     ledger = {claim.id: claim for claim in claims}
-    lines = [line for c in ledger.values() for line in _solved(c, row, specs, ledger)]
+    lines: list[dict[str, Any]] = []
+    read: set[str] = set()
+    for claim in ledger.values():
+        claimed = claim.claimed if claim.value else ""
+        line: dict[str, Any] = {"id": claim.id, "claimed": claimed, "row": "", "unit": ""}
+        try:
+            found = nearest_attempt(claim, specs, ledger)
+        except NotStated as error:
+            lines.append(line | {"why": str(error)})
+            continue
+        line |= {"derived": found.central, "why": "its figure does not read this row"}
+        read.update(map(key_name, found.span.keys))
+        fitting = [key for key in found.span.keys if _fits(row, key)]
+        lines += [line | _needed(claim, found, key, specs) for key in fitting] or [line]
     if not any(line["row"] for line in lines):
-        read = {key_name(key) for claim in ledger.values() for key in _keys(claim, specs, ledger)}
-        raise InputError(f"no claim of this file reads the row {row!r}{_nearest(row, read)}")
-    return pd.DataFrame(lines)
+        names = read if "[" in row else {name.split("[")[0] for name in read}
+        raise InputError(f"no claim of this file reads the row {row!r}{suggestion(row, names)}")
+    columns = "id claimed derived row needed unit central low high why"
+    return pd.DataFrame(lines, columns=columns.split())
 
 
-def _solved(
-    claim: Claim, row: str, specs: Specs, ledger: Mapping[str, Claim]
-) -> list[dict[str, Any]]:
-    line: dict[str, Any] = {
-        "id": claim.id, "claimed": claim.claimed if claim.value else "", "derived": np.nan,
-        "row": "", "needed": np.nan, "unit": "", "central": np.nan, "low": np.nan, "high": np.nan,
-    }  # fmt: skip
-    try:
-        found = nearest_attempt(claim, specs, ledger)
-    except NotStated as error:
-        return [line | {"why": str(error)}]
-    line["derived"] = found.central
-    keys = [key for key in found.span.keys if _fits(row, key)]
-    if not keys:
-        return [line | {"why": "its figure does not read this row"}]
-    return [line | _needed(claim, found, key, specs, ledger) for key in keys]
-
-
-def _needed(
-    claim: Claim, found: Attempt, key: Key, specs: Specs, ledger: Mapping[str, Claim]
-) -> dict[str, Any]:
+def _needed(claim: Claim, found: Attempt, key: Key, specs: Specs) -> dict[str, Any]:
+    """What one row would have to be, in its unit, with the reason."""
     name = key_name(key)
     try:
-        solution = solve(claim.id, name, specs, ledger.values())
+        solution = _solution(claim, found, key, specs)
     except InputError as error:  # a whole number, or one that has to fit with others
         return {"row": name, "why": f"{name} cannot be varied: {error}"}
     why = str(solution)
@@ -279,28 +263,10 @@ def _needed(
         why = f"it holds already, and whatever {name} is"
         if solution.value is not None:
             why = f"it holds already; the edge is where {solution}"
-    return {
-        "row": name,
-        "needed": np.nan if solution.value is None else float(solution.value.m),
-        "unit": units.unit_text(solution.central.units),
-        "central": float(solution.central.m),
-        "low": float(solution.low.m),
-        "high": float(solution.high.m),
-        "why": why,
-    }
-
-
-def _keys(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> tuple[Key, ...]:
-    try:
-        return nearest_attempt(claim, specs, ledger).span.keys
-    except NotStated:
-        return ()
-
-
-def _nearest(row: str, read: Iterable[str]) -> str:
-    """The nearest row that is read; conditions in brackets are compared only where given."""
-    names = set(read) if "[" in row else {name.split("[")[0] for name in read}
-    return suggestion(row, names)
+    needed = np.nan if solution.value is None else float(solution.value.m)
+    stated = {edge: float(getattr(solution, edge).m) for edge in ("central", "low", "high")}
+    unit = units.unit_text(solution.central.units)
+    return {"row": name, "needed": needed, "unit": unit, "why": why} | stated
 
 
 def solve_tokens_per_step(claim_id: str, specs: Specs, claims: Iterable[Claim]) -> float | None:

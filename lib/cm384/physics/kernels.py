@@ -167,6 +167,7 @@ class Machine:
         self.routing_groups = general("routing_groups")
         self.expert_balance = general("expert_balance", routing="eplb")
         self.expert_skew = general("expert_skew")
+        del self._specs  # a machine keeps no table alive
 
     def _read(self, subject: str, quantity: str, basis: str | None, given: dict[str, str]) -> Any:
         value = units.plain(self._specs.get(subject, quantity, basis, **given))
