@@ -12,8 +12,7 @@ import io
 import json
 import re
 import tokenize
-import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,11 @@ import nbformat
 import papermill
 from PIL import Image
 
-from cm384.notebooks import METADATA, NOTEBOOKS
-from cm384.parameters import PARAMETERS
+from cm384.notebooks import METADATA, NOTEBOOKS, TYPES
 
 Check = Callable[[Path], list[str]]
 ROOT = Path(__file__).parents[1]
+LIB = ROOT / "lib" / "cm384"
 LONGEST = 20  # lines of a code cell; more is a function, and belongs in lib/
 
 # What only this machine or this moment would write.
@@ -203,16 +202,33 @@ def has_parameters_papermill_sees(path: Path) -> list[str]:
     return [] if seen == assigned else [f"papermill sees {seen}; the cell declares {assigned}"]
 
 
-def has_the_parameters_of_its_dataclass(path: Path) -> list[str]:
-    if path.stem not in PARAMETERS:
-        return [f"cm384.parameters.PARAMETERS has no {path.stem}"]
-    hints = {
-        name: str(kind) if typing.get_args(kind) else kind.__name__
-        for name, kind in typing.get_type_hints(PARAMETERS[path.stem]).items()
-    }
+def has_parameters_that_are_checked(path: Path) -> list[str]:
+    """Each is a known name of its one type, and all are handed to `checked` under their names."""
     cell = parameters_cell(path)
     declared = _declared(cell.source) if cell else {}
-    return [] if declared == hints else [f"the cell declares {declared}; the dataclass {hints}"]
+    wrong = [
+        f"{name}: {kind or 'no type'}; cm384.notebooks.TYPES has {_type_of(name)}"
+        for name, kind in declared.items()
+        if kind != _type_of(name)
+    ]
+    calls = [
+        node
+        for each in code(path)
+        for node in ast.walk(ast.parse(each.source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "checked"
+    ]
+    if len(calls) != 1:
+        return [*wrong, f"checked is called {len(calls)} times; expected once"]
+    handed = {keyword.arg: ast.unparse(keyword.value) for keyword in calls[0].keywords}
+    if handed != {name: name for name in declared}:
+        wrong.append(
+            f"checked takes {', '.join(map(str, handed))}; declared: {', '.join(declared)}"
+        )
+    return wrong
+
+
+def _type_of(name: str) -> str:
+    return TYPES[name].__name__ if name in TYPES else "no such parameter"
 
 
 def _declared(source: str) -> dict[str, str]:
@@ -276,6 +292,27 @@ def has_short_cells(path: Path) -> list[str]:
     return [f"{id_}: {n} lines; at most {LONGEST}" for id_, n in lengths.items() if n > LONGEST]
 
 
+def imports_no_site(path: Path) -> list[str]:
+    """A notebook runs without the site and without the command line."""
+    site = {file.stem for file in (NOTEBOOKS / "_ext").glob("*.py")} | {"_ext"}
+    wrong = []
+    for cell in code(path):
+        for name in _imported(cell.source):
+            parts = name.split(".")
+            if parts[0] in site or parts[:2] == ["cm384", "__main__"]:
+                wrong.append(f"{cell.id}: imports {name}")
+    return wrong
+
+
+def _imported(source: str) -> Iterator[str]:
+    """The full names that a cell imports, modules and what is in them alike."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module or ''}.{alias.name}" for alias in node.names)
+
+
 # --- the notebook on GitHub, which drops styles, scripts and classes ------------------------------
 
 PLAIN = {"text/plain", "text/markdown", "text/html", "image/png"}
@@ -330,12 +367,65 @@ CHECKS: tuple[Check, ...] = (
     has_pictures_of_their_numbers,
     has_typed_parameters,
     has_parameters_papermill_sees,
-    has_the_parameters_of_its_dataclass,
+    has_parameters_that_are_checked,
     opens_with_its_question,
     answers_first,
     ends_with_a_summary,
     has_readable_ids,
     has_short_cells,
+    imports_no_site,
     is_plain,
     has_links_that_resolve,
 )
+
+
+# --- what the library holds for the notebooks ----------------------------------------------------
+
+SHOWN = (*sorted((LIB / "show").glob("*.py")), LIB / "ledger" / "board.py")
+
+
+def functions_of_one_cell(
+    modules: Iterable[Path] = SHOWN, callers: Iterable[tuple[str, str]] | None = None
+) -> list[str]:
+    """Functions that show something, are short enough for a cell, and are used by one or by none.
+
+    A caller is a cell, or a function or class of the library or of the site (a file of Python).
+    Found by name, so that another function of the same name counts too.
+    """
+    places = dict(callers if callers is not None else _places())
+    used = {place: _names(source) for place, source in places.items()}
+    wrong = []
+    for module in modules:
+        for node in ast.parse(module.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+                continue
+            length = (node.end_lineno or 0) - node.lineno + 1
+            own = f"{module.relative_to(module.parents[1])}: {node.name}"
+            found = [place for place, names in used.items() if node.name in names and place != own]
+            alone = not found or (len(found) == 1 and ".py: " not in found[0])
+            if alone and length < LONGEST:
+                wrong.append(f"{own}, {length} lines, is used by {found[0] if found else 'none'}")
+    return wrong
+
+
+def _places() -> Iterator[tuple[str, str]]:
+    """The source of every cell, and of every function and class of the library and the site."""
+    for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
+        for cell in code(path):
+            yield f"{path.stem}: {cell.id}", cell.source
+    for module in (*LIB.rglob("*.py"), *(NOTEBOOKS / "_ext").glob("*.py")):
+        for node in ast.parse(module.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                name = f"{module.relative_to(module.parents[1])}: {node.name}"
+                yield name, ast.unparse(node)
+
+
+def _names(source: str) -> set[str]:
+    """The names that a piece of code uses; what it imports is not used by that."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+    return found

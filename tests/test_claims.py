@@ -13,17 +13,18 @@ import pytest
 import strangers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_ledger import SPECS, verdicts
 
-from cm384.ledger import verdicts
-from cm384.ledger.claims import CATEGORIES, VERDICTS, Claim, Printed, load_claims, printed
 from cm384.derive.derivation import DERIVATIONS
-from cm384.table.errors import InputError
-from cm384.table.specs import Row, Specs, group_rows, load_specs, read_rows
-from cm384.physics.served import MODELLED
-from cm384.table.units import Q
-from cm384.physics.check import validate
+from cm384.ledger import verdicts as verdict_rule
+from cm384.ledger.claims import CATEGORIES, VERDICTS, Claim, Printed, load_claims, printed
 from cm384.ledger.verdicts import Verdict, judge_all, scorecard
-from cm384.physics.served import model_error
+from cm384.physics.check import model_error, validate
+from cm384.physics.served import MODELLED
+from cm384.table.errors import InputError
+from cm384.table.records import Row, read_rows
+from cm384.table.specs import Specs, group_rows, load_specs
+from cm384.table.units import Q
 
 SPEC_COLUMNS = [field.name for field in dataclasses.fields(Row)]
 COLUMNS = [field.name for field in dataclasses.fields(Claim)]
@@ -621,9 +622,8 @@ def test_scorecard_has_a_line_a_claim(tmp_path: Path, world: Specs) -> None:
 
 # --- the ledger of this project -------------------------------------------------------------------
 
-SPECS = load_specs()
-LEDGER = judge_all(load_claims(specs=SPECS), SPECS)
-VERDICT = {verdict.claim.id: verdict for verdict in LEDGER}
+VERDICT = verdicts()
+LEDGER = list(VERDICT.values())
 
 EXPECTED = {
     "confirmed": """
@@ -976,7 +976,7 @@ def model_says(monkeypatch: pytest.MonkeyPatch) -> None:
                            ("predicted_tpot", "ms")):  # fmt: skip
         figure = lambda specs, subject, *, measurement, unit=unit: Q(PREDICTED, unit)  # noqa: E731
         monkeypatch.setitem(DERIVATIONS, quantity, (figure, "made up"))
-    monkeypatch.setattr(verdicts, "model_error", lambda specs, measurement: 0.1)
+    monkeypatch.setattr(verdict_rule, "model_error", lambda specs, measurement: 0.1)
 
 
 @pytest.mark.parametrize(

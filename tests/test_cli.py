@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,8 @@ import cm384
 from cm384 import notebooks
 from cm384.__main__ import main
 from cm384.ledger.claims import Claim
-from cm384.parameters import Parameters
-from cm384.table.paths import DATA
-from cm384.table.specs import Row
+from cm384.table.errors import DATA
+from cm384.table.records import Row
 
 CLAIM = {
     "id": "X-1",
@@ -284,36 +282,43 @@ def test_run_refuses_before_a_kernel_starts(
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "kind"),
+    ("notebook", "name", "text", "kind"),
     [
-        ("samples", "1e4", "int"),
-        ("samples", "1_000", "int"),
-        ("samples", "", "int"),
-        ("price", "cheap", "float"),
-        ("strict", "yes", "bool"),
-        ("strict", "1", "bool"),
+        ("09", "samples", "1e4", "int"),
+        ("09", "samples", "1_000", "int"),
+        ("09", "samples", "", "int"),
+        ("04", "electricity_price", "cheap", "float"),
+        ("04", "electricity_price", "1_0.5", "float"),
     ],
 )
 def test_run_refuses_a_wrong_type(
-    name: str,
-    text: str,
-    kind: str,
-    no_kernel: list[Any],
-    monkeypatch: pytest.MonkeyPatch,
+    notebook: str, name: str, text: str, kind: str, no_kernel: list[Any]
 ) -> None:
-    monkeypatch.setattr(notebooks, "PARAMETERS", {"01-package": Typed})
-    message = refusal("run", "01-package", "-p", name, text)
+    message = refusal("run", notebook, "-p", name, text)
     assert message == f"parameter {name}: expected {kind}, got {text!r}"
     assert not no_kernel
 
 
-@dataclass(frozen=True)
-class Typed(Parameters):
-    """Parameters of every type that a notebook may have."""
+@pytest.mark.parametrize(
+    ("notebook", "name", "text", "told"),
+    [
+        ("09", "samples", "0", "1 to 1,000,000, got 0"),
+        ("09", "seed", "-1", "0 or more, got -1"),
+        ("04", "utilisation", "1.5", "above 0 and at most 1, got 1.5"),
+        ("04", "electricity_price", "nan", "USD/kWh above 0, got nan"),
+        ("07", "latency_target", "0", "more than 0 ms, got 0.0"),
+    ],
+)
+def test_run_refuses_a_value_out_of_range(
+    notebook: str, name: str, text: str, told: str, no_kernel: list[Any]
+) -> None:
+    assert refusal("run", notebook, "-p", name, text) == f"parameter {name}: expected {told}"
+    assert not no_kernel
 
-    samples: int
-    price: float
-    strict: bool
+
+def test_every_type_of_a_parameter_is_one_that_is_read() -> None:
+    assert set(notebooks.TYPES.values()) == {str, int, float}
+    assert set(notebooks.MEANS) <= set(notebooks.TYPES)
 
 
 def test_the_guard_against_kernels_notices_one(no_kernel: list[Any], tmp_path: Path) -> None:

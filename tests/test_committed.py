@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,9 +17,8 @@ import notebook_checks as checks
 import pytest
 from nbformat.v4 import new_code_cell, new_output
 
-from cm384.notebooks import NOTEBOOKS
-from cm384.parameters import PARAMETERS
-from cm384.table.paths import DATA
+from cm384.notebooks import NOTEBOOKS, TYPES, notebooks, parameters
+from cm384.table.errors import DATA
 
 COMMITTED = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 GOOD = NOTEBOOKS / "02-supernode.ipynb"
@@ -30,9 +30,30 @@ def test_committed_notebook(path: Path, check: checks.Check) -> None:
     assert check(path) == []
 
 
-def test_every_notebook_has_its_parameters_and_nothing_else_lies_there() -> None:
-    assert [path.stem for path in COMMITTED] == sorted(PARAMETERS)
-    assert sorted(NOTEBOOKS.glob("*.ipynb")) == COMMITTED
+def test_nothing_but_notebooks_lies_there() -> None:
+    assert sorted(NOTEBOOKS.glob("*.ipynb")) == COMMITTED == notebooks()
+
+
+def test_every_parameter_is_one_of_a_notebook() -> None:
+    declared = {name for path in COMMITTED for name in parameters(path)}
+    assert declared == set(TYPES)
+
+
+def test_library_holds_no_function_of_one_cell() -> None:
+    assert checks.functions_of_one_cell() == []
+
+
+def test_function_of_one_cell_is_seen(tmp_path: Path) -> None:
+    module = tmp_path / "show" / "tables.py"
+    module.parent.mkdir()
+    module.write_text("def one():\n    return 1\n\n\ndef two():\n    return 2\n")
+    places = [("a: x", "from b import one\none()"), ("b: y", "t.two()"), ("c: z", "two()")]
+    (found,) = checks.functions_of_one_cell([module], places)
+    assert found == "show/tables.py: one, 2 lines, is used by a: x"
+    assert len(checks.functions_of_one_cell([module], [])) == 2
+    many = module.read_text().replace("    return 1\n", "    pass\n" * checks.LONGEST)
+    module.write_text(many)
+    assert checks.functions_of_one_cell([module], places) == []
 
 
 # --- defects that the checks must see ------------------------------------------------------------
@@ -103,6 +124,28 @@ def say(text: str) -> Callable[[Any], None]:
 def add_parameter(line: str) -> Callable[[Any], None]:
     def change(notebook: Any) -> None:
         cell(notebook, "parameters").source += f"\n{line}"
+
+    return change
+
+
+def change_type(notebook: Any) -> None:
+    found = cell(notebook, "parameters")
+    found.source = found.source.replace("system: str", "system: bytes", 1)
+
+
+def hand_over(old: str, new: str) -> Callable[[Any], None]:
+    def change(notebook: Any) -> None:
+        for found in notebook.cells:
+            if "= checked(" in found.source:
+                assert old in found.source
+                found.source = found.source.replace(old, new)
+
+    return change
+
+
+def add_line(line: str) -> Callable[[Any], None]:
+    def change(notebook: Any) -> None:
+        cell(notebook, "setup").source += f"\n{line}"
 
     return change
 
@@ -189,8 +232,12 @@ DEFECTS: list[tuple[Callable[[Any], None], checks.Check]] = [
     (add_parameter("share: float = 0.5"), checks.has_typed_parameters),
     (
         add_parameter("share: float = 0.5  # nobody checks"),
-        checks.has_the_parameters_of_its_dataclass,
+        checks.has_parameters_that_are_checked,
     ),
+    (change_type, checks.has_parameters_that_are_checked),
+    (hand_over("system=system, ", ""), checks.has_parameters_that_are_checked),
+    (hand_over("system=system", "system=baseline"), checks.has_parameters_that_are_checked),
+    (hand_over("checked(", "dict("), checks.has_parameters_that_are_checked),
     (drop_question, checks.opens_with_its_question),
     (drop_title, checks.opens_with_its_question),
     (answer_late, checks.answers_first),
@@ -198,6 +245,10 @@ DEFECTS: list[tuple[Callable[[Any], None], checks.Check]] = [
     (name_by_chance, checks.has_readable_ids),
     (name_twice, checks.has_readable_ids),
     (lengthen, checks.has_short_cells),
+    (add_line("from _ext import pages"), checks.imports_no_site),
+    (add_line("import cm384.__main__"), checks.imports_no_site),
+    (add_line("from cm384 import __main__ as command"), checks.imports_no_site),
+    (add_line("from pages import tables"), checks.imports_no_site),
     (show("text/html", "<style>td { color: red }</style>"), checks.is_plain),
     (show("text/html", "<div><table></table></div>"), checks.is_plain),
     (show("image/svg+xml", "<svg/>"), checks.is_plain),
@@ -235,11 +286,12 @@ def test_invalid_notebook_is_seen(tmp_path: Path) -> None:
 
 
 def nbval(path: Path, library: Path | None = None) -> tuple[int, str]:
-    """What the suite's own configuration says of one notebook; with another copy of the library."""
+    """What the suite's own configuration says of notebooks; with another copy of the library."""
+    folder = path if path.is_dir() else path.parent
     found = subprocess.run(
         [sys.executable, "-m", "pytest", "-c", checks.ROOT / "pytest.ini", "-p", "no:xdist",
-         "--rootdir", path.parent, "--color=no", path],
-        cwd=path.parent, capture_output=True, text=True, check=False,
+         "--rootdir", folder, "--color=no", path],
+        cwd=folder, capture_output=True, text=True, check=False,
         env=os.environ | {"PYTHONPATH": str(library or checks.ROOT / "lib")},
     )  # fmt: skip
     return found.returncode, found.stdout + found.stderr
@@ -261,30 +313,31 @@ def change_plotted_number(notebook: Any) -> None:
     data["text/plain"] = data["text/plain"].replace("3.556", "3.557")
 
 
-@pytest.mark.parametrize(
-    ("plant", "red"),
-    [
-        (lambda notebook: None, ""),
-        (change_output, "answer"),
-        (change_default, "answer"),
-        (change_plotted_number, "figure"),
-    ],
-    ids=["nothing", "changed-output", "changed-default", "changed-plotted-number"],
-)
-def test_nbval_compares_what_is_shown(
-    tmp_path: Path, plant: Callable[[Any], None], red: str
-) -> None:
-    """Only the cells up to the one in question, to be quick."""
+SHOWN = ["parameters", "setup", "ratios", "answer", "totals", "printed", "ratio-lines", "figure"]
+PLANTED: dict[str, tuple[Callable[[Any], None], set[str]]] = {
+    "nothing": (lambda notebook: None, set()),
+    "changed-output": (change_output, {"answer"}),
+    "changed-default": (change_default, {"answer", "figure"}),
+    "changed-plotted-number": (change_plotted_number, {"figure"}),
+}
 
-    def change(notebook: Any) -> None:
-        plant(notebook)
-        wanted = {"parameters", "setup", "ratios", red or "answer"}
-        notebook.cells = [cell for cell in notebook.cells if cell.id in wanted]
 
-    status, said = nbval(edited(tmp_path, change))
-    assert (status, "Cell execution failed" in said or "mismatch" in said) == (
-        (1, True) if red else (0, False)
-    ), said
+def test_nbval_compares_what_is_shown(tmp_path: Path) -> None:
+    """One run over copies of a notebook up to its figure: red is what was changed, and no more."""
+    for name, (plant, _) in PLANTED.items():
+        (tmp_path / name).mkdir()
+        path = edited(tmp_path / name, plant)
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        notebook["cells"] = [cell for cell in notebook["cells"] if cell["id"] in SHOWN]
+        assert [cell["id"] for cell in notebook["cells"]] == SHOWN
+        path.write_text(json.dumps(notebook), encoding="utf-8")
+    status, said = nbval(tmp_path)
+    red = re.findall(r"^FAILED (\S+)/\S+::Cell (\d+)", said, flags=re.MULTILINE)
+    found = {name: {SHOWN[int(cell)] for where, cell in red if where == name} for name in PLANTED}
+    assert found == {name: cells for name, (_, cells) in PLANTED.items()}, said
+    assert status == 1
+    assert said.count("Cell outputs differ") == len(red)
+    assert "caused an exception" not in said
 
 
 def test_nbval_sees_a_changed_datum(tmp_path: Path) -> None:

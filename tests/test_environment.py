@@ -129,7 +129,7 @@ def test_wheel_carries_its_data(tmp_path: Path) -> None:
     data = [path for path in (ROOT / "data").rglob("*") if path.suffix in (".csv", ".bib", ".json")]
     expected = {f"cm384/data/{path.relative_to(ROOT / 'data')}" for path in data}
     assert "cm384/data/specs.csv" in expected
-    assert expected | {"cm384/units.txt", "cm384/py.typed"} <= names
+    assert expected | {"cm384/table/units.txt", "cm384/py.typed"} <= names
     code = "import cm384; print(cm384.__file__, len(cm384.load_claims()))"
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True,

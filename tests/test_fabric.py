@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
-from cm384 import derive, load_specs, ratio, span, tables_fabric
-from cm384.physics import fabric
+from cm384 import derive, load_specs, ratio, span
+from cm384.physics.check import check_terms
+from cm384.physics.hardware import accelerator
+from cm384.physics.served import over_scale_out
 from cm384.table import units
 from cm384.table.errors import InputError
+from cm384.table.records import load_kernels
+from cm384.table.specs import Specs
 
 SPECS = load_specs()
 CM, NVL72, H100 = "cloudmatrix-384", "gb200-nvl72", "hgx-h100"
@@ -18,6 +23,14 @@ CM, NVL72, H100 = "cloudmatrix-384", "gb200-nvl72", "hgx-h100"
 
 def value(quantity: str, subject: str, unit: str = "count") -> float:
     return float(derive(quantity, subject, SPECS).to(unit).m)
+
+
+def exchange_time(specs: Specs, chip: str, op: str, ranks: Any, tokens: Any) -> Any:
+    return derive("exchange_time", chip, specs, op=op, ranks=ranks, tokens=tokens)
+
+
+def round_trip(specs: Specs, chip: str, ranks: Any, tokens: Any) -> Any:
+    return derive("exchange_round_trip", chip, specs, ranks=ranks, tokens=tokens)
 
 
 # --- links and switches --------------------------------------------------------------------------
@@ -101,22 +114,29 @@ def test_optical_modules() -> None:
 
 
 def test_one_bandwidth_counted_in_three_ways() -> None:
-    cells = tables_fabric.rates_table(CM, SPECS).cells
     # 14 x 224, 7 x 400 and 7 x 448 Gbit/s
-    assert list(cells["one-way"]) == ["392 GB/s", "350 GB/s", "392 GB/s"]
-    assert list(cells["two-way"]) == ["784 GB/s", "700 GB/s", "784 GB/s"]
-    assert len(tables_fabric.rates_table(NVL72, SPECS).cells) == 1  # copper
+    ends = {"part": "optical-module", "per": "accelerator", "plane": "scale-up"}
+    modules = SPECS.get(CM, "count", **ends).m / 2
+    rates = [SPECS.get("optical-module-400g", "optical_module_rate", basis).to("Gbit/s").m
+             for basis in ("nominal", "assumed")]  # fmt: skip
+    assert (modules, rates) == (7, [400, 448])
+    one_way = [value("scale_up_bandwidth_from_links", "ascend-910c", "GB/s"),
+               *(modules * rate / 8 for rate in rates)]  # fmt: skip
+    assert one_way == [392, 350, 392]
+    assert not SPECS.has(NVL72, "count", **ends)  # copper
 
 
 def test_measured_against_nominal() -> None:
-    cells = tables_fabric.measured_table([CM], SPECS).cells
     # huawei2025cloudmatrix, v2 Table 1: 164 and 167 read, 135 and 137 written, of 196 a die
-    assert list(cells["measured"]) == ["164 GB/s", "167 GB/s", "135 GB/s", "137 GB/s"]
-    assert set(cells["nominal"]) == {"196 GB/s"}
-    assert list(cells["of nominal"]) == ["84 %", "85 %", "69 %", "70 %"]
-    assert [name.split(", ")[1:] for name in cells["transfer"]] == [
-        ["read", "two nodes"], ["read", "one node"], ["write", "two nodes"], ["write", "one node"],
-    ]  # fmt: skip
+    assert value("scale_up_bandwidth_from_links", "ascend-910c", "GB/s") / 2 == 196
+    alone = {"reach": "node"}
+    for op, reach, measured, share in (
+        ("read", {}, 164, "84 %"), ("read", alone, 167, "85 %"),
+        ("write", {}, 135, "69 %"), ("write", alone, 137, "70 %"),
+    ):  # fmt: skip
+        found = SPECS.get("ascend-910c", "scale_up_bandwidth", "measured", op=op, **reach)
+        assert found.to("GB/s").m / 2 == measured
+        assert units.percent(measured / 196) == share
 
 
 def test_links_beside_the_network_card() -> None:
@@ -132,48 +152,59 @@ def test_links_beside_the_network_card() -> None:
 
 def test_an_exchange_is_a_fixed_time_and_bytes_over_bandwidth() -> None:
     # deepseek2025deepep: dispatch of 128 tokens over 64 ranks in 186 us, the same table's constants
-    found = fabric.exchange_time(SPECS, "h800-sxm", "dispatch", 64, 128).to("us").m
+    found = exchange_time(SPECS, "h800-sxm", "dispatch", 64, 128).to("us").m
     assert found == pytest.approx(34.61 + 128 * 8 * 7168 * 1.03125 / 50e9 * 1e6)
     assert found == pytest.approx(186, rel=1e-3)
     # 910C: 75.46 us and 135 GB/s a die; 1.07143 bytes an element
-    found = fabric.exchange_time(SPECS, "ascend-910c", "dispatch", 64, 128).to("us").m
+    found = exchange_time(SPECS, "ascend-910c", "dispatch", 64, 128).to("us").m
     assert found == pytest.approx(75.46 + 128 * 8 * 7168 * 1.07143 / 135e9 * 1e6)
     # combine in 16 bits: 27.67 us
-    found = fabric.exchange_time(SPECS, "ascend-910c", "combine", 64, 128).to("us").m
+    found = exchange_time(SPECS, "ascend-910c", "combine", 64, 128).to("us").m
     assert found == pytest.approx(27.67 + 128 * 8 * 7168 * 2 / 135e9 * 1e6)
 
 
 def test_exchanges_grow_with_tokens_and_broadcast() -> None:
-    times = fabric.round_trip(SPECS, "ascend-910c", 64, np.array([1, 128, 1024])).m
+    times = round_trip(SPECS, "ascend-910c", 64, np.array([1, 128, 1024])).m
     assert np.all(np.diff(times) > 0)
-    ranks = fabric.round_trip(SPECS, "h100-sxm", np.array([8, 16, 64]), 128).m
+    ranks = round_trip(SPECS, "h100-sxm", np.array([8, 16, 64]), 128).m
     assert ranks[1] > 2 * ranks[0]  # one node, and two joined by network cards
     assert ranks[2] > ranks[1]
 
 
 def test_without_the_fabric() -> None:
-    slow = fabric.over_scale_out(SPECS, "ascend-910c")
+    slow = over_scale_out(SPECS, "ascend-910c")
     # 400 Gbit/s over two dies: 25 GB/s; the fixed time stays
-    found = fabric.exchange_time(slow, "ascend-910c", "dispatch", 64, 128).to("us").m
+    found = exchange_time(slow, "ascend-910c", "dispatch", 64, 128).to("us").m
     assert found == pytest.approx(75.46 + 128 * 8 * 7168 * 1.07143 / 25e9 * 1e6)
     # 50 GB/s of InfiniBand is what the H800 has in that kernel already
-    same = fabric.over_scale_out(SPECS, "h800-sxm")
-    trips = [fabric.round_trip(table, "h800-sxm", 64, 128).m for table in (SPECS, same)]
+    same = over_scale_out(SPECS, "h800-sxm")
+    trips = [round_trip(table, "h800-sxm", 64, 128).m for table in (SPECS, same)]
     assert trips[0] == pytest.approx(trips[1])
 
 
 def test_reach() -> None:
-    assert fabric.reach(SPECS, CM) == 384 * 2
-    assert fabric.reach(SPECS, NVL72) == 72
-    assert fabric.reach(SPECS, H100) == 8
+    for system, ranks in ((CM, 384 * 2), (NVL72, 72), (H100, 8)):
+        chip = accelerator(SPECS, system)
+        found = SPECS.get(system, "count", part=chip) * SPECS.get(chip, "ranks_per_package")
+        assert found.m == ranks
 
 
 # --- "a generation ahead" ------------------------------------------------------------------------
 
 
 def test_generations_ahead() -> None:
-    table = fabric.generations(CM, NVL72, 128, SPECS)
-    found = table["steps"]
+    chips = [accelerator(SPECS, system) for system in (CM, NVL72, H100)]
+    figures = [
+        [float(SPECS.get(system, "count", part=chip).m)
+         for system, chip in zip((CM, NVL72, H100), chips, strict=True)],
+        [value("scale_up_bandwidth_from_links", system, "GB/s") for system in (CM, NVL72, H100)],
+        [value("scale_up_bandwidth_from_links", chip, "GB/s") for chip in chips],
+        [float((SPECS.get(chip, "ranks_per_package") / round_trip(SPECS, chip, 64, 128)).m)
+         for chip in chips],
+    ]  # fmt: skip
+    lead, step = ([one / other for one, other in (pair[i : i + 2] for pair in figures)]
+                  for i in (0, 1))  # fmt: skip
+    found = np.log(lead) / np.log(step)
     # 384 / 72 against 72 / 8; 150.5 / 64.8 against 64.8 / 3.6; 392 / 900 against 900 / 450
     assert found[0] == pytest.approx(math.log(384 / 72) / math.log(72 / 8))
     assert found[1] == pytest.approx(math.log(150.528 / 64.8) / math.log(64.8 / 3.6))
@@ -181,40 +212,51 @@ def test_generations_ahead() -> None:
     assert [round(steps, 1) for steps in found[:3]] == [0.8, 0.3, -1.2]
     assert found[3] < 0
     # two ranks a 910C, one a GB200 or an H100; each sends as many tokens in its own time
-    trips = [
-        fabric.round_trip(SPECS, chip, 64, 128).m for chip in ("ascend-910c", "gb200", "h100-sxm")
-    ]
-    assert table["lead"][3] == pytest.approx(2 / trips[0] * trips[1])
-    assert table["step"][3] == pytest.approx(trips[2] / trips[1])
-
-
-def test_a_baseline_without_a_step_has_no_generations() -> None:
-    assert fabric.generations(CM, H100, 128, SPECS)["steps"].isna().all()
-    assert set(tables_fabric.generations_table(CM, H100, 128, SPECS).cells.iloc[:, -1]) == {"–"}
+    trips = [round_trip(SPECS, chip, 64, 128).m for chip in ("ascend-910c", "gb200", "h100-sxm")]
+    assert lead[3] == pytest.approx(2 / trips[0] * trips[1])
+    assert step[3] == pytest.approx(trips[2] / trips[1])
 
 
 # --- tables against benchmarks -------------------------------------------------------------------
 
 
 def test_exchange_terms_beside_published_latencies() -> None:
-    found = tables_fabric.published_exchanges(["ascend-910c", "h800-sxm"], SPECS)
-    used = found.groupby("source")["input"].agg(set).to_dict()
-    assert used["huawei2025cloudmatrix"] == {"the same table"}
-    assert used["sgl2026kernelnpu"] == used["xiao2025xdeepserve"] == {"none"}
-    assert used["deepseek2025deepep"] == {"the same table", "the same source"}
-    held = found[found["input"] == "the same table"]
-    assert held["error"].abs().max() < 0.15
-    other = found[found["source"] == "sgl2026kernelnpu"]["error"].abs()
-    assert other.median() < 0.15
+    """What the constants were taken from, and what gave the model none."""
+    constants = {
+        (key[0], rows[0].source)
+        for key, rows in SPECS.rows.items()
+        if key[1].startswith("exchange_") and "phase=decode" in key[2]
+    }
+    assert {
+        ("ascend-910c", "huawei2025cloudmatrix"),
+        ("h800-sxm", "deepseek2025deepep"),
+    } < constants
+    assert not {"sgl2026kernelnpu", "xiao2025xdeepserve"} & {source for _, source in constants}
+
+    def errors(chip: str, source: str) -> Any:
+        rows = [
+            row
+            for row in load_kernels()
+            if (row.accelerator, row.source, row.quantity) == (chip, source, "exchange_latency")
+            and {"ranks", "tokens", "op"} <= row.given.keys()
+            and "normal" not in row.kernel
+        ]
+        return check_terms(rows, SPECS)["error"].abs()
+
+    assert errors("ascend-910c", "huawei2025cloudmatrix").max() < 0.15
+    assert errors("ascend-910c", "sgl2026kernelnpu").median() < 0.15
 
 
 def test_few_tokens_favour_the_shorter_fixed_time() -> None:
     # dispatch over 64 ranks starts at 75 us on the 910C and at 27 us between nodes of H100
-    start = fabric.overtakes(CM, H100, 64, SPECS)
-    assert 16 < start < 64
-    trips = [fabric.round_trip(SPECS, chip, 64, 8).m for chip in ("ascend-910c", "h100-sxm")]
+    tokens = np.arange(1.0, 4097.0)
+    ours, nodes, theirs = (
+        round_trip(SPECS, chip, 64, tokens).m for chip in ("ascend-910c", "h100-sxm", "gb200")
+    )
+    assert 16 < tokens[ours < nodes][0] < 64
+    trips = [round_trip(SPECS, chip, 64, 8).m for chip in ("ascend-910c", "h100-sxm")]
     assert trips[0] > trips[1]
-    assert math.isnan(fabric.overtakes(CM, NVL72, 64, SPECS))
+    assert not np.any(ours < theirs)
 
 
 def test_units_are_those_a_reader_expects() -> None:

@@ -9,10 +9,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cm384 import figures_ledger, load_claims, load_specs, scorecard, tables_ledger
-from cm384.ledger import flips
+from cm384 import load_claims, load_specs, scorecard, units
+from cm384.derive.spread import sobol, tornado
+from cm384.ledger import board
 from cm384.ledger.claims import Claim
-from cm384.ledger.robustness import error_of, nearest_attempt, solutions, solve_tokens_per_step, stands, with_bands
+from cm384.ledger.robustness import (
+    bands,
+    error_of,
+    flip_ledger,
+    flips,
+    nearest_attempt,
+    solutions,
+    solve_tokens_per_step,
+    stands,
+)
+from cm384.table import files
+from cm384.table.errors import DATA
+from cm384.table.words import row_name
 
 SPECS = load_specs()
 CLAIMS = load_claims(specs=SPECS)
@@ -24,13 +37,13 @@ def some(*names: str) -> list[Claim]:
 
 
 def lines(*names: str, samples: int = 200, seed: int = 384) -> pd.DataFrame:
-    found = flips.ledger(some(*names), SPECS, samples, seed)
+    found = flip_ledger(some(*names), SPECS, samples, seed)
     return found.set_index("id", drop=False)
 
 
 def flip(name: str, row: str) -> Any:
     claim = LEDGER[name]
-    found = flips.flips(claim, nearest_attempt(claim, SPECS, LEDGER), SPECS)
+    found = flips(claim, nearest_attempt(claim, SPECS, LEDGER), SPECS)
     return next(f for f in found if f.key[:2] == tuple(row.split(".")))
 
 
@@ -64,7 +77,7 @@ def test_source_that_does_not_flip_is_not_named() -> None:
 
 def test_row_that_a_source_flips_comes_before_a_smaller_change() -> None:
     claim = LEDGER["S000-12"]
-    first, *others = flips.flips(claim, nearest_attempt(claim, SPECS, LEDGER), SPECS)
+    first, *others = flips(claim, nearest_attempt(claim, SPECS, LEDGER), SPECS)
     assert first.statements
     assert not any(other.statements for other in others)
 
@@ -72,7 +85,7 @@ def test_row_that_a_source_flips_comes_before_a_smaller_change() -> None:
 def test_counts_are_not_moved() -> None:
     assert lines("S000-08").loc["S000-08", "row"] is None
     claim = LEDGER["S000-02"]
-    found = flips.flips(claim, nearest_attempt(claim, SPECS, LEDGER), SPECS)
+    found = flips(claim, nearest_attempt(claim, SPECS, LEDGER), SPECS)
     assert {f.key[1] for f in found} == {"peak"}
 
 
@@ -85,7 +98,7 @@ def test_same_seed_same_ledger_and_another_seed_another() -> None:
 
 def test_claim_without_a_source_is_left_out() -> None:
     lost = dataclasses.replace(LEDGER["S000-02"], id="X-1", conditions="precision=fp4")
-    assert list(flips.ledger([lost, LEDGER["S000-11"]], SPECS, 10)["id"]) == ["S000-11"]
+    assert list(flip_ledger([lost, LEDGER["S000-11"]], SPECS, 10)["id"]) == ["S000-11"]
 
 
 def test_claim_through_the_model_has_its_error() -> None:
@@ -127,71 +140,70 @@ def test_no_acceptance_reaches_a_claim_too_high() -> None:
 # --- as shown -------------------------------------------------------------------------------------
 
 
-def test_figure_joins_claims_of_one_figure_and_threshold() -> None:
+def test_claims_of_one_figure_and_threshold_flip_alike() -> None:
     found = lines("S002-02", "S002-18a", "S000-02", "S000-11", "S000-12", "S000-08")
-    shown = figures_ledger.flips_figure(found, SPECS)
-    assert list(shown.data["claims"]) == [
-        "S000-12: HBM bandwidth 2.1",
-        "S000-11: HBM capacity 3.6",
-        "S000-02: peak more than double",
-        "S002-02 and 1 more: peak ≥ 1",
+    same = found.loc[["S002-02", "S002-18a"]]
+    assert same["figure"].nunique() == same["claimed"].nunique() == same["factor"].nunique() == 1
+    # 72 x 7.7 TB/s flips the bandwidth, no source the others; a count has no row
+    flipped = found["statements"].map(bool)
+    assert list(flipped[flipped].index) == ["S000-12"]
+    assert list(found.index[found["row"].isna()]) == ["S000-08"]
+
+
+def test_line_says_what_flips_and_what_does_not() -> None:
+    """At 937.5 TFLOPS, 127.8 GB and 7.938 TB/s: 1.25, 0.998 and 0.992 times what is taken."""
+    found = lines("S000-02", "S000-08", "S000-11", "S000-12")
+    said = []
+    for line in found.dropna(subset="row").to_dict("records"):
+        row, scale = SPECS.rows[line["row"]][0], line["factor"]
+        ends = [units.text(row.amount * line[end]) for end in ("sourced_low", "sourced_high")]
+        sources = [statement.source for statement in line["statements"]]
+        said.append((row_name(row), units.text(row.amount * scale), units.number(scale, 3), *ends,
+                     sources))  # fmt: skip
+    assert said == [
+        ("Ascend 910C: peak (BF16)", "937.5 TFLOPS", "1.25", "752 TFLOPS", "800 TFLOPS", []),
+        ("Ascend 910C: HBM capacity", "127.8 GB", "0.998", "128 GB", "128 GB", []),
+        ("GB200: HBM bandwidth", "7.938 TB/s", "0.992", "7.7 TB/s", "8 TB/s", ["verda_gb300"]),
     ]
-    assert list(shown.data["flipped"]) == [True, False, False, False]
-    assert shown.png.startswith(b"\x89PNG")
 
 
-def test_table_says_what_flips_and_what_does_not() -> None:
-    names = ("S000-02", "S000-08", "S000-11", "S000-12")
-    card = scorecard(CLAIMS, SPECS)
-    cells = tables_ledger.flips_table(lines(*names), card, SPECS).cells.set_index("claim")
-    assert [row.split(":")[0] for row in cells.index] == list(names)
-    assert list(cells["what would flip it"]) == [
-        "Ascend 910C: peak (BF16) at 937.5 TFLOPS (1.25×); sources state 752 – 800 TFLOPS",
-        "no row",
-        "Ascend 910C: HBM capacity at 127.8 GB (0.998×); sources state 128 GB",
-        "GB200: HBM bandwidth at 7.938 TB/s (0.992×); sources state 7.7 – 8 TB/s: "
-        "flipped by verda_gb300",
-    ]
+def test_band_of_a_claim_that_others_repeat_is_given_once() -> None:
+    """From 384 × 752 ÷ (72 × 2,500) TFLOPS to 384 × 800 ÷ (72 × 2,250)."""
+    found = bands(some("S000-02", "S000-11", "S000-09", "S001-03"), SPECS, 200).set_index("id")
+    assert list(found.index) == ["S000-02", "S000-11"]  # one is judged, one repeats the first
+    assert list(found["holds"]) == [0, 1]
+    ends = [384 * 752 / (72 * 2500), 384 * 800 / (72 * 2250)]
+    assert list(found.loc["S000-02", ["p5", "p95"]]) == pytest.approx(ends)
 
 
-def test_scorecard_shows_the_band_and_a_repeated_claim_that_of_its_root() -> None:
-    claims = some("S000-02", "S000-11", "S000-09", "S001-03")
-    card = scorecard(claims, SPECS)
-    found = with_bands(card, claims, SPECS, 200)
-    cells = tables_ledger.scorecard_table(found).cells
-    assert list(cells.columns)[6:9] == ["span", "5–95 %", "stands in"]
-    assert list(cells["stands in"]) == ["0 %", "100 %", "–", "0 %"]
-    assert cells["5–95 %"].iloc[3] == cells["5–95 %"].iloc[0] == "1.604 – 1.896"
-    assert "5–95 %" not in tables_ledger.scorecard_table(card).cells
-
-
-def test_tornado_marks_derived_and_claimed() -> None:
-    shown = figures_ledger.tornado_figure("S000-02", CLAIMS, SPECS)
-    assert list(shown.data["row"]) == ["GB200: peak (BF16)", "Ascend 910C: peak (BF16)"]
-    assert "derived 1.604 and claimed more than double: of 4 rows" in shown.shows
-    assert "sources disagree on 2, and 2 of these move it" in shown.shows
+def test_tornado_of_a_claim() -> None:
+    """Derived 1.604 and claimed more than double: of 4 rows sources disagree on 2."""
+    found = nearest_attempt(LEDGER["S000-02"], SPECS, LEDGER)
+    moved = tornado(found.figure, SPECS)
+    names = [row.split(".")[:2] for row in moved["row"].str.split("[").str[0]]
+    assert names == [["gb200", "peak"], ["ascend-910c", "peak"]]
+    assert len(found.span.keys) == 4
+    assert round(found.central, 3) == 1.604
 
 
 def test_variance_shares_add_up_where_nothing_interacts() -> None:
-    cells = tables_ledger.variance_table(["S000-02"], SPECS, CLAIMS, 256, 384).cells
-    assert sum(int(share.split()[0]) for share in cells["alone"]) == pytest.approx(100, abs=5)
+    found = nearest_attempt(LEDGER["S000-02"], SPECS, LEDGER)
+    assert sobol(found.figure, SPECS, 256, 384)["first"].sum() == pytest.approx(1, abs=0.05)
 
 
 def test_judged_claims_are_counted_once() -> None:
-    judged = tables_ledger.judged(CLAIMS)
+    judged = [claim for claim in CLAIMS if claim.judged and not claim.same_as]
     table = pd.DataFrame(
         [(claim.category, claim.judged) for claim in judged], columns=["category", "verdict"]
     )
-    shown = figures_ledger.verdicts_figure(table, "category").data.set_index("category")
+    shown = board.verdicts_figure(table, "category").data.set_index("category")
     assert shown.to_numpy().sum() == len(judged)
-    found = [tables_ledger.judged_table(CLAIMS, name).cells for name in shown.index]
-    assert sum(map(len, found)) == len(judged)
-    assert not figures_ledger.verdicts_figure(table[:0], "category").data.size
+    assert not board.verdicts_figure(table[:0], "category").data.size
 
 
 def test_verdicts_of_an_article_are_those_of_its_claims() -> None:
     lines = scorecard(some("S000-02", "S000-11", "S001-05"), SPECS)
-    shown = figures_ledger.verdicts_figure(lines, "article").data.set_index("article")
+    shown = board.verdicts_figure(lines, "article").data.set_index("article")
     assert shown.to_dict("index") == {
         "Facefam": {"confirmed": 1, "overstated": 1},
         "Tech Daily Update": {"confirmed": 0, "overstated": 1},
@@ -200,19 +212,18 @@ def test_verdicts_of_an_article_are_those_of_its_claims() -> None:
 
 def test_scorecard_figure_shows_each_technical_figure_once() -> None:
     names = ("S000-02", "S000-11", "S001-03", "S000-08", "S000-10", "S000-16", "S003-08")
-    shown = figures_ledger.scorecard_figure(some(*names), SPECS)
+    shown = board.scorecard_figure(some(*names), SPECS)
     assert list(shown.data["id"]) == ["S000-02", "S000-11", "S003-08"]  # no repetition, no count,
     assert list(shown.data["ratio"]) == ["0.8021", "0.9877", "0.9001"]  # statement or money
-    assert shown.shows.endswith("1 confirmed, 1 within model error, 1 overstated.")
+    assert list(shown.data["verdict"]) == ["overstated", "confirmed", "within model error"]
 
 
 def test_scorecard_figure_of_no_figures_is_empty() -> None:
-    shown = figures_ledger.scorecard_figure(some("S000-08"), SPECS)
-    assert shown.shows.startswith("The 0 technical figures")
+    shown = board.scorecard_figure(some("S000-08"), SPECS)
     assert shown.data.empty
 
 
 def test_timeline_is_in_order() -> None:
-    dates = tables_ledger.timeline_table().cells["date"]
+    dates = files.read_table(DATA / "timeline.csv", ["date", "event", "source"])["date"]
     assert list(dates) == sorted(dates)
     assert dates.str.fullmatch(r"\d{4}-\d\d-\d\d").all()

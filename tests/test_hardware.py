@@ -9,10 +9,11 @@ import pytest
 import strangers
 
 from cm384 import Deployment, decode, derive, explain, load_model, load_specs, prefill, ratio, span
-from cm384.table import units
-from cm384.derive.derivation import ADDITIVE, DERIVATIONS, compares, title, words
-from cm384.table.errors import InputError
+from cm384.derive.derivation import ADDITIVE, DERIVATIONS, compares
 from cm384.physics.hardware import AREAS, per_package
+from cm384.table import units
+from cm384.table.errors import InputError
+from cm384.table.words import title, words
 
 SPECS = load_specs()
 
@@ -321,7 +322,10 @@ def test_areas_are_those_the_comparison_names() -> None:
 
 def test_only_comparisons_take_a_comparator() -> None:
     found = {name for name in DERIVATIONS if compares(name)}
-    assert found == {"areas_led", "accelerators_to_match", "power_to_match"}
+    assert found == {
+        "areas_led", "accelerators_to_match", "power_to_match", "accelerators_to_serve",
+        "served_ratio",
+    }  # fmt: skip
     assert not compares("hbm_capacity")
 
 
@@ -329,7 +333,7 @@ def test_only_comparisons_take_a_comparator() -> None:
 
 PREFILL, DECODE = "CM384-PREFILL-PERFECT", "CM384-DECODE-4K-50MS"
 # Every derivation with what it is asked of and under which conditions; a new one is added here.
-ASKED: dict[str, tuple[str, dict[str, str]]] = {
+ASKED: dict[str, tuple[str, dict[str, Any]]] = {
     "peak_from_units": ("cloudmatrix-384", {"precision": "bf16", "basis": "headline"}),
     "hbm_capacity_from_stacks": ("cloudmatrix-384", {}),
     "hbm_bandwidth_from_stacks": ("cloudmatrix-384", {}),
@@ -354,6 +358,24 @@ ASKED: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "power_to_match": ("cloudmatrix-384", {"precision": "bf16", "comparator": "gb200-nvl72"}),
     "power_per_peak": ("cloudmatrix-384", {"precision": "bf16"}),
+    "optics_share": ("cloudmatrix-384", {"optics": "retimed"}),
+    "flop_per_prompt_token": ("deepseek-r1", {"context": 4096}),
+    "flop_per_output_token": ("deepseek-r1", {"context": 4096}),
+    "kv_bytes_per_token": ("deepseek-r1", {}),
+    "physical_limit": ("ascend-910c", {"measurement": DECODE}),
+    "useful_share": ("ascend-910c", {"measurement": PREFILL}),
+    "served_throughput": ("ascend-910c", {"workload": "decode"}),
+    "served_ratio": ("ascend-910c", {"comparator": "h100-sxm", "workload": "prefill"}),
+    "exchange_time": ("ascend-910c", {"op": "dispatch", "ranks": 64, "tokens": 128}),
+    "exchange_round_trip": ("h100-sxm", {"ranks": 64, "tokens": 128}),
+    "tokens_per_joule": ("cloudmatrix-384", {"workload": "decode"}),
+    "electricity_cost": ("cloudmatrix-384", {"workload": "prefill", "price": 0.08}),
+    "capital_cost": ("cloudmatrix-384", {"workload": "decode", "utilisation": 0.5}),
+    "accelerators_to_serve": (
+        "cloudmatrix-384",
+        {"comparator": "gb200-nvl72", "workload": "prefill"},
+    ),
+    "electricity_of_a_year": ("cloudmatrix-384", {"accelerators": 800_000}),
 } | {
     quantity: ("cloudmatrix-384", {})
     for quantity in (

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 
-from cm384 import derive, load_specs, ratio, span, tables_parity, tables_power
-from cm384.physics import power, workloads
+from cm384 import derive, load_specs, ratio, served, span
+from cm384.ledger.claims import load_claims
+from cm384.physics.check import comparable
+from cm384.physics.hardware import power_basis
 from cm384.table import units
-from cm384.table.errors import InputError
+from cm384.table.errors import InputError, NotStated
 
 SPECS = load_specs()
 CM, NVL72, H100 = "cloudmatrix-384", "gb200-nvl72", "hgx-h100"
 
 
-def value(quantity: str, subject: str, unit: str, **conditions: str) -> float:
+def value(quantity: str, subject: str, unit: str, **conditions: Any) -> float:
     return float(derive(quantity, subject, SPECS, **conditions).to(unit).m)
 
 
@@ -30,7 +35,7 @@ def test_power_of_the_systems() -> None:
     assert value("system_power", CM, "W") == 559_378
     assert value("system_power", NVL72, "W") == 145_000
     assert value("system_power", H100, "kW") == 10.2
-    assert [power.power_basis(SPECS, s) for s in (CM, NVL72, H100, "hgx-h20")] == [
+    assert [power_basis(SPECS, s) for s in (CM, NVL72, H100, "hgx-h20")] == [
         "all-in", "all-in", "nameplate", "assumed",
     ]  # fmt: skip
     assert round(against_nvl72("system_power"), 2) == round(559.378 / 145, 2) == 3.86
@@ -79,17 +84,29 @@ def test_how_many_chips_match_an_nvl72() -> None:
     count = derive("accelerators_to_match", CM, SPECS, **given).m
     assert count == pytest.approx(180_000 / 752)
     assert value("power_to_match", CM, "kW", **given) == pytest.approx(count * 559.378 / 384)
-    cells = tables_power.matches_table(CM, NVL72, SPECS).cells
-    assert list(cells["accelerators"][:5]) == ["240", "255", "240", "180", "108"]
+    matrix = value("accelerators_to_match", CM, "count", **given, basis="matrix")
+    chip, int8 = "ascend-910c", {"precision": "int8"}
+    eight_bits = ratio("peak", NVL72, chip, SPECS, int8, precision="fp8").m
+    memory = [ratio(name, NVL72, chip, SPECS).m for name in ("hbm_bandwidth", "hbm_capacity")]
+    found = [count, matrix, eight_bits, *memory]
+    assert [math.ceil(x - 1e-9) for x in found] == [240, 255, 240, 180, 108]
     # 180,000 / 707.8; 72 x 8 / 3.2; 72 x 192 / 128
-    assert list(cells["power"][:2]) == ["349 kW", "370 kW"]
+    by_hand = [180_000 / 707.8, 360_000 / 1504, 72 * 8 / 3.2, 72 * 192 / 128]
+    assert found[1:] == pytest.approx(by_hand, rel=1e-3)
+    assert [round(x * 559.378 / 384) for x in found[:2]] == [349, 370]
 
 
 def test_optics() -> None:
     # 6,912 modules of 4, 4.5, 8 and 12 W
     shares = [6912 * watts / 559_378 for watts in (4, 4.5, 8, 12)]
-    assert power.optics_shares(SPECS, CM) == pytest.approx(shares)
-    assert power.optics_shares(SPECS, NVL72) == []  # copper
+    found = []
+    for optics, basis in (("lpo", "nominal"), ("retimed", "nameplate")):
+        key = SPECS.find("optical-module-400g", "power", basis, optics=optics)
+        every = SPECS.replace({key: np.sort(SPECS.options(key))})
+        found += derive("optics_share", CM, every, optics=optics).to("count").m.tolist()
+    assert found == pytest.approx(shares)
+    with pytest.raises(NotStated):  # copper
+        derive("optics_share", NVL72, SPECS, optics="lpo")
 
 
 # --- through the serving model -------------------------------------------------------------------
@@ -97,36 +114,42 @@ def test_optics() -> None:
 
 @pytest.mark.parametrize("workload", ["prefill", "decode"])
 def test_tokens_a_joule(workload: str) -> None:
-    rate = float(workloads.throughput(SPECS, "ascend-910c", workload).m)
-    found = power.tokens_per_joule(SPECS, CM, workload)
-    assert found.to("token/J").m == pytest.approx(rate / (559_378 / 384))
+    rate = value("served_throughput", "ascend-910c", "token/s/accelerator", workload=workload)
+    found = value("tokens_per_joule", CM, "token/J", workload=workload)
+    assert found == pytest.approx(rate / (559_378 / 384))
 
 
 def test_cost_of_a_million_tokens() -> None:
-    rate = float(workloads.throughput(SPECS, "ascend-910c", "decode").m)
-    cost = power.electricity_cost(SPECS, CM, "decode", 0.08, 0.5).to("USD/Mtoken").m
+    rate = value("served_throughput", "ascend-910c", "token/s/accelerator", workload="decode")
+    given = {"workload": "decode", "utilisation": 0.5}
+    cost = value("electricity_cost", CM, "USD/Mtoken", **given, price=0.08)
     kwh = 1e6 * (559_378 / 384) / rate / 3.6e6
     assert cost == pytest.approx(kwh * 0.08 / 0.5)
     # benzinga2025cloudmatrix: 8.2 million dollars; deepquarry2025amazon: five years
-    capital = power.capital_cost(SPECS, CM, "decode", 0.5).to("USD/Mtoken").m
+    capital = value("capital_cost", CM, "USD/Mtoken", **given)
     seconds = 5 * 365.25 * 86_400
     assert capital == pytest.approx(8.2e6 / 384 / (rate * seconds * 0.5) * 1e6)
 
 
 def test_chips_that_serve_as_much() -> None:
-    ours, theirs = (workloads.throughput(SPECS, c, "decode").m for c in ("ascend-910c", "gb200"))
-    found = power.accelerators_to_serve(SPECS, CM, NVL72, "decode").to("count").m
+    ours, theirs = (derive("served_throughput", chip, SPECS, workload="decode").m
+                    for chip in ("ascend-910c", "gb200"))  # fmt: skip
+    found = value("accelerators_to_serve", CM, "count", comparator=NVL72, workload="decode")
     assert found == pytest.approx(72 * theirs / ours)
 
 
 def test_prices() -> None:
-    cells = tables_power.price_table(CM, NVL72, SPECS).cells
     # 8.2 and 3 million dollars over 384 and 72; over 288.8 and 180 PFLOPS
-    ratios = cells["ratio (sources allow)"]
     # 8 and 8.2 over 3 and 3.1: 2.581 to 2.733
-    assert list(ratios[:2]) == ["2.733 (2.581 – 2.733)", "0.5125 (0.4839 – 0.5125)"]
-    assert cells[cells.columns[1]][1] == "21,354 USD"
-    assert float(ratios[2].split()[0]) == pytest.approx(8.2 / 3 / (288.768 / 180), rel=1e-3)
+    for quantity, edges in (
+        ("price", [2.733, 2.581, 2.733]), ("price_per_accelerator", [0.5125, 0.4839, 0.5125]),
+    ):  # fmt: skip
+        found = span(lambda s, q=quantity: ratio(q, CM, NVL72, s), SPECS)
+        ends = [float(end.m) for end in (found.central, found.low, found.high)]
+        assert ends == pytest.approx(edges, rel=2e-4)
+    assert units.text(derive("price_per_accelerator", CM, SPECS), 5) == "21,354 USD"
+    per_peak = against_nvl72("price_per_peak", precision="bf16")
+    assert per_peak == pytest.approx(8.2 / 3 / (288.768 / 180), rel=1e-3)
 
 
 def test_electricity_of_two_countries() -> None:
@@ -136,7 +159,7 @@ def test_electricity_of_two_countries() -> None:
     ):  # fmt: skip
         found = ratio(quantity, "china", "united-states", SPECS, year="2024").m
         assert found == pytest.approx(share)
-    drawn = power.electricity_of_a_year(SPECS, CM, 800_000).to("TWh").m
+    drawn = value("electricity_of_a_year", CM, "TWh", accelerators=800_000)
     assert drawn == pytest.approx(800_000 * 559_378 / 384 * 8766 / 1e12)
 
 
@@ -145,7 +168,7 @@ def test_electricity_of_two_countries() -> None:
 
 def test_the_same_work_is_the_same_but_for_the_chip() -> None:
     ours, theirs = (
-        workloads.deployment(SPECS, chip, "decode") for chip in ("ascend-910c", "h100-sxm")
+        served.deployment(SPECS, chip, "decode") for chip in ("ascend-910c", "h100-sxm")
     )
     assert (ours.matrix_precision, theirs.matrix_precision) == ("int8", "fp8")
     assert ours.accelerators == 32  # 64 ranks, two a package
@@ -156,30 +179,52 @@ def test_the_same_work_is_the_same_but_for_the_chip() -> None:
 
 def test_decode_keeps_its_time_per_token() -> None:
     for chip in ("ascend-910c", "h100-sxm", "gb200", "h20"):
-        assert workloads.serve(SPECS, chip, "decode").tpot.m <= 50
+        assert served.serve(SPECS, chip, "decode").tpot.m <= 50
 
 
 def test_a_measurement_runs_on_another_chip() -> None:
-    own = workloads.deployment(SPECS, "ascend-910c", "CM384-DECODE-4K-50MS")
-    other = workloads.deployment(SPECS, "h100-sxm", "CM384-DECODE-4K-50MS")
+    own = served.deployment(SPECS, "ascend-910c", "CM384-DECODE-4K-50MS")
+    other = served.deployment(SPECS, "h100-sxm", "CM384-DECODE-4K-50MS")
     assert (own.accelerators, other.accelerators) == (160, 320)
     assert other.matrix_precision == "fp8"
-    assert workloads.phase_of(SPECS, "CM384-PREFILL-PERFECT") == "prefill"
+    assert served.work(SPECS, "CM384-PREFILL-PERFECT")[0] == "prefill"
     with pytest.raises(InputError, match="CM384-DECODE-4K-50MS"):
-        workloads.serve(SPECS, "h100-sxm", "CM384-DECODE-4K-50M")
+        served.serve(SPECS, "h100-sxm", "CM384-DECODE-4K-50M")
 
 
 def test_the_work_broadcasts() -> None:
     drawn = SPECS.sample(50, seed=1)
-    assert np.shape(workloads.parity(drawn, "ascend-910c", "h100-sxm", "decode").m) == (50,)
+    given = {"comparator": "h100-sxm", "workload": "decode"}
+    assert np.shape(derive("served_ratio", "ascend-910c", drawn, **given).m) == (50,)
 
 
 # --- parity --------------------------------------------------------------------------------------
 
 
 def test_every_side_of_the_h100() -> None:
+    bf16, int8 = {"precision": "bf16"}, {"precision": "int8"}
+    fp8 = {"precision": served.eight_bit_peak(SPECS, "h100-sxm")}
+    asked: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
+        "peak, BF16 matrix units only": ("peak", bf16 | {"basis": "matrix"}, {}),
+        "peak, BF16 as advertised": ("peak", bf16, {}),
+        "peak, INT8 ÷ FP8 as advertised": ("peak", int8, fp8),
+        "peak, INT8 ÷ FP8 from units": ("peak_from_units", int8, fp8),
+        "memory bandwidth": ("hbm_bandwidth", {}, {}),
+        "memory capacity": ("hbm_capacity", {}, {}),
+    } | {
+        f"{ours.phase}: {ours.id} ÷ {theirs.id}": (
+            "published_throughput", {"measurement": ours.id}, {"measurement": theirs.id}
+        )
+        for ours, theirs in comparable("ascend-910c", "h100-sxm", SPECS)
+    }  # fmt: skip
     found = {
-        side.name: side.central for side in tables_parity.sides("ascend-910c", "h100-sxm", SPECS)
+        name: ratio(quantity, "ascend-910c", "h100-sxm", SPECS, against, **given).m
+        for name, (quantity, given, against) in asked.items()
+    } | {
+        f"{workload} on the same work": derive(
+            "served_ratio", "ascend-910c", SPECS, comparator="h100-sxm", workload=workload
+        ).m
+        for workload in SPECS.workloads
     }
     # 707.8 and 752 over 989.4; 1,504 over 1,978.9; 3.2 over 3.352 TB/s; 128 over 80 GB
     by_hand = {
@@ -201,7 +246,8 @@ def test_every_side_of_the_h100() -> None:
 
 
 def test_what_60_percent_implies() -> None:
-    share = tables_parity.claimed_share(SPECS)
+    claim = next(c for c in load_claims(specs=SPECS) if c.id == "S000-22")
+    share = claim.printed.value / 100
     assert share == 0.6
     # of the utilisation of an H100, by advertised peak, matrix peak and memory bandwidth
     assert [round(share / side, 2) for side in (752 / 989.4, 707.8 / 989.4, 3.2 / 3.352)] == [
@@ -212,22 +258,37 @@ def test_what_60_percent_implies() -> None:
 
 
 def test_roofline_runs_between_bandwidths_and_peaks() -> None:
-    curve = tables_parity.roofline_ratio("ascend-910c", "h100-sxm", "bf16", SPECS)["ratio"]
-    assert curve.iloc[0] == pytest.approx(3.2 / 3.352)
-    assert curve.iloc[-1] == pytest.approx(707.8 / 989.4)
+    given = {"precision": "bf16", "basis": "matrix"}
+    intensity = np.geomspace(10, 3000, 100)
+    ours, theirs = (
+        np.minimum(
+            value("peak", chip, "TFLOPS", **given), intensity * value("hbm_bandwidth", chip, "TB/s")
+        )
+        for chip in ("ascend-910c", "h100-sxm")
+    )
+    curve = ours / theirs
+    assert curve[0] == pytest.approx(3.2 / 3.352)
+    assert curve[-1] == pytest.approx(707.8 / 989.4)
     assert curve.min() > 0.6
-    assert round(tables_parity.ridge("ascend-910c", "bf16", SPECS)) == round(707.8 / 3.2)
+    found = value("ridge_point", "ascend-910c", "FLOP/byte", **given)
+    assert round(found) == round(707.8 / 3.2)
 
 
 @pytest.mark.parametrize("reference", ["h20", "h800-sxm", "b200", "h200-sxm", "gb200"])
 def test_other_references_have_sides_too(reference: str) -> None:
-    found = tables_parity.sides("ascend-910c", reference, SPECS)
-    assert {"data sheet", "serving model"} <= {side.kind for side in found}
-    assert all(side.low <= side.central <= side.high for side in found)
+    for quantity, given in (
+        ("hbm_bandwidth", {}), ("hbm_capacity", {}), ("peak", {"precision": "bf16"}),
+    ):  # fmt: skip
+        found = span(
+            lambda s, q=quantity, g=given: ratio(q, "ascend-910c", reference, s, **g), SPECS
+        )
+        assert found.low <= found.central <= found.high
+    given = {"comparator": reference, "workload": "decode"}
+    assert 0 < derive("served_ratio", "ascend-910c", SPECS, **given).m < 10
 
 
 def test_runs_are_paired_like_with_like() -> None:
-    for ours, theirs in tables_parity.pairs("ascend-910c", "h800-sxm", SPECS):
+    for ours, theirs in comparable("ascend-910c", "h800-sxm", SPECS):
         assert (ours.phase, ours.routing) == (theirs.phase, theirs.routing)
         assert max(float(ours.batch), float(theirs.batch)) <= 2 * min(
             float(ours.batch), float(theirs.batch)
@@ -237,5 +298,5 @@ def test_runs_are_paired_like_with_like() -> None:
 def test_units_are_those_a_reader_expects() -> None:
     assert units.text(derive("power_per_bandwidth", CM, SPECS), 3) == "455 W per TB/s"
     assert units.text(derive("system_power", CM, SPECS), 3) == "559 kW"
-    cost = power.electricity_cost(SPECS, CM, "decode", 0.08)
+    cost = derive("electricity_cost", CM, SPECS, workload="decode", price=0.08)
     assert units.text(cost).endswith(" USD per million tokens")

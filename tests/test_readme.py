@@ -9,18 +9,19 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
+from own_ledger import SPECS, lines
 
 import cm384
-from cm384 import figures_ledger, notebooks
-from cm384.show import tables
-from cm384.physics import served as throughput, check as validation
-from cm384.table import units
+from cm384 import notebooks
 from cm384.__main__ import main
+from cm384.ledger import board
+from cm384.physics import check as validation
+from cm384.show import tables
+from cm384.table import units
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SPECS = cm384.load_specs()
-LINES = cm384.scorecard(cm384.load_claims(specs=SPECS), SPECS).set_index("id")
+LINES = lines().set_index("id")
 # The claims of the table at the top of the README, in its order.
 ANSWERS = [
     "S000-11", "S000-12", "S000-02", "S001-06", "S001-17", "S001-04", "S002-09", "S000-09",
@@ -40,7 +41,7 @@ def answers() -> list[list[str]]:
 def test_answer_is_the_computed_one(claim: str, cells: list[str]) -> None:
     line = LINES.loc[claim]
     assert cells[1] == tables.beside(line["claimed"], line["derived"])
-    assert cells[2].startswith(f"{tables.MARKS[line['verdict']]} {line['verdict']}")
+    assert cells[2].startswith(f"{board.MARKS[line['verdict']]} {line['verdict']}")
 
 
 def test_factors_in_the_answers_are_the_computed_ones() -> None:
@@ -86,7 +87,7 @@ def test_working_under_the_answers_is_the_computed_one() -> None:
 def test_figure_is_that_of_the_scorecard_notebook(tmp_path: Path) -> None:
     notebooks.copy_picture(notebooks.find_notebook("00"), "by-category-figure", tmp_path / "a.png")
     assert (ROOT / "notebooks/scorecard.png").read_bytes() == (tmp_path / "a.png").read_bytes()
-    shows = figures_ledger.verdicts_figure(LINES.reset_index(), "category").shows
+    shows = board.verdicts_figure(LINES.reset_index(), "category").shows
     assert f'<img src="notebooks/scorecard.png" width="480" alt="{shows}">' in README
 
 
@@ -103,8 +104,7 @@ def test_summary_counts_the_verdicts() -> None:
 
 
 def test_accuracy_of_the_model_is_the_computed_one() -> None:
-    lines = validation.validate(SPECS.measurements.values(), SPECS)
-    table = validation.summary(lines)
+    table = validation.summary(validation.validate(SPECS.measurements.values(), SPECS))
     every, well = (table[table["rows"] == rows].iloc[0] for rows in ("all", "well specified"))
     text = " ".join(README.split())
     half = f"Over {every['n']} published measurements half are met within"
@@ -115,7 +115,7 @@ def test_accuracy_of_the_model_is_the_computed_one() -> None:
     )
     assert most in text
     prefill, decode = (
-        f"{100 * throughput.model_error(SPECS, name):.0f} %"
+        f"{100 * validation.model_error(SPECS, name):.0f} %"
         for name in ("CM384-PREFILL-PERFECT", "CM384-DECODE-4K-50MS")
     )
     assert f"nine in ten within {prefill} in prefill, and within only {decode} in decode" in text

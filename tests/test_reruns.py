@@ -1,4 +1,4 @@
-"""Reruns with other parameters, as a user starts them: every notebook at least once."""
+"""Reruns with other parameters, by the command line: every notebook at least once."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from click.testing import CliRunner
 
 from cm384 import notebooks
 from cm384.__main__ import main
-from cm384.table.errors import InputError
-from cm384.table.paths import DATA
+from cm384.table.errors import DATA, InputError
 
 # Notebook, parameters, what its answer then says.
 RERUNS: list[tuple[str, dict[str, str], list[str]]] = [
@@ -139,12 +138,22 @@ def labels(value: Any) -> str | None:
 
 
 @pytest.mark.parametrize(("name", "values", "answer"), RERUNS, ids=labels)
-def test_rerun(tmp_path: Path, name: str, values: dict[str, str], answer: list[str]) -> None:
+def test_rerun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, values: dict[str, str],
+    answer: list[str],
+) -> None:  # fmt: skip
     """The answer follows the parameters; a notebook and a page that opens offline are written."""
     write_strangers_files(tmp_path / "mine")
-    done = start("cm384", "run", name, *given(values), "--out", "out", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert [Path(line).name for line in done.stdout.split()] == [f"{name}.ipynb", f"{name}.html"]
+    words = ["run", name, *given(values), "--out", "out"]
+    if name == "02-supernode":  # as a user starts it; the others here, which spares their imports
+        process = start("cm384", *words, folder=tmp_path)
+        status, out, said = process.returncode, process.stdout, process.stderr
+    else:
+        monkeypatch.chdir(tmp_path)
+        done = CliRunner().invoke(main, words)
+        status, out, said = done.exit_code, done.stdout, done.stderr
+    assert status == 0, said
+    assert [Path(line).name for line in out.split()] == [f"{name}.ipynb", f"{name}.html"]
     notebook, page = (tmp_path / "out" / f"{name}{suffix}" for suffix in (".ipynb", ".html"))
     assert sorted((tmp_path / "out").iterdir()) == [page, notebook]
     first = shown(notebook, "text/markdown")[0]

@@ -8,17 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cm384.physics import kernels, serving
 from cm384 import load_specs
-from cm384.physics.budgets import time_budget
-from cm384.table.errors import InputError
+from cm384.derive.spread import span
+from cm384.physics import kernels
 from cm384.physics.kernels import Curve, Gemm
 from cm384.physics.layers import Layers
-from cm384.physics.deployment import Deployment
-from cm384.physics.serving import decode, largest_batch, prefill
-from cm384.table.specs import key_name
+from cm384.physics.serving import decode, largest_batch, prefill, time_budget
 from cm384.physics.transformer import load_model
-from cm384.derive.spread import span
+from cm384.table.errors import InputError
+from cm384.table.records import Deployment, key_name
 
 SPECS = load_specs()
 R1 = load_model("deepseek-r1")
@@ -470,16 +468,12 @@ def test_unknown_accelerator_is_refused() -> None:
         decode(SPECS, R1, change(H100_DECODE, accelerator="h10-sxm"))
 
 
-def test_module_names_what_it_offers() -> None:
-    assert set(serving.__all__) == {"Deployment", "Result", "decode", "largest_batch", "prefill"}
-
-
 def test_budget_of_cloudmatrix_adds_up_and_says_what_bounds_it() -> None:
     row = SPECS.measurements["CM384-DECODE-4K-50MS"]
     found = {
         batch: time_budget(
             SPECS,
-            SPECS.models[row.model],
+            load_model(row.model),
             dataclasses.replace(row.deployment, batch=batch),
             "decode",
         )
@@ -491,7 +485,7 @@ def test_budget_of_cloudmatrix_adds_up_and_says_what_bounds_it() -> None:
     assert found[240].bounds["matrices"] == "operations"
     # 6,688 tokens/s at 81.6 GFLOP a token are 36 % of 1,504 TOPS (huawei2025cloudmatrix, table 3)
     row = SPECS.measurements["CM384-PREFILL-PERFECT"]
-    budget = time_budget(SPECS, SPECS.models[row.model], row.deployment, "prefill")
+    budget = time_budget(SPECS, load_model(row.model), row.deployment, "prefill")
     assert budget.useful_share * budget.predicted * row.measured / 1e6 == pytest.approx(
         81.63e9 * 6688 / 1504e12, rel=2e-3
     )

@@ -11,10 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cm384.table.errors import InputError
-from cm384.table.paths import DATA
-from cm384.tables_serving import parameters_table
-from cm384.physics.transformer import Model, decode_flop, kv_bytes, load_model, parameters_by_component, prefill_flop, weight_bytes
+from cm384.physics.transformer import (
+    Model,
+    decode_flop,
+    kv_bytes,
+    load_model,
+    parameters_by_component,
+    prefill_flop,
+    weight_bytes,
+)
+from cm384.table.errors import DATA, InputError
 
 NAMES = sorted(path.stem for path in (DATA / "models").glob("*.json"))
 names = st.sampled_from(NAMES)
@@ -361,11 +367,12 @@ def test_bad_precision_and_layer() -> None:
         decode_flop(load_model("kimi-k2"), 4096, layer="mtp")
 
 
-def test_table_of_parameters_says_what_a_token_uses() -> None:
+def test_parameters_that_a_token_uses() -> None:
     """8 of 256 routed experts and all else: 671.0 billion held, 37.55 used (hand, above)."""
-    cells = parameters_table(load_model("deepseek-r1"), "int8").cells.set_index("component")
-    held, used = (cells[name] for name in ("parameters, billion", "used by a token"))
-    assert (held["all"], used["all"]) == ("671.0", "37.55")
-    assert float(used["routed experts"]) == pytest.approx(
-        float(held["routed experts"]) * 8 / 256, rel=1e-3
+    model = load_model("deepseek-r1")
+    assert (round(model.parameters / 1e9, 1), round(model.active_parameters / 1e9, 2)) == (
+        671.0,
+        37.55,
     )
+    experts = model.operators("moe")["routed_experts"]
+    assert experts.active_parameters == pytest.approx(experts.parameters * 8 / 256, rel=1e-3)

@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cm384 import derive, load_specs, ratio, span
+from cm384.derive.spread import Solution, combinations, sobol, solve_for, tornado
 from cm384.table import units
 from cm384.table.draws import block_of, consistent
 from cm384.table.errors import InputError
-from cm384.table.specs import Key, Row, Specs, group_rows, read_rows
-from cm384.derive.spread import Solution, combinations, sobol, solve_for, tornado
+from cm384.table.records import Key, Row, read_rows
+from cm384.table.specs import Specs, group_rows
 
 COLUMNS = [field.name for field in dataclasses.fields(Row)]
 # A quantity of the vocabulary for each made-up fact, so that a figure may read several of them.

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from cm384 import load_specs
-from cm384.physics.benchmarks import check_terms, load_kernels
-from cm384.table.errors import InputError
-from cm384.table.paths import DATA
-from cm384.physics.check import in_words, load_measurements, predict, shown, summary, validate
+from cm384.physics.check import check_terms, in_words, predict, shown, summary, validate
+from cm384.table.errors import DATA, InputError
+from cm384.table.records import load_kernels
+from cm384.table.specs import load_measurements
 
 SPECS = load_specs()
 MEASUREMENTS = load_measurements(specs=SPECS)

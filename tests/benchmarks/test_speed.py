@@ -17,9 +17,9 @@ import pytest
 
 from cm384 import load_claims, load_specs
 from cm384.ledger.robustness import bands
-from cm384.physics.deployment import Deployment
 from cm384.physics.serving import decode, prefill
 from cm384.physics.transformer import load_model
+from cm384.table.records import Deployment
 
 SPECS, R1 = load_specs(), load_model("deepseek-r1")
 DECODE = Deployment("ascend-910c", 160, 320, 96, 4096, matrix_precision="int8", routing="eplb",
