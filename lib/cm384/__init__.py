@@ -20,22 +20,5 @@ from cm384.table.records import Deployment
 from cm384.table.specs import Specs, load_specs
 
 __version__ = "0.1.0"
-__all__ = [
-    "Deployment",
-    "InputError",
-    "Specs",
-    "decode",
-    "derive",
-    "explain",
-    "hardware",
-    "load_claims",
-    "load_model",
-    "load_specs",
-    "prefill",
-    "ratio",
-    "scorecard",
-    "served",
-    "solve",
-    "span",
-    "units",
-]
+__all__ = ["Deployment", "InputError", "Specs", "decode", "derive", "explain", "hardware", "load_claims"]
+__all__ += ["load_model", "load_specs", "prefill", "ratio", "scorecard", "served", "solve", "span", "units"]

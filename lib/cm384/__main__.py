@@ -21,20 +21,13 @@ from cm384.table.errors import InputError
 from cm384.table.records import read_conditions
 from cm384.table.specs import Specs, load_measurements, load_specs
 
+PATH = click.Path(path_type=Path)
+STYLE = click.Choice(["table", "csv", "json"])
 FORMAT = click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "csv", "json"]),
-    default="table",
-    show_default=True,
-    help="How rows are printed.",
+    "--format", "style", type=STYLE, default="table", show_default=True, help="How rows are printed."
 )
 SPECS = click.option(
-    "--specs",
-    "more",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A CSV file of specs rows to add or replace by key.",
+    "--specs", "more", multiple=True, type=PATH, help="A CSV file of specs rows to add or replace by key."
 )
 
 
@@ -70,7 +63,7 @@ def report() -> None:
 @main.command()
 @click.argument("notebook")
 @click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder; default build/runs.")
+@click.option("--out", type=PATH, help="Folder; default build/runs.")
 def run(notebook: str, given: tuple[tuple[str, str], ...], out: Path | None) -> None:
     """Rerun NOTEBOOK (such as 02-supernode) with other parameters; writes .ipynb and .html."""
     from cm384 import notebooks
@@ -82,15 +75,11 @@ def run(notebook: str, given: tuple[tuple[str, str], ...], out: Path | None) -> 
 
 
 @main.command()
-@click.argument("claims_file", metavar="CLAIMS.csv", type=click.Path(path_type=Path))
+@click.argument("claims_file", metavar="CLAIMS.csv", type=PATH)
 @SPECS
 @FORMAT
-@click.option(
-    "--solve",
-    "row",
-    metavar="SUBJECT.QUANTITY",
-    help="Instead of verdicts: the value of this row that would make each claim true.",
-)
+@click.option("--solve", "row", metavar="SUBJECT.QUANTITY",
+              help="Instead of verdicts: the value of this row that would make each claim true.")  # fmt: skip
 def check(claims_file: Path, more: tuple[Path, ...], style: str, row: str | None) -> None:
     """Give every claim of CLAIMS.csv its verdict by the rule."""
     specs = load_specs(*more)
@@ -109,17 +98,14 @@ def _solve(claims: list[Claim], row: str, specs: Specs, style: str) -> None:
 
     lines = solve_ledger(row, specs, claims)
     _print(_solutions(lines) if style == "table" else lines, style)
-    read, reached = (
-        lines.loc[chosen, "id"].nunique() for chosen in (lines["row"] != "", lines["needed"] > 0)
-    )
-    click.echo(
-        f"{read} of {len(claims)} claims read this row; some value of it reaches {reached}",
-        err=True,
-    )
+    read = lines.loc[lines["row"] != "", "id"].nunique()
+    reached = lines.loc[lines["needed"] > 0, "id"].nunique()
+    told = f"{read} of {len(claims)} claims read this row; some value of it reaches {reached}"
+    click.echo(told, err=True)
 
 
 @main.command()
-@click.argument("measurements_file", metavar="MEASUREMENTS.csv", type=click.Path(path_type=Path))
+@click.argument("measurements_file", metavar="MEASUREMENTS.csv", type=PATH)
 @SPECS
 @FORMAT
 def validate(measurements_file: Path, more: tuple[Path, ...], style: str) -> None:
@@ -135,19 +121,11 @@ def validate(measurements_file: Path, more: tuple[Path, ...], style: str) -> Non
 @main.command()
 @click.argument("quantity")
 @click.argument("subject")
-@click.option(
-    "-c",
-    "--condition",
-    "given",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="A condition, such as precision=bf16 or basis=matrix.",
-)
+@click.option("-c", "--condition", "given", multiple=True, metavar="NAME=VALUE",
+              help="A condition, such as precision=bf16 or basis=matrix.")  # fmt: skip
 @SPECS
 @FORMAT
-def explain(
-    quantity: str, subject: str, given: tuple[str, ...], more: tuple[Path, ...], style: str
-) -> None:
+def explain(quantity: str, subject: str, given: tuple[str, ...], more: tuple[Path, ...], style: str) -> None:
     """Print one figure with its formula and every row it was read from."""
     pairs = [pair for text in given for pair in text.split(";")]
     if wrong := [pair for pair in pairs if "=" not in pair]:
@@ -190,15 +168,10 @@ def _print(lines: pd.DataFrame, style: str) -> None:
 
 def _short(lines: pd.DataFrame) -> pd.DataFrame:
     """The scorecard as a terminal shows it."""
-    return pd.DataFrame(
-        {
-            "claim": lines["id"],
-            "claimed": lines["claimed"],
-            "derived": list(map(tables.beside, lines["claimed"], lines["derived"])),
-            "verdict": [f"{MARKS[verdict]} {verdict}" for verdict in lines["verdict"]],
-            "why": lines["why"],
-        }
-    )
+    derived = list(map(tables.beside, lines["claimed"], lines["derived"]))
+    verdict = [f"{MARKS[verdict]} {verdict}" for verdict in lines["verdict"]]
+    shown = lines.assign(claim=lines["id"], derived=derived, verdict=verdict)
+    return shown[["claim", "claimed", "derived", "verdict", "why"]]
 
 
 def _solutions(lines: pd.DataFrame) -> pd.DataFrame:
@@ -207,8 +180,7 @@ def _solutions(lines: pd.DataFrame) -> pd.DataFrame:
         f"{tables.number_or_dash(value)} {unit}".strip() if value == value else "–"
         for value, unit in zip(lines["needed"], lines["unit"], strict=True)
     ]
-    shown = {"claim": lines["id"], "claimed": lines["claimed"], "needed": needed}
-    return pd.DataFrame({**shown, "why": lines["why"]})
+    return lines.assign(claim=lines["id"], needed=needed)[["claim", "claimed", "needed", "why"]]
 
 
 def _summary(lines: pd.DataFrame) -> None:

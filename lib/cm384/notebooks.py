@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import as_completed
 from contextlib import contextmanager
 from importlib.metadata import distribution
@@ -54,22 +54,14 @@ def within(holds: Callable[[Any], bool], expected: str) -> Check:
     return meets
 
 
-def known(kind: str, names: Callable[[Specs], Iterable[str]]) -> Check:
-    """The check of one or more names, `;` between them."""
+def known(kind: str) -> Check:
+    """The check of one or more names of a kind that the table lists, `;` between them."""
 
     def meets(_: str, value: Any, specs: Specs) -> None:
         for name in value.split(";"):
-            check_known(kind, name, list(names(specs)))
+            check_known(kind, name, list(getattr(specs, f"{kind}s")))
 
     return meets
-
-
-def _systems(specs: Specs) -> list[str]:
-    return specs.systems
-
-
-def _chips(specs: Specs) -> list[str]:
-    return specs.chips
 
 
 TYPES: Mapping[str, type] = {
@@ -85,14 +77,9 @@ TYPES: Mapping[str, type] = {
 }
 # What a parameter takes, whatever the notebook.
 MEANS: Mapping[str, Check] = {
-    "system": known("system", _systems),
-    "baseline": known("system", _systems),
-    "chip": known("chip", _chips),
-    "reference": known("chip", _chips),
-    "accelerator": known("chip", _chips),
-    "published": known("measurement", lambda specs: specs.measurements),
-    "comparators": known("measurement", lambda specs: specs.measurements),
-    "explained": known("measurement", lambda specs: specs.measurements),
+    **dict.fromkeys(("system", "baseline"), known("system")),
+    **dict.fromkeys(("chip", "reference", "accelerator"), known("chip")),
+    **dict.fromkeys(("published", "comparators", "explained"), known("measurement")),
     "workload": lambda name, value, specs: served.work(specs, value),
     "precision": lambda name, value, specs: bytes_per_element(value),
     "model": lambda name, value, specs: load_model(value),
@@ -188,10 +175,10 @@ def checked(**given: Any) -> types.SimpleNamespace:
     return found
 
 
-def parameters(path: Path) -> dict[str, Any]:
+def defaults(path: Path) -> dict[str, Any]:
     """The parameters of a notebook with their defaults, as its own cell states them.
 
-    >>> parameters(find_notebook("02"))["precision"]
+    >>> defaults(find_notebook("02"))["precision"]
     'bf16'
     """
     from papermill import inspect_notebook
@@ -202,14 +189,14 @@ def parameters(path: Path) -> dict[str, Any]:
 
 def values_of(path: Path, given: Mapping[str, str]) -> dict[str, Any]:
     """The values to hand to a notebook, checked with its defaults before a kernel starts."""
-    defaults = parameters(path)
+    own = defaults(path)
     for name in given:
-        check_known(f"parameter of {path.stem}", name, defaults)
-    values = {name: convert(name, text, type(defaults[name])) for name, text in given.items()}
+        check_known(f"parameter of {path.stem}", name, own)
+    values = {name: convert(name, text, type(own[name])) for name, text in given.items()}
     for name, value in values.items():
         if value and (name.endswith("_file") or (name == "model" and Path(value).exists())):
             values[name] = str(Path(value).resolve())  # a path is relative to the caller's folder
-    checked(**{**defaults, **values})
+    checked(**{**own, **values})
     return values
 
 

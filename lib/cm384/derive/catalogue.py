@@ -6,14 +6,13 @@ is a difference of that file.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
 from itertools import product
 
 import numpy as np
 import pandas as pd
 
-from cm384.derive.derivation import ADDITIVE, DERIVATIONS, compares, derive
+from cm384.derive.derivation import ADDITIVE, DERIVATIONS, compares, conditions_of, derive
 from cm384.derive.spread import span
 from cm384.table import units
 from cm384.table.errors import NotStated
@@ -37,11 +36,11 @@ def catalogue(specs: Specs) -> pd.DataFrame:
     sources give, where these are few; `statements` counts the sourced values that it was read from,
     alternatives included.
     """
-    lines = filter(None, (_line(asked, specs) for asked in figures(specs)))
+    lines = filter(None, (_line(asked, specs) for asked in questions(specs)))
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
-def figures(specs: Specs) -> Iterator[Asked]:
+def questions(specs: Specs) -> Iterator[Asked]:
     """What the catalogue asks: the derived figures of every subject, then the stated ones."""
     for quantity in sorted(ADDITIVE | DERIVATIONS.keys()):
         for subject in sorted(specs.subjects):
@@ -57,17 +56,16 @@ def _conditions(quantity: str, subject: str, specs: Specs) -> Iterator[dict[str,
 
     A comparison is asked between vendors, of systems on paper and of chips at work.
     """
-    names = ["precision", "basis"]
-    if quantity in DERIVATIONS:
-        names = list(inspect.signature(DERIVATIONS[quantity][0]).parameters)[2:]
+    names = list(conditions_of(quantity))
+    if quantity not in DERIVATIONS:
+        names = ["precision", "basis"] if quantity == "peak" else ["basis"]
     if "measurement" in names:
         for row in specs.measurements.values():
             if row.accelerator == subject:
                 known = {"measurement": row.id, "precision": row.matrix_precision}
                 yield {name: known[name] for name in names if name in known}
         return
-    on_paper = compares(quantity) and "precision" in names
-    if on_paper and not (specs.vendor(subject) and specs.parts(subject)):
+    if compares(quantity) and "precision" in names and not (specs.vendor(subject) and specs.parts(subject)):
         return
     kind = specs.systems if specs.parts(subject) else specs.chips
     values = {
@@ -77,13 +75,11 @@ def _conditions(quantity: str, subject: str, specs: Specs) -> Iterator[dict[str,
         "basis": _bases(quantity, specs),
         **{name: [f"{number:g}"] for name, number in AT.items()},
     }
-    known_values = specs.condition_values
-    every = [values.get(name) or sorted(known_values.get(name, ())) for name in names]
-    taken = [(name, found) for name, found in zip(names, every, strict=True) if found]
-    if quantity not in DERIVATIONS and quantity != "peak":
-        taken = [(name, found) for name, found in taken if name == "basis"]
-    for chosen in product(*(found for _, found in taken)):
-        yield dict(zip((name for name, _ in taken), chosen, strict=True))
+    stated = specs.condition_values
+    every = {name: values.get(name) or sorted(stated.get(name, ())) for name in names}
+    taken = {name: found for name, found in every.items() if found}
+    for chosen in product(*taken.values()):
+        yield dict(zip(taken, chosen, strict=True))
 
 
 def _bases(quantity: str, specs: Specs) -> list[str]:

@@ -27,19 +27,9 @@ Formula = Callable[..., Quantity]
 Figure = Callable[[Specs], Quantity]  # any figure, as a pure function of the table
 
 # Quantities of which a system has as much as its accelerators together.
-ADDITIVE = frozenset(
-    {
-        "peak",
-        "peak_from_units",
-        "hbm_capacity",
-        "hbm_capacity_from_stacks",
-        "hbm_bandwidth",
-        "hbm_bandwidth_from_stacks",
-        "scale_up_bandwidth",
-        "scale_up_bandwidth_from_links",
-        "scale_out_bandwidth",
-    }
-)
+ADDITIVE = frozenset({"peak", "hbm_capacity", "hbm_bandwidth", "scale_up_bandwidth", "scale_out_bandwidth"})
+ADDITIVE |= {"peak_from_units", "hbm_capacity_from_stacks", "hbm_bandwidth_from_stacks"}
+ADDITIVE |= {"scale_up_bandwidth_from_links"}
 
 MOST_READ = 8  # values that a line of a working shows; a step that took more has them in its rows
 
@@ -70,13 +60,16 @@ def derive(quantity: str, subject: str, specs: Specs, /, **conditions: Any) -> Q
     check_known("subject", subject, specs.subjects)
     usual = specs.kinds[quantity].unit
     since = len(specs.trace.open) if specs.trace else 0
-    if quantity in ADDITIVE and specs.parts(subject):
+    if quantity in ADDITIVE and (parts := specs.parts(subject)):
         formula = f"sum over the accelerators: count × {words(quantity)} of one"
-        value = _sum_of_parts(quantity, subject, specs, conditions)
+        shares = [
+            specs.get(subject, "count", part=part) * derive(quantity, part, specs, **conditions)
+            for part in parts
+        ]
+        value = sum(shares[1:], start=shares[0])
     elif quantity in DERIVATIONS:
         function, formula = DERIVATIONS[quantity]
-        given = _checked_conditions(function, quantity, subject, conditions)
-        value = function(specs, subject, **given)
+        value = function(specs, subject, **_checked_conditions(quantity, subject, conditions))
     else:
         return units.sensible(specs.get(subject, quantity, **conditions), usual)
     value = units.sensible(value, usual)
@@ -112,16 +105,6 @@ def ratio(
     return value
 
 
-def _sum_of_parts(
-    quantity: str, subject: str, specs: Specs, conditions: dict[str, str]
-) -> Quantity:
-    shares = [
-        specs.get(subject, "count", part=part) * derive(quantity, part, specs, **conditions)
-        for part in specs.parts(subject)
-    ]
-    return sum(shares[1:], start=shares[0])
-
-
 def step_text(step: Step) -> str:
     """A step as people write it: what it gave, the formula in words, the values it took."""
     text = f"{step.name} = {step.formula} = {units.text(step.value)}"
@@ -130,14 +113,25 @@ def step_text(step: Step) -> str:
     return f"{text} (from {'; '.join(units.text(value) for value in step.read)})"
 
 
+def conditions_of(quantity: str) -> dict[str, inspect.Parameter]:
+    """The conditions that a derived quantity takes, by name; none for one that is stated.
+
+    >>> list(conditions_of("exchange_time"))
+    ['op', 'ranks', 'tokens']
+    """
+    if quantity not in DERIVATIONS:
+        return {}
+    function, _ = DERIVATIONS[quantity]
+    return dict(list(inspect.signature(function).parameters.items())[2:])
+
+
 def compares(quantity: str) -> bool:
     """Whether a quantity is itself a comparison, so that it takes the comparator as a condition.
 
     >>> compares("areas_led"), compares("peak")
     (True, False)
     """
-    function, _ = DERIVATIONS.get(quantity, (derive, ""))
-    return "comparator" in inspect.signature(function).parameters
+    return "comparator" in conditions_of(quantity)
 
 
 def numeric_conditions(quantity: str) -> frozenset[str]:
@@ -146,21 +140,18 @@ def numeric_conditions(quantity: str) -> frozenset[str]:
     >>> sorted(numeric_conditions("exchange_time")), sorted(numeric_conditions("peak_from_units"))
     (['ranks', 'tokens'], [])
     """
-    function, _ = DERIVATIONS.get(quantity, (derive, ""))
-    parameters = inspect.signature(function).parameters.items()
-    return frozenset(name for name, taken in parameters if taken.annotation == "Numbers")
+    taken = conditions_of(quantity).items()
+    return frozenset(name for name, parameter in taken if parameter.annotation == "Numbers")
 
 
-def _checked_conditions(
-    function: Formula, quantity: str, subject: str, conditions: Mapping[str, Any]
-) -> dict[str, Any]:
+def _checked_conditions(quantity: str, subject: str, conditions: Mapping[str, Any]) -> dict[str, Any]:
     """The conditions, numbers among them read; refuses one that is missing or not known."""
-    taken = list(inspect.signature(function).parameters.values())[2:]
+    taken = conditions_of(quantity)
     for name in conditions:
-        check_known(f"condition for {quantity}", name, [parameter.name for parameter in taken])
-    for parameter in taken:
-        if parameter.default is parameter.empty and parameter.name not in conditions:
-            raise InputError(f"{quantity} of {subject} needs {parameter.name}")
+        check_known(f"condition for {quantity}", name, taken)
+    for name, parameter in taken.items():
+        if parameter.default is parameter.empty and name not in conditions:
+            raise InputError(f"{quantity} of {subject} needs {name}")
     numeric = numeric_conditions(quantity)
     return {n: _number(n, v) if n in numeric else v for n, v in conditions.items()}
 
@@ -196,11 +187,8 @@ class Working:
     @property
     def table(self) -> pd.DataFrame:
         """The rows that were read, one a line, with value, basis, source and locator."""
-        columns = ["row", "value", "basis", "source", "locator"]
-        cells = [
-            [row_name(r), units.text(r.amount, 6), r.basis, r.source, r.locator] for r in self.rows
-        ]
-        return pd.DataFrame(cells, columns=columns)
+        cells = [[row_name(r), units.text(r.amount, 6), r.basis, r.source, r.locator] for r in self.rows]
+        return pd.DataFrame(cells, columns=["row", "value", "basis", "source", "locator"])
 
     def __str__(self) -> str:
         lines = [f"{self.name} = {units.text(self.value)}"]
@@ -222,8 +210,7 @@ def trace(figure: Figure, specs: Specs, name: str = "") -> Working:
     """
     traced, notes = specs.traced()
     value = figure(traced)
-    rows = tuple(specs.rows[key][0] for key in notes.keys)
-    return Working(name, value, tuple(notes.steps), rows)
+    return Working(name, value, tuple(notes.steps), tuple(specs.rows[key][0] for key in notes.keys))
 
 
 def explain(quantity: str, subject: str, specs: Specs, /, **conditions: str) -> Working:

@@ -85,19 +85,18 @@ def combinations(
     also says which. The first is the central one. Rows of one group go together.
     """
     blocks = choices(specs.rows, keys)
-    asked = [[i for i, key in enumerate(block.keys) if key in keys] for block in blocks]
-    distinct = [np.unique(b.options[:, i], axis=0) for b, i in zip(blocks, asked, strict=True)]
-    exhaustive = math.prod(map(len, distinct)) <= limit
+    options = [block.options[:, [key in keys for key in block.keys]] for block in blocks]
+    distinct = [np.unique(statements, axis=0) for statements in options]
+    sizes = [len(statements) for statements in distinct]
+    count = math.prod(sizes)
+    exhaustive = count <= limit
     if exhaustive:
-        sizes = [len(options) for options in distinct]
-        picks = list(np.indices(sizes).reshape(len(sizes), -1)) if sizes else []
-        options = distinct
+        options, picks = distinct, list(np.indices(sizes).reshape(len(sizes), count))
     else:
-        picks = [np.append(0, picked(block, limit - 1, seed)) for block in blocks]
-        options = [b.options[:, i] for b, i in zip(blocks, asked, strict=True)]
-    found = np.zeros((math.prod(map(len, distinct)) if exhaustive else limit, len(keys)), dtype=int)
-    for block, own, values, pick in zip(blocks, asked, options, picks, strict=True):
-        found[:, [keys.index(block.keys[i]) for i in own]] = values[pick]
+        count, picks = limit, [np.append(0, picked(block, limit - 1, seed)) for block in blocks]
+    found = np.zeros((count, len(keys)), dtype=int)
+    for block, statements, pick in zip(blocks, options, picks, strict=True):
+        found[:, [keys.index(key) for key in block.keys if key in keys]] = statements[pick]
     return found, exhaustive
 
 
@@ -122,10 +121,9 @@ class Solution:
         return abs(float(np.log((self.value / self.central).to_base_units().m)))
 
     def __str__(self) -> str:
-        name = f"{key_name(self.key)}"
-        sourced = f"{units.text(self.low)} to {units.text(self.high)}"
-        if self.low == self.high:
-            sourced = f"only {units.text(self.low)}"
+        name = key_name(self.key)
+        low, high = units.text(self.low), units.text(self.high)
+        sourced = f"only {low}" if self.low == self.high else f"{low} to {high}"
         if self.value is None:
             return f"no value of {name} reaches it (sources state {sourced})"
         factor = units.number(float((self.value / self.central).to_base_units().m), 3)
@@ -201,21 +199,13 @@ def tornado(figure: Figure, specs: Specs) -> pd.DataFrame:
     """
     found = trace(figure, specs)
     central = found.value
+    keys = [row.key for row in found.rows if row.key not in specs.drawn]
     lines = []
-    for key in (row.key for row in found.rows):
-        values = specs.options(key)
-        if len(values) == 1 or key in specs.drawn:
-            continue
-        alone = figure(specs.replace({key: values})).to(central.units).m
-        low, high = float(np.min(alone)), float(np.max(alone))
-        lines.append(
-            {
-                "row": key_name(key),
-                "low": low,
-                "high": high,
-                "spread": (high - low) / float(central.m),
-            }
-        )
+    for key in keys:
+        if len(specs.rows[key]) > 1:
+            alone = figure(specs.replace({key: specs.options(key)})).to(central.units).m
+            low, high = float(np.min(alone)), float(np.max(alone))
+            lines.append((key_name(key), low, high, (high - low) / float(central.m)))
     table = pd.DataFrame(lines, columns=["row", "low", "high", "spread"])
     return table.sort_values("spread", ascending=False, kind="stable", ignore_index=True)
 
@@ -232,24 +222,21 @@ def sobol(figure: Figure, specs: Specs, samples: int = 1024, seed: int = SEED) -
     unit = found.value.units
     keys = [row.key for row in found.rows if row.key not in specs.drawn]
     disputed = [block for block in choices(specs.rows, keys) if len(block.options) > 1]
-    columns = ["rows", "first", "total"]
     if not disputed:
-        return pd.DataFrame(columns=columns)
+        return pd.DataFrame(columns=["rows", "first", "total"])
 
     def evaluate(points: np.ndarray) -> np.ndarray:
         drawn: dict[Key, np.ndarray] = {}
         for point, block in zip(points, disputed, strict=True):
             picks = block.options[(point * len(block.options)).astype(int)]
-            values_of = {key: specs.options(key)[picks[:, i]] for i, key in enumerate(block.keys)}
-            drawn |= {key: v for key, v in values_of.items() if key not in specs.drawn}
+            pairs = zip(block.keys, picks.T, strict=True)
+            drawn |= {key: specs.options(key)[pick] for key, pick in pairs if key not in specs.drawn}
         values = figure(specs.replace(drawn)).to(unit).m
         # Twice, because scipy cannot take a figure with one row and no variance.
         return np.broadcast_to(values, (2, *points.shape[1:])).astype(float)
 
-    shares = stats.sobol_indices(
-        func=evaluate, n=samples, dists=[stats.uniform()] * len(disputed), rng=seed
-    )
+    shares = stats.sobol_indices(func=evaluate, n=samples, dists=[stats.uniform()] * len(disputed), rng=seed)
     names = ["; ".join(map(key_name, block.keys)) for block in disputed]
-    orders = np.reshape([shares.first_order, shares.total_order], (2, 2, -1))[:, 0]
-    table = pd.DataFrame(dict(zip(columns, (names, *orders), strict=True)))
+    first, total = np.reshape([shares.first_order, shares.total_order], (2, 2, -1))[:, 0]
+    table = pd.DataFrame({"rows": names, "first": first, "total": total})
     return table.sort_values("total", ascending=False, kind="stable", ignore_index=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,22 +11,7 @@ import pandas as pd
 
 from cm384.ledger.claims import VERDICTS, Claim, Printed, load_claims
 from cm384.ledger.verdicts import as_stated, attempts, other_readings, scorecard
-from cm384.show.figures import (
-    BLUE,
-    BROWN,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    PURPLE,
-    RED,
-    TEXT,
-    Picture,
-    canvas,
-    lanes,
-    picture,
-    plain,
-)
+from cm384.show import figures
 from cm384.show.tables import Table, beside, table, with_span
 from cm384.table import units
 from cm384.table.records import load_notes, short_names
@@ -37,20 +22,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# A verdict's mark says it without colour.
-MARKS = {
-    "confirmed": "✔",
-    "within sources": "≈",
-    "within model error": "≈",
-    "other basis": "⇄",
-    "source agrees": "○",
-    "understated": "▼",
-    "overstated": "▲",
-    "misattributed": "⚑",
-    "inconsistent": "≠",
-    "contradicted": "✖",
-    "unsupported": "?",
+# The mark, the shape and the colour of each verdict; mark and shape say it without colour.
+LOOKS = {
+    "confirmed": ("✔", "o", figures.GREEN),
+    "within sources": ("≈", "d", "#56b4e9"),
+    "within model error": ("≈", "D", figures.BLUE),
+    "other basis": ("⇄", "s", figures.ORANGE),
+    "source agrees": ("○", "o", "#ece133"),
+    "understated": ("▼", "v", figures.PURPLE),
+    "overstated": ("▲", "^", figures.RED),
+    "misattributed": ("⚑", "X", figures.BROWN),
+    "inconsistent": ("≠", "P", figures.BROWN),
+    "contradicted": ("✖", "X", figures.INK),
+    "unsupported": ("?", "o", figures.GREY),
 }
+MARKS = {verdict: mark for verdict, (mark, _, _) in LOOKS.items()}
 
 
 def claims_of(category: str, specs: Specs) -> list[Claim]:
@@ -60,24 +46,18 @@ def claims_of(category: str, specs: Specs) -> list[Claim]:
 
 def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
     """The reconciliation of some claims as a phone has room for it: the verdict with its reason."""
-    return table(
-        (
+    cells = []
+    for line in scorecard(claims, specs).to_dict("records"):
+        found = with_span(line["derived"], line["low"], line["high"], claimed=line["claimed"])
+        cells.append(
             {
                 "claim": f"{line['id']}: {line['claim']}",
-                "claimed → derived": _beside_claim(line),
+                "claimed → derived": " → ".join(filter(None, [line["claimed"], found])),
                 "verdict": f"{MARKS[line['verdict']]} {line['verdict']}. {line['why']}",
                 "sources": line["sources"],
             }
-            for line in scorecard(claims, specs).to_dict("records")
-        ),
-        code=("sources",),
-        wide=("claim", "verdict"),
-    )
-
-
-def _beside_claim(line: Mapping[Any, Any]) -> str:
-    found = with_span(line["derived"], line["low"], line["high"], claimed=line["claimed"])
-    return " → ".join(filter(None, [line["claimed"], found]))
+        )
+    return table(cells, code=("sources",), wide=("claim", "verdict"))
 
 
 def readings_table(claim: Claim, specs: Specs) -> Table:
@@ -88,7 +68,7 @@ def readings_table(claim: Claim, specs: Specs) -> Table:
     return table(
         {
             "reading": a.reading.text,
-            "derived": with_span(a.central, float(a.span.low.m), float(a.span.high.m)),
+            "derived": with_span(a.central, *a.edges),
             f"{claim.claimed}?": "✔ holds" if claim.printed.holds(a.central) else "✖ no",
         }
         for a in tried
@@ -109,48 +89,32 @@ def verdict_sentence(verdicts: Sequence[str]) -> str:
 
 # --- figures -------------------------------------------------------------------------------------
 
-LINE = 1.3 * TEXT / 72  # inches from one line of text to the next
-SKY, YELLOW, PALE = "#56b4e9", "#ece133", "#dddddd"
-# Shape and colour of each verdict; the shape says it without colour.
-SHAPES = {
-    "confirmed": ("o", GREEN),
-    "within sources": ("d", SKY),
-    "within model error": ("D", BLUE),
-    "other basis": ("s", ORANGE),
-    "source agrees": ("o", YELLOW),
-    "understated": ("v", PURPLE),
-    "overstated": ("^", RED),
-    "misattributed": ("X", BROWN),
-    "inconsistent": ("P", BROWN),
-    "contradicted": ("X", INK),
-    "unsupported": ("o", GREY),
-}
-# A count is right or wrong and a statement has no size: neither is near or far.
-SIZED = ("value", "ratio", "share")
+LINE = 1.3 * figures.TEXT / 72  # inches from one line of text to the next
+PALE = "#dddddd"
 
 
-def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> Picture:
+def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> figures.Picture:
     """The technical figures that claims print, each once, as derived ÷ claimed, by verdict."""
     ledger = {claim.id: claim for claim in claims}
     lines = scorecard(ledger.values(), specs).set_index("id")
     lines = lines.loc[[name for name, claim in ledger.items() if _is_sized(claim)]]
     lines = lines[lines["ratio"] > 0]
-    order = _in_order(lines["verdict"])
+    order = sorted(set(lines["verdict"]), key=VERDICTS.index)
     texts = {name: textwrap.wrap(text, 54) for name, text in lines["claim"].items()}
     height = 1 + 1.5 * len(order) + 1.4 * len(lines) + sum(map(len, texts.values()))
-    figure, (axis,) = canvas(1.2 + LINE * height)
+    figure, (axis,) = figures.canvas(1.2 + LINE * height)
     axis.set(xlim=_edges(lines), ylim=(height, 0), xlabel="derived ÷ claimed (log scale)")
     axis.set_xscale("log", base=2)
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
     axis.tick_params(labeltop=True)
     axis.set_yticks([])
-    plain(axis)
+    figures.bare(axis)
     axis.grid(visible=False)
     place = 0.0
     for verdict in order:
-        shape, colour = SHAPES[verdict]
+        _, shape, colour = LOOKS[verdict]
         across = axis.get_yaxis_transform()
-        axis.plot(0.015, place + 0.9, shape, transform=across, color=colour, mec=INK, ms=8)
+        axis.plot(0.015, place + 0.9, shape, transform=across, color=colour, mec=figures.INK, ms=8)
         _label(axis, place + 1.4, verdict, x=0.04, weight="bold")
         place += 1.5
         for line in lines[lines["verdict"] == verdict].reset_index().to_dict("records"):
@@ -161,16 +125,13 @@ def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> Picture:
             place += 1.4
     _legend(figure, axis)
     columns = ["claimed", "derived", "low", "high", "ratio", "verdict"]
-    return picture(figure, _hits(lines), lines[columns].reset_index())
+    return figures.picture(figure, _hits(lines), lines[columns].reset_index())
 
 
 def _is_sized(claim: Claim) -> bool:
-    return claim.form in SIZED and claim.category != "market/finance" and not claim.same_as
-
-
-def _in_order(verdicts: Iterable[str]) -> list[str]:
-    found = set(verdicts)
-    return [verdict for verdict in VERDICTS if verdict in found]
+    """Not a count, which is right or wrong, nor a statement: neither is near or far."""
+    sized = claim.form in ("value", "ratio", "share")
+    return sized and claim.category != "market/finance" and not claim.same_as
 
 
 def _hits(lines: pd.DataFrame) -> str:
@@ -192,22 +153,22 @@ def _edges(lines: pd.DataFrame) -> tuple[float, float]:
 
 def _track(axis: Axes, place: float, printed: Printed, line: Any) -> None:
     """One claim: what its figure stands for, what the sources allow, and what is derived."""
-    shape, colour = SHAPES[line["verdict"]]
+    _, shape, colour = LOOKS[line["verdict"]]
     said = np.clip([printed.low / printed.value, printed.high / printed.value], *axis.get_xlim())
     axis.plot(said, [place, place], color=PALE, lw=10, solid_capstyle="butt", zorder=1)
-    axis.plot([1, 1], [place - 0.5, place + 0.5], color=INK, lw=1, zorder=2)
+    axis.plot([1, 1], [place - 0.5, place + 0.5], color=figures.INK, lw=1, zorder=2)
     span = [line["low"] / printed.value, line["high"] / printed.value]
     axis.plot(span, [place, place], color=colour, lw=3)
-    axis.plot(line["ratio"], place, shape, color=colour, ms=8, mec=INK, mew=0.6)
+    axis.plot(line["ratio"], place, shape, color=colour, ms=8, mec=figures.INK, mew=0.6)
     edge, shift, side = (span[0], -8, "right") if line["ratio"] < 1 else (span[1], 8, "left")
-    axis.annotate(beside(line["claimed"], line["derived"]), (edge, place), (shift, 0), ha=side,
-                  textcoords="offset points", va="center_baseline")  # fmt: skip
+    told = beside(line["claimed"], line["derived"])
+    axis.annotate(told, (edge, place), (shift, 0), textcoords="offset points", ha=side, va="center_baseline")
 
 
 def _legend(figure: Figure, axis: Axes) -> None:
-    axis.plot([], [], "o", color="white", mec=INK, ms=8, label="derived, with its value")
-    axis.plot([], [], "|", color=INK, ms=10, label="as claimed")
-    axis.plot([], [], color=INK, lw=3, label="what the sources allow")
+    axis.plot([], [], "o", color="white", mec=figures.INK, ms=8, label="derived, with its value")
+    axis.plot([], [], "|", color=figures.INK, ms=10, label="as claimed")
+    axis.plot([], [], color=figures.INK, lw=3, label="what the sources allow")
     axis.plot([], [], color=PALE, lw=10, solid_capstyle="butt", label="what the claim allows")
     figure.legend(loc="outside upper left", ncols=2, frameon=False)
 
@@ -217,26 +178,28 @@ def _label(axis: Axes, place: float, text: str, x: float = 0.0, **style: Any) ->
     axis.text(x, place, text, transform=axis.get_yaxis_transform(), va="bottom", **style)
 
 
-def verdicts_figure(lines: pd.DataFrame, by: str) -> Picture:
+def verdicts_figure(lines: pd.DataFrame, by: str) -> figures.Picture:
     """How many claims of each article or category got which verdict; `lines` are a scorecard's."""
+    from matplotlib.colors import to_rgb
+
     groups = lines[by].replace(short_names(load_notes())) if by == "article" else lines[by]
-    counts = pd.crosstab(groups, lines["verdict"])[_in_order(lines["verdict"])]
+    counts = pd.crosstab(groups, lines["verdict"])[sorted(set(lines["verdict"]), key=VERDICTS.index)]
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
-    figure, (axis,) = canvas(0.9 + 0.42 * len(counts) + 0.1 * len(counts.columns))
-    left = np.zeros(len(counts))
+    figure, (axis,) = figures.canvas(0.9 + 0.42 * len(counts) + 0.1 * len(counts.columns))
+    places, left = range(len(counts)), np.zeros(len(counts))
     for verdict in map(str, counts.columns):
-        size, colour = counts[verdict].to_numpy(), SHAPES[verdict][1]
-        bars = axis.barh(range(len(counts)), size, left=left, color=colour, edgecolor="white",
-                         height=0.42, label=f"{MARKS[verdict]} {verdict}")  # fmt: skip
-        marks = [MARKS[verdict] if count else "" for count in size]
-        axis.bar_label(bars, marks, label_type="center", color=_on(colour), fontsize=9)
+        size, (mark, _, colour) = counts[verdict].to_numpy(), LOOKS[verdict]
+        bars = axis.barh(places, size, 0.42, left, color=colour, ec="white", label=f"{mark} {verdict}")
+        ink = "white" if np.dot(to_rgb(colour), (0.3, 0.6, 0.1)) < 0.5 else figures.INK
+        marks = [mark if count else "" for count in size]
+        axis.bar_label(bars, marks, label_type="center", color=ink, fontsize=9)
         left = left + size
-    lanes(axis, [f"{name}: {total}" for name, total in counts.sum(axis=1).items()])
+    figures.lanes(axis, [f"{name}: {total}" for name, total in counts.sum(axis=1).items()])
     axis.grid(visible=False)
     axis.set_xlabel("claims")
     if len(counts):
         figure.legend(loc="outside upper left", ncols=2, frameon=False)
-    return picture(figure, _agreement(counts), counts.reset_index())
+    return figures.picture(figure, _agreement(counts), counts.reset_index())
 
 
 def _agreement(counts: pd.DataFrame) -> str:
@@ -251,10 +214,3 @@ def _agreement(counts: pd.DataFrame) -> str:
     shares = (agreed.sum(axis=1) / counts.sum(axis=1)).sort_values(kind="stable")
     low, *_, high = (f"{units.percent(share)} in {name}" for name, share in shares.items())
     return f"{finding}: from {low} to {high}"
-
-
-def _on(colour: str) -> str:
-    """The ink that can be read on a colour."""
-    from matplotlib.colors import to_rgb
-
-    return "white" if np.dot(to_rgb(colour), (0.3, 0.6, 0.1)) < 0.5 else INK

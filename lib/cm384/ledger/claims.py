@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +20,13 @@ from cm384.table.records import read_conditions
 from cm384.table.specs import Specs, load_specs
 from cm384.table.words import title, words
 
-CATEGORIES = (
-    "chip spec",
-    "system spec",
-    "serving throughput",
-    "efficiency",
-    "parity",
-    "power/energy",
-    "software",
-    "deployment",
-    "timeline",
-    "market/finance",
-)
+CATEGORIES = ("chip spec", "system spec", "serving throughput", "efficiency", "parity", "power/energy",
+              "software", "deployment", "timeline", "market/finance")  # fmt: skip
 FORMS = ("value", "ratio", "share", "count", "date", "statement")
 RELATIONS = ("eq", "gt", "ge", "lt", "le", "about")
-VERDICTS = (
-    "confirmed",
-    "within sources",
-    "within model error",
-    "other basis",
-    "source agrees",
-    "understated",
-    "overstated",
-    "misattributed",
-    "inconsistent",
-    "contradicted",
-    "unsupported",
-)
+VERDICTS = ("confirmed", "within sources", "within model error", "other basis", "source agrees",
+            "understated", "overstated", "misattributed", "inconsistent", "contradicted",
+            "unsupported")  # fmt: skip
 MULTIPLES = {"half": "0.50", "double": "2.0", "twice": "2.0", "triple": "3.0", "quadruple": "4.0"}
 
 
@@ -152,55 +133,35 @@ class Reading:
         condition that holds for the comparator alone.
         """
         changes = read_conditions(text)
-        plain = dataclasses.replace(self, conditions={}, against={})
-        if changes.get("quantity", self.quantity) != self.quantity and (
-            self.conditions or self.against
-        ):
-            return plain.changed(text)  # another quantity has conditions of its own
         names = {n: changes.pop(n) for n in ("subject", "quantity", "comparator") if n in changes}
         theirs = [name for name in changes if name.startswith("comparator.")]
         against = {name.split(".", 1)[1]: changes.pop(name) for name in theirs}
-        return dataclasses.replace(
-            self,
-            **names,
-            conditions={**self.conditions, **changes},
-            against={**self.against, **against},
-        )
+        if names.get("quantity", self.quantity) == self.quantity:  # another has conditions of its own
+            changes, against = {**self.conditions, **changes}, {**self.against, **against}
+        return dataclasses.replace(self, **names, conditions=changes, against=against)
 
     @property
     def figure(self) -> Figure:
         """The pure derivation that this reading asks for: a figure, or a ratio of two."""
-        if self.comparator and compares(self.quantity):
-            conditions = {**self.conditions, "comparator": self.comparator}
-            return lambda specs: derive(self.quantity, self.subject, specs, **conditions)
-        if not self.comparator:
-            return lambda specs: derive(self.quantity, self.subject, specs, **self.conditions)
-        return lambda specs: ratio(
-            self.quantity, self.subject, self.comparator, specs, self.against, **self.conditions
-        )
+        quantity, subject, other, given = self.quantity, self.subject, self.comparator, self.conditions
+        if other and not compares(quantity):
+            return lambda specs: ratio(quantity, subject, other, specs, self.against, **given)
+        versus = {"comparator": other} if other else {}
+        return lambda specs: derive(quantity, subject, specs, **given, **versus)
 
     @property
     def text(self) -> str:
         """The reading in words."""
-        conditions = {"precision": "", "basis": "", **self.conditions}
-        ours = [conditions.pop("precision").upper(), conditions.pop("basis")]
-        ours += [_spoken(name, value) for name, value in conditions.items()]
-        theirs = [_spoken(name, value) for name, value in self.against.items()]
+        ours = _aside({"precision": "", "basis": "", **self.conditions})
         joint = " against " if compares(self.quantity) else " ÷ "
-        versus = f"{joint}{title(self.comparator)}{_aside(theirs)}" if self.comparator else ""
-        return f"{words(self.quantity)}{_aside(ours)} of {title(self.subject)}{versus}"
+        versus = f"{joint}{title(self.comparator)}{_aside(self.against)}" if self.comparator else ""
+        return f"{words(self.quantity)}{ours} of {title(self.subject)}{versus}"
 
 
-def _spoken(condition: str, value: str) -> str:
-    """The value of a condition as people write it."""
-    if condition == "precision":
-        return value.upper()
-    return title(value) if condition in ("part", "peer") else value
-
-
-def _aside(words: Iterable[str]) -> str:
-    """Words in brackets, or nothing."""
-    kept = [word for word in words if word]
+def _aside(conditions: Mapping[str, str]) -> str:
+    """Conditions in brackets, as people write them, or nothing."""
+    spoken = {"precision": str.upper, "part": title, "peer": title}
+    kept = [spoken.get(name, str)(value) for name, value in conditions.items() if value]
     return f" ({', '.join(kept)})" if kept else ""
 
 
@@ -217,55 +178,50 @@ def load_claims(path: str | Path | None = None, specs: Specs | None = None) -> l
     A claim with `same_as` takes every cell that it leaves empty from the claim it repeats. Another
     file needs only the columns that say what is claimed.
     """
-    file = Path(path) if path is not None else DATA / "claims.csv"
+    file = DATA / "claims.csv" if path is None else Path(path)
     known = specs or load_specs()
-    needed = NEEDED if path is not None else None
-    table = files.read_table(file, files.columns(Claim), needed)
+    table = files.read_table(file, files.columns(Claim), None if path is None else NEEDED)
     own = files.read_keys() if path is None else None
-    rows = dict(zip(table.index, files.records(table), strict=True))
+    bad = partial(files.bad_cell, file.name)
+    rows = dict(zip(table.index, files.row_dicts(table), strict=True))
     ids: dict[str, dict[str, str]] = {}
     for line, row in rows.items():
         if row["id"] in ids:
-            raise files.bad_cell(file.name, line, "id", row["id"], "an id that is not taken")
+            raise bad(line, "id", row["id"], "an id that is not taken")
         ids[row["id"]] = row
     for line, row in rows.items():
-        if row["same_as"] and row["same_as"] not in ids:
-            raise files.bad_cell(file.name, line, "same_as", row["same_as"], files.among(ids))
-        if ids.get(row["same_as"], {}).get("same_as"):
-            expected = "a claim that does not repeat another one itself"
-            raise files.bad_cell(file.name, line, "same_as", row["same_as"], expected)
         repeated = ids.get(row["same_as"], {})
+        if row["same_as"] and not repeated:
+            raise bad(line, "same_as", row["same_as"], files.among(ids))
+        if repeated.get("same_as"):
+            raise bad(line, "same_as", row["same_as"], "a claim that does not repeat another one itself")
         table.loc[line] = [row[c] or repeated.get(c, "") for c in table.columns]
     files.check_table(table, claims_checks(known, ids, own), file.name)
-    claims = [Claim(**values) for values in files.records(table)]
+    claims = [Claim(**values) for values in files.row_dicts(table)]
     for line, claim in zip(table.index, claims, strict=True):
         _check_whole(claim, file.name, line, known)
         if ids.get(claim.comparator, {}).get("comparator") in ids:
             expected = "a claim that does not refer to another one itself"
-            raise files.bad_cell(file.name, line, "comparator", claim.comparator, expected)
+            raise bad(line, "comparator", claim.comparator, expected)
     return claims
 
 
 def claims_checks(specs: Specs, ids: Iterable[str], keys: Iterable[str] | None) -> dict[str, Any]:
     """What a claims file must look like: one check a column."""
-
-    def optional(names: Iterable[str]) -> Any:
-        return files.one_of([*names, ""])
-
     pairs = r"([a-z_.]+=[^;=|]+(;[a-z_.]+=[^;=|]+)*)?"
     checks = {
         "id": files.matches(r"[A-Za-z0-9-]+", "letters, digits and hyphens"),
-        "category": optional(CATEGORIES),
+        "category": files.one_of([*CATEGORIES, ""]),
         "statement": files.matches(r"\S.*", "the claim in words"),
-        "subject": optional(specs.subjects),
-        "quantity": optional(specs.kinds),
+        "subject": files.one_of([*specs.subjects, ""]),
+        "quantity": files.one_of([*specs.kinds, ""]),
         "conditions": files.matches(pairs, "key=value;key=value"),
         "form": files.one_of(FORMS),
-        "relation": optional(RELATIONS),
-        "unit": files.meets(_is_unit_or_empty, "a unit such as GB/s"),
-        "comparator": optional([*specs.subjects, *ids]),
+        "relation": files.one_of([*RELATIONS, ""]),
+        "unit": files.meets(lambda cell: not cell or files.is_unit(cell), "a unit such as GB/s"),
+        "comparator": files.one_of([*specs.subjects, *ids, ""]),
         "readings": files.matches(rf"{pairs}(\|{pairs})*", "key=value;…|key=value;…"),
-        "judged": optional(VERDICTS),
+        "judged": files.one_of([*VERDICTS, ""]),
     }
     if keys is not None:
         checks["article"] = files.one_of(keys)
@@ -274,29 +230,29 @@ def claims_checks(specs: Specs, ids: Iterable[str], keys: Iterable[str] | None) 
 
 def _check_whole(claim: Claim, file: str, line: int, specs: Specs) -> None:
     """Refuse a row whose cells are each well formed but do not make a claim together."""
+
+    def bad(column: str, expected: str) -> InputError:
+        return files.bad_cell(file, line, column, getattr(claim, column), expected)
+
     if claim.judged:
         if not claim.primary_says and not claim.note:
-            expected = "what the primary source says, or why none was found"
-            raise files.bad_cell(file, line, "primary_says", "", expected)
+            raise bad("primary_says", "what the primary source says, or why none was found")
         return
-    if not claim.subject or not claim.quantity:
-        column = "quantity" if claim.subject else "subject"
-        raise files.bad_cell(file, line, column, "", "a name, or a verdict in column judged")
+    for column in ("subject", "quantity"):
+        if not getattr(claim, column):
+            raise bad(column, "a name, or a verdict in column judged")
     if claim.value not in MULTIPLES and not _is_printed_number(claim.value):
-        raise files.bad_cell(file, line, "value", claim.value, "a positive number as printed")
-    plain = Reading(claim.subject, claim.quantity, claim.comparator, {})
-    quotient = claim.form in ("ratio", "share") or (
-        claim.comparator and not compares(claim.quantity)
-    )
+        raise bad("value", "a positive number as printed")
+    quotient = claim.form in ("ratio", "share") or (claim.comparator and not compares(claim.quantity))
     unit = "count" if quotient else specs.kinds[claim.quantity].unit
     if not units.same_kind(claim.unit or "count", unit):
-        raise files.bad_cell(file, line, "unit", claim.unit, f"a unit such as {unit}")
-    stated = plain.changed(claim.conditions)
+        raise bad("unit", f"a unit such as {unit}")
     if {"subject", "quantity", "comparator"} & read_conditions(claim.conditions).keys():
-        expected = "conditions alone; names have columns of their own"
-        raise files.bad_cell(file, line, "conditions", claim.conditions, expected)
-    readings = [plain.changed(text) for text in claim.readings.split("|") if text]
-    for column, reading in [("conditions", stated), *(("readings", r) for r in readings)]:
+        raise bad("conditions", "conditions alone; names have columns of their own")
+    plain = Reading(claim.subject, claim.quantity, claim.comparator, {})
+    others = [("readings", text) for text in claim.readings.split("|") if text]
+    for column, text in [("conditions", claim.conditions), *others]:
+        reading = plain.changed(text)
         try:
             _check_reading(reading, specs, claim.comparator)
             if not quotient and not units.same_kind(specs.kinds[reading.quantity].unit, unit):
@@ -326,7 +282,3 @@ def _check_reading(reading: Reading, specs: Specs, comparator: str) -> None:
             continue
         check_known("condition", name, known)
         check_known(name, value, known[name])
-
-
-def _is_unit_or_empty(cell: str) -> bool:
-    return not cell or files.is_unit(cell)

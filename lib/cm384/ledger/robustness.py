@@ -17,7 +17,7 @@ import pandas as pd
 
 from cm384.derive.spread import SEED, Solution, nearest, solve_for
 from cm384.ledger.claims import Claim, load_claims
-from cm384.ledger.verdicts import Attempt, as_stated, attempts
+from cm384.ledger.verdicts import Attempt, as_stated, attempts, closest
 from cm384.physics.check import model_error, predict
 from cm384.physics.served import MODELLED, find_measurement
 from cm384.table import units
@@ -31,14 +31,10 @@ def nearest_attempt(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> 
     """The claim as stated; of several possible comparators, the one that comes nearest to it."""
     if claim.judged:
         raise NotStated(f"{claim.id} is not derived: its verdict comes from its primary source")
-    tried = attempts(as_stated(claim, specs, ledger), claim.unit, specs)
-    if not tried:
+    found = attempts(as_stated(claim, specs, ledger), claim.unit, specs)
+    if not found:
         raise NotStated(f"{claim.id}: no source states the figure")
-    return min(tried, key=lambda a: _distance(a.central, claim.printed.value))
-
-
-def _distance(derived: float, claimed: float) -> float:
-    return abs(float(np.log(derived / claimed))) if derived > 0 else np.inf
+    return closest(found, claim)
 
 
 def error_of(found: Attempt, specs: Specs) -> float:
@@ -60,9 +56,7 @@ def stands(claim: Claim, values: Any, error: float) -> Any:
     return (low <= target.high) & (high >= target.low)
 
 
-def bands(
-    claims: Iterable[Claim], specs: Specs, samples: int = 10_000, seed: int = SEED
-) -> pd.DataFrame:
+def bands(claims: Iterable[Claim], specs: Specs, samples: int = 10_000, seed: int = SEED) -> pd.DataFrame:
     """Every derivable claim over draws of the sources: one line a claim.
 
     Columns: id, derived, the 5th and 95th percentile of the derived figure, and the share of draws
@@ -80,9 +74,12 @@ def bands(
         table = specs.sample(count, seed, start)
         for claim, attempt in found:
             drawn[claim.id][start : start + count] = attempt.figure(table).m
-    columns = ["id", "derived", "p5", "p95", "holds"]
-    lines = [_band(claim, attempt, drawn[claim.id], specs) for claim, attempt in found]
-    return pd.DataFrame(lines, columns=columns)
+    lines = []
+    for claim, attempt in found:
+        held = stands(claim, drawn[claim.id], error_of(attempt, specs))
+        band = np.percentile(drawn[claim.id], [5, 95])
+        lines.append((claim.id, attempt.central, *band, float(np.mean(held))))
+    return pd.DataFrame(lines, columns=["id", "derived", "p5", "p95", "holds"])
 
 
 def derivable(ledger: Mapping[str, Claim], specs: Specs) -> list[tuple[Claim, Attempt]]:
@@ -93,12 +90,6 @@ def derivable(ledger: Mapping[str, Claim], specs: Specs) -> list[tuple[Claim, At
             with contextlib.suppress(NotStated):
                 found.append((claim, nearest_attempt(claim, specs, ledger)))
     return found
-
-
-def _band(claim: Claim, found: Attempt, values: np.ndarray, specs: Specs) -> dict[str, object]:
-    low, high = np.percentile(values, [5, 95])
-    share = float(np.mean(stands(claim, values, error_of(found, specs))))
-    return {"id": claim.id, "derived": found.central, "p5": low, "p95": high, "holds": share}
 
 
 # --- what would flip a claim ---------------------------------------------------------------------
@@ -160,16 +151,16 @@ def flip_ledger(
 
 
 def _flip_line(claim: Claim, found: Attempt, specs: Specs) -> dict[str, Any]:
-    exact = claim.form == "count"  # a number of things is right or wrong, not near
-    first = next(iter([] if exact else flips(claim, found, specs)), None)
-    if first and not np.isfinite(first.factor) and not first.statements:
-        first = None
+    # A number of things is right or wrong, not near.
+    moved = [] if claim.form == "count" else flips(claim, found, specs)
+    first = next((flip for flip in moved if flip.statements or np.isfinite(flip.factor)), None)
     options = specs.options(first.key) if first else np.array([np.nan])
+    low, high = found.edges
     return {
         "quantity": claim.quantity,
         "claimed": claim.claimed,
-        "low": float(found.span.low.m),
-        "high": float(found.span.high.m),
+        "low": low,
+        "high": high,
         "stands": bool(stands(claim, found.central, error_of(found, specs))),
         "figure": found.reading.text,
         "row": first.key if first else None,
@@ -195,7 +186,7 @@ def solve(claim_id: str, row: str, specs: Specs, claims: Iterable[Claim] | None 
     ledger = {claim.id: claim for claim in (claims or load_claims(specs=specs))}
     check_known("claim", claim_id, ledger)
     found = nearest_attempt(ledger[claim_id], specs, ledger)
-    fitting = [key for key in found.span.keys if _fits(row, key)]
+    fitting = _meant(row, found)
     if len(fitting) != 1:
         raise unknown("row of this claim", row, map(key_name, found.span.keys))
     return _solution(ledger[claim_id], found, fitting[0], specs)
@@ -206,8 +197,9 @@ def _solution(claim: Claim, found: Attempt, key: Key, specs: Specs) -> Solution:
     return solve_for(found.reading.figure, specs, key, target)
 
 
-def _fits(row: str, key: Key) -> bool:
-    return row in (name := key_name(key), name.split("[")[0])
+def _meant(row: str, found: Attempt) -> list[Key]:
+    """The rows that a figure reads and that a name means, with or without its conditions."""
+    return [key for key in found.span.keys if row in (name := key_name(key), name.split("[")[0])]
 
 
 def solutions(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[Solution]:
@@ -242,8 +234,7 @@ def solve_ledger(row: str, specs: Specs, claims: Iterable[Claim]) -> pd.DataFram
             continue
         line |= {"derived": found.central, "why": "its figure does not read this row"}
         read.update(map(key_name, found.span.keys))
-        fitting = [key for key in found.span.keys if _fits(row, key)]
-        lines += [line | _needed(claim, found, key, specs) for key in fitting] or [line]
+        lines += [line | _needed(claim, found, key, specs) for key in _meant(row, found)] or [line]
     if not any(line["row"] for line in lines):
         names = read if "[" in row else {name.split("[")[0] for name in read}
         raise InputError(f"no claim of this file reads the row {row!r}{suggestion(row, names)}")

@@ -40,8 +40,13 @@ class Attempt:
         return float(self.span.central.m)
 
     @property
+    def edges(self) -> tuple[float, float]:
+        """The lowest and the highest figure that the sources allow."""
+        return float(self.span.low.m), float(self.span.high.m)
+
+    @property
     def text(self) -> str:
-        """That figure as a reader sees it."""
+        """The central figure as a reader sees it."""
         return units.text(self.span.central)
 
     def __str__(self) -> str:
@@ -52,8 +57,8 @@ class Attempt:
         return self.reading.figure(specs).to(self.span.central.units)
 
 
-def attempt(reading: Reading, unit: str, specs: Specs) -> Attempt:
-    """Derive one reading with its span."""
+def tried(reading: Reading, unit: str, specs: Specs) -> Attempt:
+    """A reading derived with its span; refuses one that no source allows."""
     target = units.parse_unit(unit or "count")
     return Attempt(reading, span(lambda table: reading.figure(table).to(target), specs))
 
@@ -63,8 +68,14 @@ def attempts(readings: Iterable[Reading], unit: str, specs: Specs) -> list[Attem
     found = []
     for reading in readings:
         with contextlib.suppress(InputError):
-            found.append(attempt(reading, unit, specs))
+            found.append(tried(reading, unit, specs))
     return found
+
+
+def closest(found: Iterable[Attempt], claim: Claim) -> Attempt:
+    """The attempt that comes nearest to a claim, on a log scale."""
+    claimed = claim.printed.value
+    return min(found, key=lambda a: abs(np.log(a.central / claimed)) if a.central > 0 else np.inf)
 
 
 def as_stated(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[Reading]:
@@ -76,16 +87,14 @@ def as_stated(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[R
     plain = Reading(claim.subject, claim.quantity, claim.comparator, {}).changed(claim.conditions)
     if claim.comparator in ledger:
         other = ledger[claim.comparator]
-        found = [
-            attempt.reading.comparator
-            for attempt in attempts(as_stated(other, specs, ledger), other.unit, specs)
-            if other.printed.holds(attempt.central)
-        ]
-        return [dataclasses.replace(plain, comparator=name) for name in found]
-    if claim.comparator or claim.form not in ("ratio", "share"):
+        found = attempts(as_stated(other, specs, ledger), other.unit, specs)
+        names = [a.reading.comparator for a in found if other.printed.holds(a.central)]
+    elif claim.comparator or claim.form not in ("ratio", "share"):
         return [plain]
-    kind = specs.systems if specs.parts(claim.subject) else specs.chips
-    return [dataclasses.replace(plain, comparator=n) for n in kind if n != claim.subject]
+    else:
+        kind = specs.systems if specs.parts(claim.subject) else specs.chips
+        names = [name for name in kind if name != claim.subject]
+    return [dataclasses.replace(plain, comparator=name) for name in names]
 
 
 def other_readings(claim: Claim, stated: Reading) -> list[Reading]:
@@ -121,64 +130,13 @@ def judge(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> Verdict:
         named = tuple(key for key in claim.primary.split(";") if key)
         return Verdict(claim, claim.judged, why, sources=named)
     readings = as_stated(claim, specs, ledger)
-    tried = attempts(readings, claim.unit, specs)
-    if not tried:
+    found = attempts(readings, claim.unit, specs)
+    if not found:
         return Verdict(claim, "unsupported", _missing(readings, claim.unit, specs))
-    verdict, best, why = _first_match(claim, tried, specs)
+    modelled = readings[0].quantity in MODELLED
+    verdict, best, why = (_of_model if modelled else _of_sources)(claim, found, specs)
     sources = {specs.rows[key][0].source: None for key in best.span.keys}
     return Verdict(claim, verdict, why[0].upper() + why[1:], best, tuple(sources))
-
-
-def _first_match(claim: Claim, tried: Sequence[Attempt], specs: Specs) -> tuple[str, Attempt, str]:
-    target = claim.printed
-    if tried[0].reading.quantity in MODELLED:
-        return _first_match_of_model(claim, tried[0], specs)
-    if held := [a for a in tried if target.holds(a.central)]:
-        return "confirmed", held[0], _confirmed(held, tried)
-    best = min(tried, key=lambda a: abs(np.log(a.central / target.value)) if a.central else np.inf)
-    others = attempts(other_readings(claim, best.reading), claim.unit, specs)
-    fitting = [a for a in others if target.holds(a.central)]
-    owners = [a for a in fitting if _another_owner(a.reading, best.reading)]
-    if owners:
-        owner = owners[0].reading
-        part = title(owner.conditions.get("part", owner.subject))
-        return "misattributed", best, f"{best}; the claim fits {part}."
-    if claim.form == "count":
-        return "contradicted", best, f"{best}, not {claim.value}."
-    if within := [a for a in tried if np.any(target.holds(a.span.values))]:
-        return "within sources", within[0], _reached(claim, within[0], specs)
-    if fitting:
-        return "other basis", best, _held_otherwise(best, fitting, len(others))
-    return _missed(claim, best, others, specs)
-
-
-def _first_match_of_model(claim: Claim, found: Attempt, specs: Specs) -> tuple[str, Attempt, str]:
-    """The verdict of a claim through the serving model: none is reached by less than its error."""
-    target = claim.printed
-    error = model_error(specs, found.reading.conditions["measurement"])
-    low, high = found.central * (1 - error), found.central * (1 + error)
-    sides = target.holds(np.array([low, found.central, high]))
-    bounded = np.isfinite(target.low) and np.isfinite(target.high)
-    off = 100 * (found.central / target.value - 1)
-    said = (
-        f"{found}, {off:+.0f} % from the claim; nine in ten "
-        f"well specified measurements of other documents are met within {units.percent(error)}."
-    )
-    if np.all(sides) or (bounded and sides[1]):
-        return "confirmed", found, said
-    if np.any(sides) or low < target.value < high:
-        return "within model error", found, said
-    others = attempts(other_readings(claim, found.reading), claim.unit, specs)
-    if fitting := [a for a in others if target.holds(a.central)]:
-        return "other basis", found, _held_otherwise(found, fitting, len(others))
-    return _missed(claim, found, others, specs)
-
-
-def _held_otherwise(stated: Attempt, fitting: Sequence[Attempt], tried: int) -> str:
-    """On which of the other readings the claim holds, the first two by name."""
-    held_as = " and ".join(map(str, fitting[:2]))
-    held_as += f", and {len(fitting) - 2} more" if len(fitting) > 2 else ""
-    return f"As stated, {stated}; of {_others(tried)} it holds on {len(fitting)}: {held_as}."
 
 
 def _missing(readings: Sequence[Reading], unit: str, specs: Specs) -> str:
@@ -186,10 +144,67 @@ def _missing(readings: Sequence[Reading], unit: str, specs: Specs) -> str:
     if not readings:
         return "No machine fits the claim that this one refers to."
     try:
-        attempt(readings[0], unit, specs)
+        tried(readings[0], unit, specs)
     except InputError as error:
         return f"Nothing to derive it from: {error}."
     raise AssertionError("a reading that can be derived was left out")
+
+
+def _of_sources(claim: Claim, found: Sequence[Attempt], specs: Specs) -> tuple[str, Attempt, str]:
+    """The verdict of a claim that follows from what sources state."""
+    target = claim.printed
+    if held := [a for a in found if target.holds(a.central)]:
+        return "confirmed", held[0], _confirmed(held, found)
+    best = closest(found, claim)
+    others = attempts(other_readings(claim, best.reading), claim.unit, specs)
+    for reading in (a.reading for a in others if target.holds(a.central)):
+        if _another_owner(reading, best.reading):
+            part = title(reading.conditions.get("part", reading.subject))
+            return "misattributed", best, f"{best}; the claim fits {part}."
+    if claim.form == "count":
+        return "contradicted", best, f"{best}, not {claim.value}."
+    if within := [a for a in found if np.any(target.holds(a.span.values))]:
+        return "within sources", within[0], _reached(claim, within[0], specs)
+    return _otherwise(claim, best, others, specs)
+
+
+def _of_model(claim: Claim, found: Sequence[Attempt], specs: Specs) -> tuple[str, Attempt, str]:
+    """The verdict of a claim through the serving model: none is reached by less than its error."""
+    target, best = claim.printed, found[0]
+    error = model_error(specs, best.reading.conditions["measurement"])
+    low, high = best.central * (1 - error), best.central * (1 + error)
+    sides = target.holds(np.array([low, best.central, high]))
+    bounded = np.isfinite(target.low) and np.isfinite(target.high)
+    said = (
+        f"{best}, {100 * (best.central / target.value - 1):+.0f} % from the claim; nine in ten "
+        f"well specified measurements of other documents are met within {units.percent(error)}."
+    )
+    if np.all(sides) or (bounded and sides[1]):
+        return "confirmed", best, said
+    if np.any(sides) or low < target.value < high:
+        return "within model error", best, said
+    others = attempts(other_readings(claim, best.reading), claim.unit, specs)
+    return _otherwise(claim, best, others, specs)
+
+
+def _otherwise(
+    claim: Claim, stated: Attempt, others: Sequence[Attempt], specs: Specs
+) -> tuple[str, Attempt, str]:
+    """On which of the other readings a claim holds, the first two by name, or how far it misses."""
+    count = f"{len(others)} other reading{'s' * (len(others) != 1)}"
+    if fitting := [a for a in others if claim.printed.holds(a.central)]:
+        held_as = " and ".join(map(str, fitting[:2]))
+        held_as += f", and {len(fitting) - 2} more" if len(fitting) > 2 else ""
+        told = f"As stated, {stated}; of {count} it holds on {len(fitting)}: {held_as}."
+        return "other basis", stated, told
+    factor = claim.printed.value / stated.central if stated.central else np.inf
+    flattering = (factor > 1) != (specs.kinds[claim.quantity].better == "lower")
+    verdict = "overstated" if flattering else "understated"
+    low, high = stated.edges
+    spread = f"sourced values allow {units.number(low)} to {units.number(high)}"
+    reach = spread if low < high else "one source each"
+    tail = f"; none of {count} fits" if others else ""
+    return verdict, stated, f"{stated}, {reach}: {verdict} {_size(factor)}{tail}."
 
 
 def _reached(claim: Claim, found: Attempt, specs: Specs) -> str:
@@ -203,25 +218,8 @@ def _reached(claim: Claim, found: Attempt, specs: Specs) -> str:
 
 
 def _another_owner(reading: Reading, stated: Reading) -> bool:
-    same_part = reading.conditions.get("part") == stated.conditions.get("part")
-    same_owner = reading.subject == stated.subject and same_part
-    return not same_owner and reading.comparator == stated.comparator
-
-
-def _missed(
-    claim: Claim, best: Attempt, others: Sequence[Attempt], specs: Specs
-) -> tuple[str, Attempt, str]:
-    factor = claim.printed.value / best.central if best.central else np.inf
-    flattering = (factor > 1) != (specs.kinds[claim.quantity].better == "lower")
-    verdict = "overstated" if flattering else "understated"
-    spread = best.span
-    reach = (
-        f"sourced values allow {units.number(spread.low.m)} to {units.number(spread.high.m)}"
-        if spread.low.m < spread.high.m
-        else "one source each"
-    )
-    tail = f"; none of {_others(len(others))} fits" if others else ""
-    return verdict, best, f"{best}, {reach}: {verdict} {_size(factor)}{tail}."
+    owners = {(r.subject, r.conditions.get("part")) for r in (reading, stated)}
+    return len(owners) == 2 and reading.comparator == stated.comparator
 
 
 def _size(factor: float) -> str:
@@ -234,15 +232,11 @@ def _size(factor: float) -> str:
     return f"{units.number(factor, 3)} times" if factor >= 1.1 else f"by {100 * (factor - 1):.2g} %"
 
 
-def _confirmed(held: Sequence[Attempt], tried: Sequence[Attempt]) -> str:
-    if len(tried) == 1:
+def _confirmed(held: Sequence[Attempt], found: Sequence[Attempt]) -> str:
+    if len(found) == 1:
         return f"{held[0]}."
-    found = [f"{title(a.reading.comparator)} ({a.text})" for a in held]
-    return f"It fits {len(held)} of the {len(tried)} machines tried: {' and '.join(found)}."
-
-
-def _others(count: int) -> str:
-    return f"{count} other reading{'s' * (count != 1)}"
+    fits = " and ".join(f"{title(a.reading.comparator)} ({a.text})" for a in held)
+    return f"It fits {len(held)} of the {len(found)} machines tried: {fits}."
 
 
 def judge_all(claims: Iterable[Claim], specs: Specs) -> list[Verdict]:
@@ -257,7 +251,8 @@ def scorecard(claims: Iterable[Claim], specs: Specs) -> pd.DataFrame:
 
 
 def _line(verdict: Verdict) -> dict[str, Any]:
-    claim, spread = verdict.claim, verdict.attempt.span if verdict.attempt else None
+    claim = verdict.claim
+    low, high = verdict.attempt.edges if verdict.attempt else (np.nan, np.nan)
     return {
         "id": claim.id,
         "article": claim.article,
@@ -265,8 +260,8 @@ def _line(verdict: Verdict) -> dict[str, Any]:
         "claim": claim.statement,
         "claimed": claim.claimed if claim.value else "",
         "derived": verdict.derived,
-        "low": float(spread.low.m) if spread else np.nan,
-        "high": float(spread.high.m) if spread else np.nan,
+        "low": low,
+        "high": high,
         "ratio": verdict.quotient,
         "verdict": verdict.verdict,
         "why": verdict.why,

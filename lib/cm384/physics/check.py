@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cm384.physics import kernels, layers, serving
-from cm384.physics.layers import OVERLAP, ROUTED_EXPERTS
+from cm384.physics.layers import ATTENTION
 from cm384.physics.transformer import Model, load_model
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated
@@ -37,19 +38,10 @@ def _line(row: Measurement, specs: Specs) -> dict[str, Any]:
         predicted = float(predict(row, specs).throughput.m)
     except InputError as error:
         reason = str(error)
-    return {
-        "id": row.id,
-        "model": row.model,
-        "accelerator": row.accelerator,
-        "phase": row.phase,
-        "batch": float(row.batch or np.nan),
-        "context": float(row.context or np.nan),
-        "assumed": row.assumed,
-        "measured": row.measured,
-        "predicted": predicted,
-        "error": predicted / row.measured - 1,
-        "reason": reason,
-    }
+    return {"id": row.id, "model": row.model, "accelerator": row.accelerator, "phase": row.phase,
+            "batch": float(row.batch or np.nan), "context": float(row.context or np.nan),
+            "assumed": row.assumed, "measured": row.measured, "predicted": predicted,
+            "error": predicted / row.measured - 1, "reason": reason}  # fmt: skip
 
 
 def predict(row: Measurement, specs: Specs, **changes: Any) -> serving.Result:
@@ -71,8 +63,7 @@ def summary(lines: pd.DataFrame) -> pd.DataFrame:
         for phase, group in chosen.groupby("phase", sort=False):
             found.append({"rows": rows, "phase": phase, "accelerator": "", **_spread(group)})
             for chip, part in group.groupby("accelerator", sort=False):
-                entry = {"rows": rows, "phase": phase, "accelerator": chip}
-                found.append({**entry, **_spread(part)})
+                found.append({"rows": rows, "phase": phase, "accelerator": chip, **_spread(part)})
     return pd.DataFrame(found)
 
 
@@ -80,12 +71,8 @@ def _spread(lines: pd.DataFrame) -> dict[str, Any]:
     errors = lines["error"].fillna(np.inf).abs()
     if errors.empty:
         return {"n": 0, "median": np.nan, "nine in ten": np.nan, "bias": np.nan}
-    return {
-        "n": len(errors),
-        "median": float(np.quantile(errors, 0.5, method="inverted_cdf")),
-        "nine in ten": float(np.quantile(errors, 0.9, method="inverted_cdf")),
-        "bias": float(lines["error"].median()),
-    }
+    half, most = (float(np.quantile(errors, share, method="inverted_cdf")) for share in (0.5, 0.9))
+    return {"n": len(errors), "median": half, "nine in ten": most, "bias": float(lines["error"].median())}
 
 
 def in_words(lines: pd.DataFrame) -> str:
@@ -104,22 +91,15 @@ def in_words(lines: pd.DataFrame) -> str:
 def shown(lines: pd.DataFrame) -> pd.DataFrame:
     """The lines as a terminal shows them."""
 
-    def written(value: float, form: str) -> str:
-        return format(value, form) if np.isfinite(value) else "–"
+    def rate(value: float) -> str:
+        return format(value, ",.4g" if value < 1000 else ",.0f") if np.isfinite(value) else "–"
 
-    return pd.DataFrame({
-        "id": lines["id"],
-        "accelerator": lines["accelerator"],
-        "phase": lines["phase"],
-        "assumed": lines["assumed"],
-        "measured": [written(value, ",.4g" if value < 1000 else ",.0f")
-                     for value in lines["measured"]],
-        "predicted": [written(value, ",.4g" if value < 1000 else ",.0f")
-                      for value in lines["predicted"]],
-        "error": [written(100 * value, "+.1f") + " %" * bool(np.isfinite(value))
-                  for value in lines["error"]],
-        "reason": lines["reason"],
-    })  # fmt: skip
+    def share(value: float) -> str:
+        return f"{100 * value:+.1f} %" if np.isfinite(value) else "–"
+
+    forms = {"measured": rate, "predicted": rate, "error": share}
+    told = lines[["id", "accelerator", "phase", "assumed", *forms, "reason"]]
+    return told.assign(**{name: [form(value) for value in told[name]] for name, form in forms.items()})
 
 
 def model_error(specs: Specs, measurement: str) -> float:
@@ -129,11 +109,8 @@ def model_error(specs: Specs, measurement: str) -> float:
     by itself.
     """
     named = specs.measurements[measurement]
-    others = [
-        row
-        for row in specs.measurements.values()
-        if row.phase == named.phase and row.source != named.source and not row.assumed
-    ]
+    rows = (row for row in specs.measurements.values() if row.phase == named.phase and not row.assumed)
+    others = [row for row in rows if row.source != named.source]
     return float(summary(validate(others, specs))["nine in ten"].iloc[0])
 
 
@@ -147,41 +124,35 @@ def comparable(chip: str, reference: str, specs: Specs) -> list[tuple[Measuremen
     unknown, lengths within a quarter, and batches within a factor of two; of several the nearest in
     length, then in batch.
     """
-    runs = list(specs.measurements.values())
+    runs = specs.measurements.values()
+    theirs = [run for run in runs if run.accelerator == reference]
     found = []
     for ours in (run for run in runs if run.accelerator == chip):
-        fitting = [
-            theirs
-            for theirs in runs
-            if theirs.accelerator == reference
-            and (theirs.phase, theirs.routing) == (ours.phase, ours.routing)
-            and theirs.matrix_precision in (ours.matrix_precision, *EIGHT_BIT)
-            and theirs.model.split("-")[0] == ours.model.split("-")[0]
-            and _draft_alike(ours, theirs)
-            and _apart(ours.context, theirs.context) <= np.log(1.25)
-            and _apart(ours.batch, theirs.batch) <= np.log(2)
-        ]
-
-        def distance(theirs: Measurement, ours: Measurement = ours) -> tuple[Any, ...]:
-            length, batch = (
-                round(_apart(getattr(ours, field), getattr(theirs, field)), 1)
-                for field in ("context", "batch")
-            )
-            return length, batch, theirs.microbatches != ours.microbatches, len(theirs.id)
-
-        if fitting:
-            found.append((ours, min(fitting, key=distance)))
+        if fitting := [run for run in theirs if _alike(ours, run)]:
+            found.append((ours, min(fitting, key=partial(_distance, ours))))
     return found
+
+
+def _alike(ours: Measurement, theirs: Measurement) -> bool:
+    # Both draft tokens, or neither, or one of them does not say.
+    known = [run.draft_tokens for run in (ours, theirs) if "draft_tokens" not in run.assumed]
+    return (
+        (theirs.phase, theirs.routing) == (ours.phase, ours.routing)
+        and theirs.matrix_precision in (ours.matrix_precision, *EIGHT_BIT)
+        and theirs.model.split("-")[0] == ours.model.split("-")[0]
+        and len({drafts not in ("", "0") for drafts in known}) < 2
+        and _apart(ours.context, theirs.context) <= np.log(1.25)
+        and _apart(ours.batch, theirs.batch) <= np.log(2)
+    )
+
+
+def _distance(ours: Measurement, theirs: Measurement) -> tuple[Any, ...]:
+    length, batch = _apart(ours.context, theirs.context), _apart(ours.batch, theirs.batch)
+    return round(length, 1), round(batch, 1), theirs.microbatches != ours.microbatches, len(theirs.id)
 
 
 def _apart(one: str, other: str) -> float:
     return abs(float(np.log(float(one) / float(other))))
-
-
-def _draft_alike(ours: Measurement, theirs: Measurement) -> bool:
-    """Whether both draft tokens, or neither, or one of them does not say."""
-    known = [run.draft_tokens for run in (ours, theirs) if "draft_tokens" not in run.assumed]
-    return len({value not in ("", "0") for value in known}) < 2
 
 
 # --- terms against benchmarks of each kernel alone ----------------------------------------------
@@ -193,7 +164,7 @@ def eight_bits(specs: Specs, chip: str, precision: str = "") -> str:
     >>> from cm384 import load_specs
     >>> eight_bits(load_specs(), "ascend-910c"), eight_bits(load_specs(), "gb200", "fp4")
     ('int8', 'fp4')
-    """  # noqa: E501
+    """
     found = kernels.kernel_precisions(specs, chip)
     for wanted in (precision, *EIGHT_BIT):
         if wanted in found:
@@ -221,16 +192,11 @@ def check_terms(rows: Iterable[Kernel], specs: Specs) -> pd.DataFrame:
         predicted = _term(row, specs)
         if predicted is None:
             continue
-        measured = float(row.value)
-        points = row.unit == "percent"
+        measured, points = float(row.value), row.unit == "percent"
         error = (predicted - measured) / 100 if points else predicted / measured - 1
-        term = (
-            "layers, overlap and drafts"
-            if "measurement" in row.given
-            else BENCHMARKED[row.quantity]
-        )
-        lines.append({"id": row.id, "accelerator": row.accelerator, "kernel": row.kernel,
-                      "term": term, "unit": row.unit, "measured": measured, "predicted": predicted,
+        term = "layers, overlap and drafts" if "measurement" in row.given else BENCHMARKED[row.quantity]
+        lines.append({"id": row.id, "accelerator": row.accelerator, "kernel": row.kernel, "term": term,
+                      "unit": row.unit, "measured": measured, "predicted": predicted,
                       "error": error})  # fmt: skip
     return pd.DataFrame(lines)
 
@@ -261,8 +227,8 @@ def _gemm(row: Kernel, specs: Specs) -> float:
     m, n, k, groups = (float(given.get(x, 1)) for x in ("m", "n", "k", "groups"))
     precision = given["precision"].replace("fp16", "bf16")
     machine = kernels.machine(specs, row.accelerator, "decode", precision, "bf16")
-    grouped = "masked" in row.kernel and machine.grouped_gemm is not None
-    gemm = machine.grouped_gemm if grouped and machine.grouped_gemm else machine.gemm[precision]
+    grouped = machine.grouped_gemm if "masked" in row.kernel else None
+    gemm = grouped or machine.gemm[precision]
     seconds = gemm.time(m * groups, k, n, groups) - machine.launch_gap  # kernels are timed alone
     if row.quantity == "gemm_throughput":
         return _in(row.unit, 2 * m * n * k * groups / seconds, "FLOP/s")
@@ -275,11 +241,10 @@ def _attention(row: Kernel, specs: Specs, model: Model) -> float:
     batch = float(given.get("batch", float(given.get("tokens", length)) / length))
     phase = "prefill" if given.get("causal") == "yes" else "decode"
     precision = given.get("precision", "bf16")
-    deployment = Deployment(
-        row.accelerator, 1, 1, batch * (length if phase == "prefill" else 1.0), length,
-        matrix_precision=precision, attention_precision=precision,
-        kv_precision=given.get("kv", precision),
-    )  # fmt: skip
+    taken = batch * length if phase == "prefill" else batch
+    deployment = Deployment(row.accelerator, 1, 1, taken, length, matrix_precision=precision,
+                            attention_precision=precision,
+                            kv_precision=given.get("kv", precision))  # fmt: skip
     step = layers.Layers(specs, model, deployment, phase)
     return _in(row.unit, step.attention_core(step.batch, 1.0, 1.0), "s")
 
@@ -293,11 +258,10 @@ def _experts(row: Kernel, specs: Specs, model: Model) -> float:
     phase = "prefill" if "normal" in row.kernel else "decode"
     precision = eight_bits(specs, row.accelerator, given.get("payload", ""))
     packages = ranks / float(specs.get(row.accelerator, "ranks_per_package").m)
-    deployment = Deployment(row.accelerator, packages, ranks, tokens, 4096.0,
-                            matrix_precision=precision)  # fmt: skip
+    deployment = Deployment(row.accelerator, packages, ranks, tokens, 4096.0, matrix_precision=precision)
     step = layers.Layers(specs, model, deployment, phase)
     if row.quantity == "expert_time":
-        return _in(row.unit, step.experts(tokens, 1.0, 1.0)[ROUTED_EXPERTS], "s")
+        return _in(row.unit, step.experts(tokens, 1.0, 1.0)["routed_experts"], "s")
     return _in(row.unit, step.exchange(given["op"], tokens, 1.0)[0], "s")
 
 
@@ -306,16 +270,15 @@ def _ablation(row: Kernel, specs: Specs, measurement: Measurement) -> float:
 
     Conditions name the measurement, the fields in which it differs, and `versus` the change.
     """
-    given = {n: v for n, v in row.given.items() if n not in ("measurement", "stream", "versus")}
-    changes: dict[str, float] = {name: float(value) for name, value in given.items()}
+    named = ("measurement", "stream", "versus")
+    changes = {field: float(value) for field, value in row.given.items() if field not in named}
     result = predict(measurement, specs, **changes)
     if versus := row.given.get("versus"):
         pairs = (pair.split(":") for pair in versus.split(","))
-        other = {**changes, **{name: float(value) for name, value in pairs}}
-        base = predict(measurement, specs, **other)
+        base = predict(measurement, specs, **changes | {field: float(value) for field, value in pairs})
         return 100 * float((result.throughput / base.throughput).m - 1)
     terms = result.layer
     if stream := row.given.get("stream"):
-        ours = [name for name in terms if (name.half == "attention") == (stream == "attention")]
-        return _in(row.unit, sum(terms[name] for name in ours if name != OVERLAP) / 2, "s")
+        ours = [term for term in terms if (term in ATTENTION) == (stream == "attention")]
+        return _in(row.unit, sum(terms[term] for term in ours if term != "overlap") / 2, "s")
     return _in(row.unit, sum(terms.values()), "s")

@@ -20,31 +20,25 @@ def check_fields(d: Deployment, model: Model, phase: str) -> None:
     """Refuse a deployment whose fields cannot be; one line that names the field."""
     check_known("routing", d.routing, ROUTINGS)
     for field, least in LEAST.items():
-        given = getattr(d, field)
-        plain = isinstance(given, int | float)
-        low, high = (given, given) if plain else (np.min(given), np.max(given))
-        strict = field == "batch"
-        valid = least <= low and high < np.inf and not (strict and low == 0)
-        if field in WHOLE and valid:
-            valid = bool(np.all(np.asarray(given) == np.floor(given)))
-        if not valid:
-            kind = "a whole number, " if field in WHOLE else ""
+        value, whole, strict = np.asarray(getattr(d, field)), field in WHOLE, field == "batch"
+        valid = (value > 0 if strict else value >= least) & (value < np.inf)
+        if whole:
+            valid = valid & (value == np.floor(value))
+        if not np.all(valid):
+            kind = "a whole number, " if whole else ""
             bound = "more than 0" if strict else f"at least {least}"
-            raise InputError(f"{field}: expected {kind}{bound}, not {given}")
+            raise InputError(f"{field}: expected {kind}{bound}, not {getattr(d, field)}")
     if np.any(np.asarray(d.microbatches) > 2):
         raise InputError("microbatches: expected 1 or 2")
-    drafts = np.asarray(d.draft_tokens)
-    if np.any(drafts > 0) and not model.mtp_layers:
+    step = np.asarray(d.draft_tokens) + 1
+    if np.any(step > 1) and not model.mtp_layers:
         raise InputError(f"draft_tokens: {model.name} has no layer that drafts (MTP)")
     if phase == "decode":
-        if np.any(wrong := np.asarray(d.tokens_per_step) > drafts + 1):
-            tokens, most = one_of(wrong, d.tokens_per_step, drafts + 1)
-            raise InputError(f"tokens_per_step: expected 1 to draft_tokens + 1 = {most:g}, "
-                             f"not {tokens:g}")  # fmt: skip
-        if np.any(wrong := np.asarray(d.context) < drafts + 1):
-            context, step = one_of(wrong, d.context, drafts + 1)
-            raise InputError(f"context: expected at least {step:g}, the tokens of one step, "
-                             f"not {context:g}")  # fmt: skip
+        tokens, context = np.asarray(d.tokens_per_step), np.asarray(d.context)
+        told = "tokens_per_step: expected 1 to draft_tokens + 1 = {step:g}, not {tokens:g}"
+        _refuse(tokens > step, told, step=step, tokens=tokens)
+        told = "context: expected at least {step:g}, the tokens of one step, not {context:g}"
+        _refuse(context < step, told, step=step, context=context)
     bytes_per_element(d.kv_precision)
 
 
@@ -61,22 +55,19 @@ def axes_of(d: Deployment) -> int:
 def check_ranks(d: Deployment, machine: Machine, model: Model) -> None:
     """Refuse ranks that do not divide; one line that names the field."""
     total = np.asarray(d.accelerators) * machine.ranks
-    for field in ("expert_parallel", "tensor_parallel"):
-        group = getattr(d, field)
-        if np.any(wrong := total % group > 0):
-            ranks, size = one_of(wrong, total, group)
-            raise InputError(f"{field}: {ranks:g} ranks do not divide into groups of {size:g}")
     experts, tensor = np.asarray(d.expert_parallel), np.asarray(d.tensor_parallel)
-    if np.any(wrong := model.attention.heads % tensor > 0):
-        (size,) = one_of(wrong, tensor)
-        raise InputError(f"tensor_parallel: the {model.attention.heads} heads of {model.name} do "
-                         f"not divide over {size:g} ranks")  # fmt: skip
-    if np.any(wrong := (experts % tensor > 0) & (tensor % experts > 0)):
-        ranks, size = one_of(wrong, experts, tensor)
-        raise InputError(f"expert_parallel: expected a multiple or a divisor of "
-                         f"tensor_parallel = {size:g}, not {ranks:g}")  # fmt: skip
+    for field, group in (("expert_parallel", experts), ("tensor_parallel", tensor)):
+        told = field + ": {ranks:g} ranks do not divide into groups of {size:g}"
+        _refuse(total % group > 0, told, ranks=total, size=group)
+    heads = model.attention.heads
+    told = "tensor_parallel: the {heads} heads of {model} do not divide over {size:g} ranks"
+    _refuse(heads % tensor > 0, told, heads=heads, model=model.name, size=tensor)
+    told = "expert_parallel: expected a multiple or a divisor of tensor_parallel = {size:g}, not {ranks:g}"
+    _refuse((experts % tensor > 0) & (tensor % experts > 0), told, size=tensor, ranks=experts)
 
 
-def one_of(wrong: Any, *values: Any) -> list[float]:
-    """The values of the first configuration that is wrong."""
-    return [float(np.broadcast_to(value, np.shape(wrong))[wrong].flat[0]) for value in values]
+def _refuse(wrong: Any, told: str, **values: Any) -> None:
+    """Refuse what is wrong; `told` is filled with the values of the first such configuration."""
+    if np.any(wrong):
+        every = {name: np.broadcast_to(value, np.shape(wrong)) for name, value in values.items()}
+        raise InputError(told.format(**{name: value[wrong].flat[0] for name, value in every.items()}))

@@ -27,12 +27,8 @@ def per_package(specs: Specs, chip: str, quantity: str) -> Quantity:
     return specs.get(chip, "dies") * specs.get(chip, quantity, basis="die")
 
 
-@derivation(
-    "units × FLOP per clock of one × clock (matrix units; for the headline vector units too)"
-)
-def peak_from_units(
-    specs: Specs, subject: str, *, precision: str, basis: str = "matrix"
-) -> Quantity:
+@derivation("units × FLOP per clock of one × clock (matrix units; for the headline vector units too)")
+def peak_from_units(specs: Specs, subject: str, *, precision: str, basis: str = "matrix") -> Quantity:
     """The dense peak that the units, their rate and their clock multiply to.
 
     With basis `headline`, the vector cores count too where the chip has them beside its matrix
@@ -45,14 +41,15 @@ def peak_from_units(
     """
     if basis not in ("matrix", "headline"):
         raise InputError(f"peak_from_units has basis matrix or headline, not {basis!r}")
-    flop_per_clock = per_package(specs, subject, "matrix_units") * specs.get(
-        subject, "matrix_flop_per_clock", precision=precision
-    )
+
+    def flop_per_clock(kind: str) -> Quantity:
+        count = per_package(specs, subject, f"{kind}_units")
+        return count * specs.get(subject, f"{kind}_flop_per_clock", precision=precision)
+
+    flop = flop_per_clock("matrix")
     if basis == "headline" and specs.has(subject, "vector_flop_per_clock", precision=precision):
-        flop_per_clock = flop_per_clock + per_package(specs, subject, "vector_units") * specs.get(
-            subject, "vector_flop_per_clock", precision=precision
-        )
-    return flop_per_clock * specs.get(subject, "clock")
+        flop = flop + flop_per_clock("vector")
+    return flop * specs.get(subject, "clock")
 
 
 @derivation("stacks × capacity of one stack")
@@ -70,7 +67,7 @@ def hbm_bandwidth_from_stacks(specs: Specs, subject: str) -> Quantity:
 
 @derivation("links × bandwidth of one link in one direction")
 def scale_up_bandwidth_from_links(specs: Specs, subject: str) -> Quantity:
-    """The one-way scale-up bandwidth that the links add up to."""
+    """The one-way scale-up bandwidth that the links add up to: exact, where stated totals disagree."""
     links = per_package(specs, subject, "scale_up_links")
     return links * specs.get(subject, "scale_up_link_bandwidth")
 
@@ -89,9 +86,7 @@ def accelerators_from_nodes(specs: Specs, subject: str) -> Quantity:
 
 
 @derivation("peak ÷ electrical power")
-def peak_per_power(
-    specs: Specs, subject: str, *, precision: str, basis: str = "headline"
-) -> Quantity:
+def peak_per_power(specs: Specs, subject: str, *, precision: str, basis: str = "headline") -> Quantity:
     """The dense peak of a system for one watt, of the whole system."""
     peak = derive("peak", subject, specs, precision=precision, basis=basis)
     return (peak / specs.get(subject, "power", basis="all-in")).to("GFLOP/J")
@@ -102,14 +97,9 @@ def areas_led(
     specs: Specs, subject: str, *, comparator: str, precision: str, basis: str = "headline"
 ) -> Quantity:
     """In how many of the five areas of a comparison on paper the subject is ahead."""
-    led = units.Q(0, "count")
-    for area in AREAS:
-        conditions: dict[str, Any] = (
-            {"precision": precision, "basis": basis} if area == "peak" else {}
-        )
-        quotient = ratio(area, subject, comparator, specs, **conditions)
-        led = led + units.Q(quotient.m > 1, "count")
-    return led
+    asked: dict[str, Any] = {"peak": {"precision": precision, "basis": basis}}
+    ahead = (ratio(area, subject, comparator, specs, **asked.get(area, {})).m > 1 for area in AREAS)
+    return units.Q(sum(ahead), "count")
 
 
 # --- links and switches --------------------------------------------------------------------------
@@ -127,8 +117,7 @@ def last_tier(specs: Specs, system: str) -> str:
     """The switch chip in which all paths meet: all its ports face the accelerators."""
     accelerators = specs.parts(system)
     for part in counted_parts(specs, system):
-        described = part in specs.subjects and part not in accelerators
-        if described and specs.has(part, "scale_up_links"):
+        if part in specs.subjects and part not in accelerators and specs.has(part, "scale_up_links"):
             return part
     raise NotStated(f"no source describes the switch chips of {system}")
 
@@ -161,7 +150,7 @@ def accelerator(specs: Specs, system: str) -> str:
 def node_bandwidth(specs: Specs, subject: str) -> Quantity:
     """What the accelerators of one node can send together."""
     chip = accelerator(specs, subject)
-    return specs.get(subject, "accelerators_per_node") * _of_links(specs, chip)
+    return specs.get(subject, "accelerators_per_node") * scale_up_bandwidth_from_links(specs, chip)
 
 
 @derivation("switch chips of a node × uplinks of one × bandwidth of a link")
@@ -209,20 +198,17 @@ def bisection_bandwidth(specs: Specs, subject: str) -> Quantity:
         last_tier(specs, subject)
     except NotStated:
         chip = accelerator(specs, subject)
-        return specs.get(subject, "count", part=chip) * _of_links(specs, chip) / 2
+        return specs.get(subject, "count", part=chip) * scale_up_bandwidth_from_links(specs, chip) / 2
     return derive("fabric_bandwidth", subject, specs) / 2
 
 
 @derivation("nodes × switch chips of a node + sub-planes × switch chips of a sub-plane")
 def switches_from_tiers(specs: Specs, subject: str) -> Quantity:
     """The switch chips of both tiers."""
-    first = specs.get(subject, "count", part="node") * specs.get(
-        subject, "count", part=switch(specs, subject, 1), per="node"
-    )
-    second = specs.get(subject, "count", part="ub-sub-plane") * specs.get(
-        subject, "count", part=switch(specs, subject, 2), per="sub-plane"
-    )
-    return first + second
+    nodes = specs.get(subject, "count", part="node")
+    first = nodes * specs.get(subject, "count", part=switch(specs, subject, 1), per="node")
+    planes = specs.get(subject, "count", part="ub-sub-plane")
+    return first + planes * specs.get(subject, "count", part=switch(specs, subject, 2), per="sub-plane")
 
 
 @derivation("accelerators × optical modules for each, of the scale-up and the scale-out plane")
@@ -233,32 +219,21 @@ def optical_modules_from_accelerators(specs: Specs, subject: str) -> Quantity:
     >>> int(derive("optical_modules_from_accelerators", "cloudmatrix-384", load_specs()).m)
     6912
     """
-    each = [
-        specs.get(subject, "count", part="optical-module", per="accelerator", plane=plane)
-        for plane in ("scale-up", "scale-out")
-    ]
-    return specs.get(subject, "count", part=accelerator(specs, subject)) * (each[0] + each[1])
+    asked = {"part": "optical-module", "per": "accelerator"}
+    up, out = (specs.get(subject, "count", plane=plane, **asked) for plane in ("scale-up", "scale-out"))
+    return specs.get(subject, "count", part=accelerator(specs, subject)) * (up + out)
 
 
 @derivation("two ends × nodes × uplinks of a node ÷ rate of a module")
 def optical_modules_from_rate(specs: Specs, subject: str) -> Quantity:
     """The optical modules that the uplinks of all nodes take at two links in each module."""
-    carried = specs.get(subject, "count", part="node") * derive(
-        "node_uplink_bandwidth", subject, specs
-    )
+    carried = specs.get(subject, "count", part="node") * derive("node_uplink_bandwidth", subject, specs)
     module = counted_as(specs, "optical-module", specs.vendor(subject))
     rate = specs.get(module, "optical_module_rate", basis="assumed")
     return (2 * carried / rate).to(units.registry.dimensionless)
 
 
-def _of_links(specs: Specs, chip: str) -> Quantity:
-    """What the links of an accelerator add up to: exact, where stated totals disagree."""
-    links = per_package(specs, chip, "scale_up_links")
-    return links * specs.get(chip, "scale_up_link_bandwidth")
-
-
 # --- power ---------------------------------------------------------------------------------------
-
 
 POWER_BASES = ("all-in", "nameplate", "assumed")  # the first that a source states
 
@@ -286,9 +261,7 @@ def power_per_accelerator(specs: Specs, subject: str) -> Quantity:
 
 
 @derivation("power of the system ÷ dense peak")
-def power_per_peak(
-    specs: Specs, subject: str, *, precision: str, basis: str = "headline"
-) -> Quantity:
+def power_per_peak(specs: Specs, subject: str, *, precision: str, basis: str = "headline") -> Quantity:
     """The watts that one TFLOP/s of dense peak takes.
 
     >>> from cm384 import load_specs
@@ -309,9 +282,7 @@ def power_per_bandwidth(specs: Specs, subject: str) -> Quantity:
 @derivation("power of the system ÷ memory capacity")
 def power_per_capacity(specs: Specs, subject: str) -> Quantity:
     """The watts that one TB of memory takes."""
-    return (derive("system_power", subject, specs) / derive("hbm_capacity", subject, specs)).to(
-        "W/TB"
-    )
+    return (derive("system_power", subject, specs) / derive("hbm_capacity", subject, specs)).to("W/TB")
 
 
 @derivation("dense peak of the comparator ÷ dense peak of one accelerator")
@@ -320,8 +291,7 @@ def accelerators_to_match(
 ) -> Quantity:
     """How many of a system's accelerators have the peak of another system."""
     wanted = derive("peak", comparator, specs, precision=precision, basis=basis)
-    chip = accelerator(specs, subject)
-    one = derive("peak", chip, specs, precision=precision, basis=basis)
+    one = derive("peak", accelerator(specs, subject), specs, precision=precision, basis=basis)
     return (wanted / one).to(units.registry.dimensionless)
 
 
@@ -341,8 +311,7 @@ def optics_share(specs: Specs, subject: str, *, optics: str) -> Quantity:
     modules = derive("optical_modules_from_accelerators", subject, specs)
     module = counted_as(specs, "optical-module", specs.vendor(subject))
     stated = (b for b in ("nameplate", "nominal") if specs.has(module, "power", b, optics=optics))
-    basis = next(stated, None)
-    one = specs.get(module, "power", basis, optics=optics)
+    one = specs.get(module, "power", next(stated, None), optics=optics)
     return (modules * one / derive("system_power", subject, specs)).to("percent")
 
 
@@ -375,9 +344,7 @@ def export_rule_cost(specs: Specs, subject: str, *, product: str) -> Quantity:
 
 
 @derivation("price ÷ dense peak")
-def price_per_peak(
-    specs: Specs, subject: str, *, precision: str, basis: str = "headline"
-) -> Quantity:
+def price_per_peak(specs: Specs, subject: str, *, precision: str, basis: str = "headline") -> Quantity:
     """What one TFLOP/s of dense peak costs."""
     peak = derive("peak", subject, specs, precision=precision, basis=basis)
     return (specs.get(subject, "price") / peak).to("USD/TFLOPS")

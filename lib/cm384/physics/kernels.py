@@ -9,6 +9,7 @@ comes from a benchmark of the kernel alone, never from a serving throughput.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -100,9 +101,7 @@ VECTOR = ("norm", "add", "quantise", "rotary", "activation", "permute")
 class Machine:
     """The figures of one accelerator for one phase and set of precisions, in base units a rank."""
 
-    def __init__(
-        self, specs: Specs, name: str, phase: str, matrix: str, attention: str, axes: int
-    ) -> None:
+    def __init__(self, specs: Specs, name: str, phase: str, matrix: str, attention: str, axes: int) -> None:
         """Read from the table; draws come before `axes` further ones."""
         _check_kernels(specs, name, phase, matrix, attention)
         self._specs, self._name, self._axes = specs, name, axes
@@ -113,22 +112,17 @@ class Machine:
         self.ranks = number("ranks_per_package")
         # In prefill over the logarithm of the length, with fixed times in the rates of whole calls.
         if phase == "prefill":
-            self.attention_rate = curve(
-                "attention_rate", "length", phase=phase, precision=attention
-            )
+            self.attention_rate = curve("attention_rate", "length", phase=phase, precision=attention)
             self.attention_fixed_time = 0.0
         else:
-            rate = number("attention_rate", phase=phase, precision=attention)
-            fixed = number("attention_fixed_time", phase=phase, precision=attention)
-            self.attention_rate = Curve((0.0,), (rate,))
-            self.attention_fixed_time = fixed + self.launch_gap
+            served = {"phase": phase, "precision": attention}
+            self.attention_rate = Curve((0.0,), (number("attention_rate", **served),))
+            self.attention_fixed_time = number("attention_fixed_time", **served) + self.launch_gap
         # Shares of the matrix units: that an exchange takes from compute, of each decode stream.
         taken = optional("communication_matrix_units", 0.0, phase=phase)
-        split = {
-            stream: number("stream_matrix_units", stream=stream)
-            for stream in ("attention", "experts")
-            if phase == "decode" and has("stream_matrix_units", stream=stream)
-        }
+        streams = ("attention", "experts") if phase == "decode" else ()
+        named = [stream for stream in streams if has("stream_matrix_units", stream=stream)]
+        split = {stream: number("stream_matrix_units", stream=stream) for stream in named}
         shares = split or has("communication_matrix_units", phase=phase)
         whole = units.plain(matrix_units(specs, name)) if shares else 1.0
         self.communication_share = taken / whole
@@ -141,25 +135,18 @@ class Machine:
         # The products of the experts in decode, where a benchmark of them is known.
         grouped = phase == "decode" and has("gemm_rate", kernel="grouped", precision=matrix)
         self.grouped_gemm = self._gemm(matrix, kernel="grouped") if grouped else None
-        bandwidth = self.memory_bandwidth
-        self.attention_bandwidth = optional("attention_bandwidth", bandwidth, phase=phase)
+        self.attention_bandwidth = optional("attention_bandwidth", self.memory_bandwidth, phase=phase)
         self.small_kernel_time = number("small_kernel_time")
         self.all_reduce_latency = curve("all_reduce_latency", "ranks")
         self.seconds_per_all_reduced_byte = curve("all_reduce_bandwidth", "ranks", invert=True)
-        self.dispatch, self.combine = (
-            Exchange(
-                curve("exchange_fixed_time", "ranks", op=op, phase=phase),
-                curve("exchange_bandwidth", "ranks", invert=True, op=op, phase=phase),
-            )
-            for op in ("dispatch", "combine")
-        )
+        self.dispatch, self.combine = (self._exchange(op, phase) for op in ("dispatch", "combine"))
         self.node_ranks = optional("node_ranks", None)  # None where all ranks are on one fabric
         ops = ("read", "write") if has("sequence_parallel_ranks", phase=phase) else ()
         self.peer_bandwidth = {op: number("peer_bandwidth", op=op) for op in ops}
         self.host_bandwidth = optional("host_link_bandwidth", None)  # None where none streams
         self.iteration_overhead = number("iteration_overhead")
         # What holds for every accelerator; bytes are those of an element.
-        general = self._general
+        general = partial(number, subject="serving")
         self.small_kernels = general("small_kernels")
         self.vector_bytes = {op: general("vector_bytes", op=op) for op in VECTOR}
         self.dispatched_bytes = general("exchange_payload", precision=matrix)
@@ -169,19 +156,13 @@ class Machine:
         self.expert_skew = general("expert_skew")
         del self._specs  # a machine keeps no table alive
 
-    def _read(self, subject: str, quantity: str, basis: str | None, given: dict[str, str]) -> Any:
-        value = units.plain(self._specs.get(subject, quantity, basis, **given))
+    def _number(self, quantity: str, basis: str | None = None, subject: str = "", **given: str) -> Any:
+        value = units.plain(self._specs.get(subject or self._name, quantity, basis, **given))
         alone = self._axes and value.ndim
         return value.reshape(value.shape + (1,) * self._axes) if alone else value
 
-    def _number(self, quantity: str, basis: str | None = None, **given: str) -> Any:
-        return self._read(self._name, quantity, basis, given)
-
-    def _general(self, quantity: str, **given: str) -> Any:
-        return self._read("serving", quantity, None, given)
-
-    def _has(self, quantity: str, **given: str) -> bool:
-        return self._specs.has(self._name, quantity, **given)
+    def _has(self, quantity: str, subject: str = "", **given: str) -> bool:
+        return self._specs.has(subject or self._name, quantity, **given)
 
     def _optional(self, quantity: str, default: Any, **given: str) -> Any:
         return self._number(quantity, **given) if self._has(quantity, **given) else default
@@ -201,19 +182,19 @@ class Machine:
         points = tuple(sorted(found))
         return Curve(points, tuple(found[x] for x in points), open_start=over == "ranks")
 
+    def _exchange(self, op: str, phase: str) -> Exchange:
+        fixed = self._curve("exchange_fixed_time", "ranks", op=op, phase=phase)
+        return Exchange(fixed, self._curve("exchange_bandwidth", "ranks", invert=True, op=op, phase=phase))
+
     def _gemm(self, precision: str, **kernel: str) -> Gemm:
         bandwidth = self._number("gemm_bandwidth", precision=precision, **kernel)
-        scaled = self._specs.has("serving", "element_bytes", precision=precision)
         element = bytes_per_element(precision)
         return Gemm(
             rate=self._number("gemm_rate", precision=precision, **kernel),
             bandwidth=bandwidth,
             output_bandwidth=self._optional("gemm_output_bandwidth", bandwidth),
-            fixed_time=self._number("gemm_fixed_time", precision=precision, **kernel)
-            + self.launch_gap,
-            element_bytes=self._general("element_bytes", precision=precision)
-            if scaled
-            else element,
+            fixed_time=self._number("gemm_fixed_time", precision=precision, **kernel) + self.launch_gap,
+            element_bytes=self._optional("element_bytes", element, subject="serving", precision=precision),
             row_tile=self.row_tile,
         )
 
@@ -222,9 +203,7 @@ class Machine:
 _MACHINES: WeakKeyDictionary[Specs, dict[tuple[Any, ...], Machine]] = WeakKeyDictionary()
 
 
-def machine(
-    specs: Specs, name: str, phase: str, matrix: str, attention: str, axes: int = 0
-) -> Machine:
+def machine(specs: Specs, name: str, phase: str, matrix: str, attention: str, axes: int = 0) -> Machine:
     """The rows of accelerator `name`; InputError names the field that asks for what it lacks.
 
     Draws of the table come before `axes` further ones, those of a deployment's arrays. Read once a
@@ -246,15 +225,12 @@ def _check_kernels(specs: Specs, name: str, phase: str, matrix: str, attention: 
         raise NotStated(f"accelerator: no source states how fast kernels run on {name}")
     for field, precision in (("matrix_precision", matrix), ("attention_precision", attention)):
         if precision not in precisions:
-            stated = ", ".join(precisions)
             error = NotStated if precision in BYTES_PER_ELEMENT else InputError
-            raise error(f"{field}: {name} has no kernels in {precision}; it has {stated}")
+            raise error(f"{field}: {name} has no kernels in {precision}; it has {', '.join(precisions)}")
     wanted = {"phase": phase, "precision": attention}.items()
     rates = (text for s, q, text, _ in specs.rows if (s, q) == (name, "attention_rate"))
     if not any(wanted <= read_conditions(text).items() for text in rates):
-        raise NotStated(
-            f"attention_precision: no source states how fast {name} attends in {attention}"
-        )
+        raise NotStated(f"attention_precision: no source states how fast {name} attends in {attention}")
 
 
 def kernel_precisions(specs: Specs, name: str) -> list[str]:
@@ -275,8 +251,7 @@ def matrix_units(specs: Specs, name: str) -> units.Quantity:
 
 
 # The expected largest of 1, 2, 4, ... 4,096 standard normal numbers.
-NORMAL_MAXIMA = (0.0, 0.564, 1.029, 1.424, 1.766, 2.07, 2.344, 2.595, 2.827, 3.044, 3.248, 3.442,
-                 3.626)  # fmt: skip
+NORMAL_MAXIMA = (0.0, 0.564, 1.029, 1.424, 1.766, 2.07, 2.344, 2.595, 2.827, 3.044, 3.248, 3.442, 3.626)
 
 
 # --- how many, how uneven ------------------------------------------------------------------------
@@ -303,6 +278,4 @@ def random_maximum(mean: Numbers, count: Numbers, deviations: Any) -> Any:
     the largest `deviations` of them above it, and a little more for their skewness.
     """
     skewed = arrays.maximum(deviations**2 - 1.0, 0.0) / 6.0
-    return arrays.minimum(
-        1.0 + deviations / arrays.sqrt(mean) + skewed / mean, arrays.maximum(count, 1.0)
-    )
+    return arrays.minimum(1.0 + deviations / arrays.sqrt(mean) + skewed / mean, arrays.maximum(count, 1.0))

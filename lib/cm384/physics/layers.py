@@ -17,38 +17,20 @@ from cm384.physics.transformer import Layer, Model, bytes_per_element
 from cm384.table.records import Deployment
 from cm384.table.specs import Specs
 
-
-class Term(str):
-    """The name of a term, with the group of work it counts to and its half of a layer."""
-
-    group: str
-    half: str
-
-    def __new__(cls, name: str, group: str, half: str = "") -> Self:
-        """A term is found by its name alone."""
-        term = super().__new__(cls, name)
-        term.group, term.half = group, half
-        return term
-
-
-Terms = dict[Term, Any]  # seconds by term; a term is found by its name
-PROJECTIONS = Term("projections", "matrices", "attention")
-ABSORPTION = Term("absorption", "matrices", "attention")
-ATTENTION_CORE = Term("attention_core", "core", "attention")
-OUTPUT_PROJECTION = Term("output_projection", "matrices", "attention")
-SEQUENCE_PARALLEL = Term("sequence_parallel", "exchanges", "attention")
-ATTENTION_REDUCE = Term("attention_reduce", "exchanges", "attention")
-ATTENTION_VECTOR = Term("attention_vector", "vector", "attention")
-ROUTER = Term("router", "matrices", "experts")
-ROUTED_EXPERTS = Term("routed_experts", "matrices", "experts")
-SHARED_EXPERTS = Term("shared_experts", "matrices", "experts")
-EXPERT_VECTOR = Term("expert_vector", "vector", "experts")
-DENSE_FFN = Term("dense_ffn", "matrices", "experts")
-FFN_REDUCE = Term("ffn_reduce", "exchanges", "experts")
-FFN_VECTOR = Term("ffn_vector", "vector", "experts")
-DISPATCH = Term("dispatch", "exchanges", "experts")
-COMBINE = Term("combine", "exchanges", "experts")
-OVERLAP = Term("overlap", "overlap")
+Terms = dict[str, Any]  # seconds by term
+# The group of work that each term of a step counts to, and the terms of the attention half of a layer.
+GROUPS = {
+    "matrices": ("projections", "absorption", "output_projection", "router", "routed_experts",
+                 "shared_experts", "dense_ffn", "lm_head"),
+    "core": ("attention_core",),
+    "vector": ("attention_vector", "expert_vector", "ffn_vector"),
+    "exchanges": ("sequence_parallel", "attention_reduce", "ffn_reduce", "dispatch", "combine"),
+    "overlap": ("overlap",),
+    "rest": ("draft", "iteration", "host_link"),
+}  # fmt: skip
+GROUP = {term: group for group, terms in GROUPS.items() for term in terms}
+ATTENTION = ("projections", "absorption", "attention_core", "output_projection", "sequence_parallel",
+             "attention_reduce", "attention_vector")  # fmt: skip
 
 
 class Layers:
@@ -56,26 +38,21 @@ class Layers:
 
     def __init__(self, specs: Specs, model: Model, deployment: Deployment, phase: str) -> None:
         check_fields(deployment, model, phase)
-        d, self.trace = deployment, specs.trace
-        self.since = len(self.trace.open) if self.trace else 0
-        self.machine = kernels.machine(
-            specs, d.accelerator, phase, d.matrix_precision, d.attention_precision, axes_of(d)
-        )
+        self.model, self.d, self.phase, self.trace = model, deployment, phase, specs.trace
+        self.since, d = len(self.trace.open) if self.trace else 0, deployment
+        key = d.accelerator, phase, d.matrix_precision, d.attention_precision, axes_of(d)
+        self.machine = kernels.machine(specs, *key)
         check_ranks(d, self.machine, model)
-        self.model, self.d, self.phase = model, deployment, phase
-        self.context, self.tensor, self.ranks, self.drafts = (
-            arrays.asarray(field, dtype=float)[()]
-            for field in (d.context, d.tensor_parallel, d.expert_parallel, d.draft_tokens)
-        )
+        fields = d.context, d.tensor_parallel, d.expert_parallel, d.draft_tokens
+        numbers = (arrays.asarray(field, dtype=float)[()] for field in fields)
+        self.context, self.tensor, self.ranks, self.drafts = numbers
         # Experts split no finer than attention are cut in shards, and all-reduced, not exchanged.
         self.inside = self.tensor >= self.ranks
         self.shards = arrays.maximum(self.tensor / self.ranks, 1.0)
         # With more ranks than experts, the shared experts have ranks of their own.
         self.apart = self.ranks > max(model.routed_experts, 1)
         # Ranks a token goes to: its routed experts, and the shared ones if they are apart.
-        self.copies = (
-            model.experts_per_token + arrays.where(self.apart, model.shared_experts, 0.0)[()]
-        )
+        self.copies = model.experts_per_token + arrays.where(self.apart, model.shared_experts, 0.0)[()]
         self.queries: Any = self.drafts + 1.0 if phase == "decode" else 1.0
         kind: Layer = "moe" if model.moe_layers else "dense"
         self.operators = model.operators(kind, absorbed=phase == "decode")
@@ -130,20 +107,16 @@ class Layers:
 
     def held_bytes(self, name: str, operator: Operator) -> Any:
         """Bytes that one rank holds of an operator's weights."""
-        size: Any = operator.parameters * HALF
+        held, element = operator.parameters, self.matrices.element_bytes
         if name == "routed_experts":
-            one = operator.parameters / operator.copies * self.matrices.element_bytes
-            size = one * self.expert_slots() / self.shards
-        elif name == "shared_experts":
-            shards = arrays.where(self.inside, self.tensor, 1.0)
-            size = operator.parameters * self.matrices.element_bytes / shards
-        elif name == "dense_ffn":
-            size = operator.parameters * self.matrices.element_bytes / self.tensor
-        elif name in ("q_up", "q_projection", "kv_projection", "output_projection"):
-            size = operator.parameters * self.projections.element_bytes / self.tensor
-        elif name == "absorption":
-            size = size / self.tensor
-        return size
+            return held / operator.copies * element * self.expert_slots() / self.shards
+        if name == "shared_experts":
+            return held * element / arrays.where(self.inside, self.tensor, 1.0)
+        if name == "dense_ffn":
+            return held * element / self.tensor
+        if name in ("q_up", "q_projection", "kv_projection", "output_projection"):
+            return held * self.projections.element_bytes / self.tensor
+        return held * HALF / self.tensor if name == "absorption" else held * HALF
 
     def cache_bytes(self) -> Any:
         """Bytes of KV cache of one request at the mean length."""
@@ -172,21 +145,19 @@ class Layers:
             if name in shapes:
                 inputs, outputs = shapes[name][0]
                 times.append(gemm.time(tokens, inputs, outputs / tensor, 1, share))
-        terms = {PROJECTIONS: sum(times)}
+        terms = {"projections": sum(times)}
         if "absorption" in shapes:
-            heads = self.operators["absorption"].copies / tensor
-            bf16 = machine.gemm["bf16"]
-            products = (bf16.time(tokens * heads, i, o, heads, share)
-                        for i, o in shapes["absorption"])  # fmt: skip
-            terms[ABSORPTION] = sum(products)
-        terms[ATTENTION_CORE] = self.attention_core(batch, queries, share)
+            heads, bf16 = self.operators["absorption"].copies / tensor, machine.gemm["bf16"]
+            terms["absorption"] = sum(bf16.time(tokens * heads, i, o, heads, share)
+                                    for i, o in shapes["absorption"])  # fmt: skip
+        terms["attention_core"] = self.attention_core(batch, queries, share)
         inputs, outputs = shapes["output_projection"][0]
-        terms[OUTPUT_PROJECTION] = self.output.time(tokens, inputs / tensor, outputs, 1, share)
+        terms["output_projection"] = self.output.time(tokens, inputs / tensor, outputs, 1, share)
         if self.phase == "prefill" and down and machine.peer_bandwidth:
-            terms[SEQUENCE_PARALLEL] = self.sequence_parallel(batch, down, inputs)
+            terms["sequence_parallel"] = self.sequence_parallel(batch, down, inputs)
         if arrays.any(tensor > 1):
-            terms[ATTENTION_REDUCE] = self.all_reduce(tokens)
-        terms[ATTENTION_VECTOR] = self.attention_vector(tokens)
+            terms["attention_reduce"] = self.all_reduce(tokens)
+        terms["attention_vector"] = self.attention_vector(tokens)
         return terms
 
     def attention_core(self, batch: Any, queries: Any, share: Any) -> Any:
@@ -284,27 +255,25 @@ class Layers:
         rows = tokens * self.shards * self.copies * load
         drawn = tokens * self.shards * self.ranks * model.experts_per_token / model.routed_experts
         slots = arrays.where(self.apart, 1.0, self.expert_slots() * (1.0 - arrays.exp(-drawn)))
-        active = arrays.maximum(
-            arrays.minimum(slots, rows), arrays.minimum(rows, 1.0)
-        )  # experts that are hit
+        # Experts that are hit.
+        active = arrays.maximum(arrays.minimum(slots, rows), arrays.minimum(rows, 1.0))
         each, tile = rows / active, machine.row_tile
         if self.d.routing == "balanced":
             padded = tile * arrays.ceil(each / tile - 1e-9)
         else:  # of random rows, half a tile stays empty
             padded = arrays.maximum(each + tile / 2, tile)
         grouped = machine.grouped_gemm or self.matrices
-        router = machine.gemm["bf16"].time(local, *self.operators["router"].shapes[0], 1, share)
         terms = {
-            ROUTER: router,
-            ROUTED_EXPERTS: gated(grouped, active * padded, routed, self.shards, active, share),
+            "router": machine.gemm["bf16"].time(local, *self.operators["router"].shapes[0], 1, share),
+            "routed_experts": gated(grouped, active * padded, routed, self.shards, active, share),
         }
         product = rows * routed[1][0] / self.shards
         if "shared_experts" in self.operators:
             shapes = self.operators["shared_experts"].shapes
             shared = gated(self.matrices, local, shapes, shards, 1, share)
-            terms[SHARED_EXPERTS] = arrays.where(self.apart, 0.0, shared)
+            terms["shared_experts"] = arrays.where(self.apart, 0.0, shared)
             product = product + arrays.where(self.apart, 0.0, local * shapes[1][0] / shards)
-        terms[EXPERT_VECTOR] = self.expert_vector(local, rows, product)
+        terms["expert_vector"] = self.expert_vector(local, rows, product)
         return terms
 
     def expert_vector(self, tokens: Any, rows: Any, product: Any) -> Any:
@@ -317,8 +286,7 @@ class Layers:
         size = tokens * self.model.hidden_size * element
         size = size + self.machine.vector_bytes["activation"] * product
         if self.phase == "prefill":  # low-latency kernels write the layout of the experts
-            permuted = self.machine.vector_bytes["permute"] * rows
-            size = size + permuted * self.model.hidden_size
+            size = size + self.machine.vector_bytes["permute"] * rows * self.model.hidden_size
         return self.vector(size)
 
     def exchange(self, op: str, tokens: Any, load: Any) -> tuple[Any, Any]:
@@ -328,17 +296,15 @@ class Layers:
         crosses once to each node that it goes to, whose ranks average out. Experts split no finer
         than attention need no exchange: the sum over the group stands for the combine.
         """
-        machine, model, ranks = self.machine, self.model, self.ranks
-        copies = self.copies
+        machine, model, ranks, copies = self.machine, self.model, self.ranks, self.copies
         if self.phase == "prefill" and machine.node_ranks is not None:
-            nodes = arrays.minimum(ranks / machine.node_ranks, machine.routing_groups)
             far = ranks > machine.node_ranks
+            nodes = arrays.minimum(ranks / machine.node_ranks, machine.routing_groups)
             copies = kernels.distinct(arrays.where(far, nodes, ranks), model.experts_per_token)
             load = arrays.where(far, 1.0, load)
         element, kernel = HALF, machine.combine
         if op == "dispatch":
-            element = machine.dispatched_bytes
-            kernel = machine.dispatch
+            element, kernel = machine.dispatched_bytes, machine.dispatch
         size = tokens * copies * model.hidden_size * element
         time = arrays.where(self.inside, 0.0, kernel.time(ranks, size * load))
         touched = size * machine.collective_touches / machine.memory_bandwidth
@@ -357,12 +323,12 @@ class Layers:
         halves = arrays.where(two, 2.0, 1.0)[()]
         batch = self.batch / halves
         streams, left = self.machine.streams, 1.0 - self.machine.communication_share
-        shares = {half: arrays.where(two, streams.get(half, left), 1.0)[()]
-                  for half in ("attention", "experts")}  # fmt: skip
-        attention = self.attention(batch, queries, shares["attention"])
+        shares = (arrays.where(two, streams.get(half, left), 1.0)[()] for half in ("attention", "experts"))
+        attention_share, expert_share = shares
+        attention = self.attention(batch, queries, attention_share)
         tokens = batch * queries
         load = self.load(tokens)
-        experts = self.experts(tokens, load, shares["experts"])
+        experts = self.experts(tokens, load, expert_share)
         dispatch, sent = self.exchange("dispatch", tokens, load)
         combine, gathered = self.exchange("combine", tokens, load)
         first, second = sum(attention.values()), sum(experts.values())
@@ -374,24 +340,24 @@ class Layers:
             combining = (arrays.maximum(half + gathered, combine) for half in (second, first))
             both = sum((*dispatching, *combining))
         serial = first + dispatch + second + combine
-        terms = {**attention, **experts, DISPATCH: dispatch, COMBINE: combine}
+        terms = {**attention, **experts, "dispatch": dispatch, "combine": combine}
         terms = {name: halves * time for name, time in terms.items()}
-        return {**terms, OVERLAP: arrays.where(two, both - 2.0 * serial, 0.0)}
+        return {**terms, "overlap": arrays.where(two, both - 2.0 * serial, 0.0)}
 
     def dense_layer(self, queries: Any) -> Terms:
         """Seconds of one dense layer by term; its batch is not halved."""
         tokens = self.batch * self.tensor * queries
         terms = self.attention(self.batch, queries, 1.0)
         shapes = self.model.operators("dense")["dense_ffn"].shapes
-        terms[DENSE_FFN] = gated(self.matrices, tokens, shapes, self.tensor, 1, 1.0)
+        terms["dense_ffn"] = gated(self.matrices, tokens, shapes, self.tensor, 1, 1.0)
         if arrays.any(self.tensor > 1):
-            terms[FFN_REDUCE] = self.all_reduce(tokens)
+            terms["ffn_reduce"] = self.all_reduce(tokens)
         element = self.machine.vector_bytes["norm"]
         if self.matrices is not self.machine.gemm["bf16"]:
             element = element + self.machine.vector_bytes["quantise"]
         size = element * self.model.hidden_size
         size = size + self.machine.vector_bytes["activation"] * shapes[1][0] / self.tensor
-        terms[FFN_VECTOR] = self.vector(tokens * size)
+        terms["ffn_vector"] = self.vector(tokens * size)
         return terms
 
 

@@ -80,9 +80,8 @@ class LatentAttention:
 
     def core_flop(self, attended: Numbers, absorbed: bool) -> Numbers:
         """FLOP per token and layer of scores and weighted values over `attended` positions."""
-        if absorbed:
-            return 2.0 * self.heads * (2 * self.kv_lora_rank + self.rope_dim) * attended
-        return 2.0 * self.heads * (self.nope_dim + self.rope_dim + self.v_dim) * attended
+        widths = 2 * self.kv_lora_rank if absorbed else self.nope_dim + self.v_dim
+        return 2.0 * self.heads * (widths + self.rope_dim) * attended
 
     @property
     def kv_elements(self) -> int:

@@ -22,7 +22,7 @@ from cm384.physics.layers import Layers
 from cm384.physics.serving import Result
 from cm384.physics.transformer import Model, decode_flop, kv_bytes, load_model, prefill_flop
 from cm384.table import units
-from cm384.table.errors import NotStated, check_known, unknown
+from cm384.table.errors import NotStated, check_known
 from cm384.table.records import Deployment, Measurement, Numbers
 from cm384.table.specs import Specs
 from cm384.table.units import Quantity
@@ -79,25 +79,19 @@ def find_measurement(specs: Specs, subject: str, measurement: str) -> Measuremen
     return row
 
 
-def _result(specs: Specs, subject: str, measurement: str) -> Result:
-    return predict(find_measurement(specs, subject, measurement), specs)
-
-
 @derivation("tokens of a step ÷ its time, by the serving model on the deployment named")
 def predicted_throughput(specs: Specs, subject: str, *, measurement: str) -> Quantity:
     """The throughput that the serving model gives for the deployment of a measurement."""
-    return _result(specs, subject, measurement).throughput
+    return predict(find_measurement(specs, subject, measurement), specs).throughput
 
 
 @derivation("time of a step ÷ tokens that it gives a request, by the serving model")
 def predicted_tpot(specs: Specs, subject: str, *, measurement: str) -> Quantity:
     """The time per output token that the serving model gives for a decode measurement."""
-    return _result(specs, subject, measurement).tpot
+    return predict(find_measurement(specs, subject, measurement), specs).tpot
 
 
-def _per_tflop(
-    specs: Specs, subject: str, throughput: Quantity, precision: str, basis: str
-) -> Quantity:
+def _per_tflop(specs: Specs, subject: str, throughput: Quantity, precision: str, basis: str) -> Quantity:
     peak = derive("peak", subject, specs, precision=precision, basis=basis)
     return (throughput * ONE / peak).to("token/s/TFLOPS")
 
@@ -129,8 +123,7 @@ def predicted_tokens_per_tflop(
 
 def _budget(specs: Specs, subject: str, measurement: str) -> serving.Budget:
     row = find_measurement(specs, subject, measurement)
-    model = load_model(specs.models[row.model])
-    return serving.time_budget(specs, model, row.deployment, row.phase)
+    return serving.time_budget(specs, load_model(specs.models[row.model]), row.deployment, row.phase)
 
 
 @derivation("useful operations at the peak, or bytes at the memory bandwidth, whichever is longer")
@@ -161,21 +154,18 @@ def work(specs: Specs, workload: str) -> tuple[str, str, Deployment, float | Non
 
     A workload is a row of `workloads.csv`, or the id of a measurement, whose deployment is meant.
     """
-    if workload in specs.workloads:
-        row: Any = specs.workloads[workload]
-    elif workload in specs.measurements:
-        row = specs.measurements[workload]
-    else:
-        raise unknown("workload", workload, [*specs.workloads, *specs.measurements])
+    known: dict[str, Any] = {**specs.measurements, **specs.workloads}
+    check_known("workload", workload, known)
+    row = known[workload]
     return row.phase, row.model, row.deployment, float(row.tpot) if row.tpot else None
 
 
-def deployment(specs: Specs, chip: str, workload: str) -> Deployment:
+def deployed(specs: Specs, chip: str, workload: str) -> Deployment:
     """A workload on a chip, with as many accelerators as hold its expert ranks."""
-    _, _, base, _ = work(specs, workload)
+    base = work(specs, workload)[2]
     held = base.expert_parallel
-    if own := base.accelerator:
-        held = base.accelerators * specs.get(own, "ranks_per_package").m
+    if base.accelerator:
+        held = base.accelerators * specs.get(base.accelerator, "ranks_per_package").m
     ranks = specs.get(chip, "ranks_per_package").m
     return dataclasses.replace(
         base,
@@ -197,12 +187,11 @@ def serve(specs: Specs, chip: str, workload: str) -> Result:
     >>> bool(result.tpot.m <= 50), result.phase
     (True, 'decode')
     """
-    phase, model, _, limit = work(specs, workload)
-    found = deployment(specs, chip, workload)
-    loaded = load_model(specs.models[model])
+    phase, name, _, limit = work(specs, workload)
+    found, model = deployed(specs, chip, workload), load_model(specs.models[name])
     if phase == "prefill":
-        return serving.prefill(specs, loaded, found)
-    return serving.decode_at_most(specs, loaded, found, limit)
+        return serving.prefill(specs, model, found)
+    return serving.decode_at_most(specs, model, found, limit)
 
 
 @derivation("tokens of a step ÷ its time, by the serving model on a workload")
@@ -228,9 +217,7 @@ def workload_error(specs: Specs, workload: str) -> float:
 
 
 @derivation("fixed time + bytes of all copies of the tokens ÷ bandwidth, by the serving model")
-def exchange_time(
-    specs: Specs, subject: str, *, op: str, ranks: Numbers, tokens: Numbers
-) -> Quantity:
+def exchange_time(specs: Specs, subject: str, *, op: str, ranks: Numbers, tokens: Numbers) -> Quantity:
     """The time of one `dispatch` or `combine` of the decode workload's model.
 
     `tokens` is those of one expert rank, each sent to its experts; uniform routing.
@@ -242,8 +229,7 @@ def exchange_time(
     """
     check_known("op", op, ("dispatch", "combine"))
     packages = ranks / specs.get(subject, "ranks_per_package").m
-    precision = eight_bits(specs, subject)
-    found = Deployment(subject, packages, ranks, 1.0, 4096.0, matrix_precision=precision)
+    found = Deployment(subject, packages, ranks, 1.0, 4096.0, matrix_precision=eight_bits(specs, subject))
     model = load_model(specs.models[specs.workloads["decode"].model])
     seconds, _ = Layers(specs, model, found, "decode").exchange(op, tokens, 1.0)
     return units.Q(seconds * 1e6, "us")
@@ -252,11 +238,8 @@ def exchange_time(
 @derivation("dispatch + combine")
 def exchange_round_trip(specs: Specs, subject: str, *, ranks: Numbers, tokens: Numbers) -> Quantity:
     """What the experts of one layer cost in communication: dispatch and combine together."""
-    dispatch, combine = (
-        derive("exchange_time", subject, specs, op=op, ranks=ranks, tokens=tokens)
-        for op in ("dispatch", "combine")
-    )
-    return dispatch + combine
+    dispatch = derive("exchange_time", subject, specs, op="dispatch", ranks=ranks, tokens=tokens)
+    return dispatch + derive("exchange_time", subject, specs, op="combine", ranks=ranks, tokens=tokens)
 
 
 def over_scale_out(specs: Specs, chip: str) -> Specs:
@@ -266,13 +249,8 @@ def over_scale_out(specs: Specs, chip: str) -> Specs:
     """
     ranks = specs.get(chip, "ranks_per_package").m
     slow = (specs.get(chip, "scale_out_bandwidth") / ranks).to("GB/s")
-    keys = [
-        key
-        for key in specs.rows
-        if key[:2] == (chip, "exchange_bandwidth") and "phase=decode" in key[2]
-    ]
-    stated = {key: specs.rows[key][0].amount for key in keys}
-    return specs.replace({key: min(slow, value) for key, value in stated.items()})
+    keys = [key for key in specs.rows if key[:2] == (chip, "exchange_bandwidth") and "phase=decode" in key[2]]
+    return specs.replace({key: min(slow, specs.rows[key][0].amount) for key in keys})
 
 
 # --- energy and money ----------------------------------------------------------------------------
@@ -303,9 +281,7 @@ def electricity_cost(
 
 
 @derivation("price of the system ÷ tokens that it serves in the life of a server")
-def capital_cost(
-    specs: Specs, subject: str, *, workload: str, utilisation: Numbers = 1.0
-) -> Quantity:
+def capital_cost(specs: Specs, subject: str, *, workload: str, utilisation: Numbers = 1.0) -> Quantity:
     """What the purchase adds to a million tokens, written off over the life of a server."""
     chip = accelerator(specs, subject)
     one = specs.get(subject, "price") / specs.get(subject, "count", part=chip)
@@ -314,9 +290,7 @@ def capital_cost(
 
 
 @derivation("served throughput of the comparator ÷ that of one accelerator")
-def accelerators_to_serve(
-    specs: Specs, subject: str, *, comparator: str, workload: str
-) -> Quantity:
+def accelerators_to_serve(specs: Specs, subject: str, *, comparator: str, workload: str) -> Quantity:
     """How many of a system's accelerators serve as many tokens a second as another system."""
     theirs = accelerator(specs, comparator)
     wanted = specs.get(comparator, "count", part=theirs) * _tokens(specs, comparator, workload)

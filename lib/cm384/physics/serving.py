@@ -19,7 +19,7 @@ import pandas as pd
 
 from cm384.derive.derivation import derive
 from cm384.physics import arrays
-from cm384.physics.layers import ATTENTION_CORE, Layers, Term, Terms
+from cm384.physics.layers import GROUP, GROUPS, Layers, Terms
 from cm384.physics.transformer import Model, decode_flop, kv_bytes, prefill_flop, weight_bytes
 from cm384.table import units
 from cm384.table.errors import InputError
@@ -27,11 +27,6 @@ from cm384.table.records import Deployment, Numbers
 from cm384.table.specs import Specs
 from cm384.table.units import Quantity
 from cm384.table.words import title
-
-LM_HEAD = Term("lm_head", "matrices")
-DRAFT = Term("draft", "rest")
-ITERATION = Term("iteration", "rest")
-HOST_LINK = Term("host_link", "rest")
 
 
 @dataclass(frozen=True)
@@ -76,9 +71,7 @@ def decode(specs: Specs, model: Model, deployment: Deployment) -> Result:
     return _Step(specs, model, deployment, "decode").result()
 
 
-def largest_batch(
-    specs: Specs, model: Model, deployment: Deployment, tpot: Numbers | None = None
-) -> Any:
+def largest_batch(specs: Specs, model: Model, deployment: Deployment, tpot: Numbers | None = None) -> Any:
     """The most requests an accelerator that fit in memory in decode, and meet `tpot` (ms) if given.
 
     Whole requests a rank; 0 where not even one fits or meets it. `batch` is not read. Broadcasts.
@@ -87,9 +80,7 @@ def largest_batch(
     return step.largest(tpot) * step.machine.ranks
 
 
-def decode_at_most(
-    specs: Specs, model: Model, deployment: Deployment, tpot: Numbers | None = None
-) -> Result:
+def decode_at_most(specs: Specs, model: Model, deployment: Deployment, tpot: Numbers | None = None) -> Result:
     """The decode step with the largest batch that fits in memory, and meets `tpot` if given.
 
     Without `tpot` no more than the batch of the deployment. InputError where no request fits.
@@ -116,8 +107,7 @@ class _Step(Layers):
         limit = arrays.asarray(tpot, dtype=float) / 1e3 * arrays.asarray(self.d.tokens_per_step)
 
         def meets(batch: Any) -> Any:
-            ranks = self.machine.ranks
-            return self.at(arrays.maximum(batch, 1.0) * ranks).seconds() <= limit
+            return self.at(arrays.maximum(batch, 1.0) * self.machine.ranks).seconds() <= limit
 
         shape = np.broadcast_shapes(np.shape(most), np.shape(meets(1.0)))
         low, high = np.zeros(shape), np.broadcast_to(most, shape)
@@ -141,10 +131,9 @@ class _Step(Layers):
 
         A draft step is a `layer` behind the matrix that joins it to the model, and the output head.
         """
-        drafts = self.drafts
+        drafts, hidden = self.drafts, self.model.hidden_size
         if self.phase == "prefill" or not np.any(drafts > 0):
             return 0.0 * drafts
-        hidden = self.model.hidden_size
 
         def step(queries: Any, layer: Any) -> Any:
             rows = self.batch * self.tensor * queries
@@ -165,9 +154,9 @@ class _Step(Layers):
             layer = (self.moe_layer if kind == "moe" else self.dense_layer)(self.queries)
             for term, time in layer.items():
                 total[term] = total.get(term, 0.0) + count * time
-        total[LM_HEAD] = self.head(self.queries)
-        total[DRAFT] = self.draft(sum(layer.values()))
-        total[ITERATION] = self.machine.iteration_overhead
+        total["lm_head"] = self.head(self.queries)
+        total["draft"] = self.draft(sum(layer.values()))
+        total["iteration"] = self.machine.iteration_overhead
         return layer, total
 
     def seconds(self) -> Any:
@@ -181,13 +170,12 @@ class _Step(Layers):
         """
         layer, total = self.breakdown()
         step, memory = sum(total.values()), self.memory()
-        accepted: Any = 1.0
-        if self.phase == "decode":
-            accepted = arrays.asarray(self.d.tokens_per_step, dtype=float)
-        if self.machine.host_bandwidth is not None and self.phase == "prefill":
+        decode, host = self.phase == "decode", self.machine.host_bandwidth
+        accepted: Any = arrays.asarray(self.d.tokens_per_step, dtype=float) if decode else 1.0
+        if host is not None and not decode:
             lacking = arrays.maximum(memory - self.machine.memory, 0.0)
-            total[HOST_LINK] = arrays.maximum(lacking / self.machine.host_bandwidth - step, 0.0)
-            step = step + total[HOST_LINK]
+            total["host_link"] = arrays.maximum(lacking / host - step, 0.0)
+            step = step + total["host_link"]
         else:
             step = self.fitting(step, memory)
         tokens = arrays.asarray(self.d.batch, dtype=float) * accepted
@@ -207,9 +195,8 @@ class _Step(Layers):
             if arrays.any(seconds != 0):
                 name = f"{term.replace('_', ' ')}, one step on {chip}"
                 value = units.Q(seconds, "s").to("ms")
-                self.trace.close(len(self.trace.open), name, f"{term.group}, all layers", value)
-        whole = units.Q(step, "s").to("ms")
-        self.trace.close(self.since, f"one step on {chip}", "sum of its terms", whole)
+                self.trace.close(len(self.trace.open), name, f"{GROUP[term]}, all layers", value)
+        self.trace.close(self.since, f"one step on {chip}", "sum of its terms", units.Q(step, "s").to("ms"))
 
     def fitting(self, step: Any, memory: Any) -> Any:
         """The step, NaN where it does not fit in memory; InputError where nothing fits."""
@@ -257,29 +244,30 @@ def time_budget(specs: Specs, model: Model, deployment: Deployment, phase: str) 
     result = (prefill if phase == "prefill" else decode)(specs, model, deployment)
     tokens = result.tokens
     flop = useful_flop(model, deployment, phase)
-    core = flop.pop(ATTENTION_CORE)
-    peak = _peak(specs, deployment, deployment.matrix_precision)
-    core_peak = _peak(specs, deployment, deployment.attention_precision)
+    core = flop.pop("attention_core")
+    chip = deployment.accelerator
+    peak = units.plain(derive("peak", chip, specs, precision=deployment.matrix_precision))
+    core_peak = units.plain(derive("peak", chip, specs, precision=deployment.attention_precision))
     weights, cache = _bytes(specs, model, deployment, phase)
-    bandwidth = units.plain(derive("hbm_bandwidth", deployment.accelerator, specs))
+    bandwidth = units.plain(derive("hbm_bandwidth", chip, specs))
     limits = {
         "matrices": (sum(flop.values()) / peak, weights / bandwidth / tokens),
         "attention": (core / core_peak, cache / bandwidth / tokens),
     }
     matrices, attention = (arrays.maximum(*pair) for pair in limits.values())
-    bounds = {
-        name: str(arrays.where(np.greater(*pair), "operations", "memory"))
-        for name, pair in limits.items()
-    }
-    seconds = _grouped(result.breakdown)
+    bounds = {n: str(arrays.where(np.greater(*pair), "operations", "memory")) for n, pair in limits.items()}
+    seconds: dict[str, Any] = dict.fromkeys(GROUPS, 0.0)
+    for term, time in result.breakdown.items():
+        seconds[GROUP[term]] = seconds[GROUP[term]] + time
+    spent = {group: time / tokens for group, time in seconds.items()}
     steps = {
         "physical limit": matrices + attention,
-        "matrix kernels": seconds["matrices"] / tokens - matrices,
-        "attention core": seconds["core"] / tokens - attention,
-        "vector work": seconds["vector"] / tokens,
-        "exchanges": seconds["exchanges"] / tokens,
-        "overlap": seconds["overlap"] / tokens,
-        "draft and gaps": seconds["rest"] / tokens,
+        "matrix kernels": spent["matrices"] - matrices,
+        "attention core": spent["core"] - attention,
+        "vector work": spent["vector"],
+        "exchanges": spent["exchanges"],
+        "overlap": spent["overlap"],
+        "draft and gaps": spent["rest"],
     }
     predicted = result.step / tokens
     useful = (sum(flop.values()) + core) / peak / predicted
@@ -297,10 +285,6 @@ def useful_flop(model: Model, deployment: Deployment, phase: str) -> dict[str, A
     return {name: value * per_token for name, value in found.items()}
 
 
-def _peak(specs: Specs, deployment: Deployment, precision: str) -> Any:
-    return units.plain(derive("peak", deployment.accelerator, specs, precision=precision))
-
-
 def _bytes(specs: Specs, model: Model, d: Deployment, phase: str) -> tuple[Any, Any]:
     """Bytes of weights and of KV cache that one accelerator reads in a decode step; 0 in prefill.
 
@@ -314,12 +298,3 @@ def _bytes(specs: Specs, model: Model, d: Deployment, phase: str) -> tuple[Any, 
     ranks = specs.get(d.accelerator, "ranks_per_package").m
     share = experts / d.accelerators + ranks * sum(weights.values())
     return share, d.batch * d.context * kv_bytes(model, d.kv_precision)
-
-
-def _grouped(breakdown: Terms) -> dict[str, Any]:
-    """Seconds of a step by group of its terms."""
-    groups = "matrices", "core", "vector", "exchanges", "overlap", "rest"
-    seconds: dict[str, Any] = dict.fromkeys(groups, 0.0)
-    for term, time in breakdown.items():
-        seconds[term.group] = seconds[term.group] + time
-    return seconds

@@ -22,18 +22,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cm384.physics.operators import (
-    GroupedQueryAttention,
-    LatentAttention,
-    Operator,
-    gated_ffn,
-    matrix,
-)
+from cm384.physics.operators import GroupedQueryAttention, LatentAttention, Operator, gated_ffn, matrix
 from cm384.table.config import ConfigFile
 from cm384.table.errors import DATA, InputError, check_known, unknown
 from cm384.table.records import BYTES_PER_ELEMENT, Numbers
 
 Layer = Literal["dense", "moe", "mtp"]
+Attention = LatentAttention | GroupedQueryAttention
 
 LATENT = ("deepseek_v2", "deepseek_v3", "kimi_k2")
 GROUPED_QUERY = ("llama", "qwen2", "qwen3", "qwen3_moe")
@@ -47,7 +42,7 @@ class Model:
     hidden_size: int
     vocab_size: int
     tied_embedding: bool
-    attention: LatentAttention | GroupedQueryAttention
+    attention: Attention
     dense_layers: int
     ffn_size: int
     ffn_bias: bool = False
@@ -156,9 +151,7 @@ def parameters_by_component(model: Model) -> dict[str, int]:
     return dict(components)
 
 
-def prefill_flop(
-    model: Model, context: npt.ArrayLike, layer: Layer | None = None
-) -> dict[str, Numbers]:
+def prefill_flop(model: Model, context: npt.ArrayLike, layer: Layer | None = None) -> dict[str, Numbers]:
     """FLOP per prompt token by operator, averaged over a prompt of `context` tokens.
 
     Causal, so a token attends to `(context + 1) / 2` positions on average; MLA not absorbed. One
@@ -173,10 +166,7 @@ def prefill_flop(
 
 
 def decode_flop(
-    model: Model,
-    context: npt.ArrayLike,
-    query_length: npt.ArrayLike = 1,
-    layer: Layer | None = None,
+    model: Model, context: npt.ArrayLike, query_length: npt.ArrayLike = 1, layer: Layer | None = None
 ) -> dict[str, Numbers]:
     """FLOP per query token by operator, in a step that ends with `context` tokens in the KV cache.
 
@@ -195,11 +185,7 @@ def decode_flop(
 
 
 def _flop(
-    model: Model,
-    context: npt.NDArray[Any],
-    query_length: npt.NDArray[Any],
-    layer: Layer | None,
-    absorbed: bool,
+    model: Model, context: Any, query_length: Any, layer: Layer | None, absorbed: bool
 ) -> dict[str, Numbers]:
     """FLOP per token by operator for the last `query_length` tokens of a context."""
     if not np.all((query_length >= 1) & (context >= query_length)):
@@ -269,48 +255,39 @@ def find_config(name_or_path: str | Path) -> ConfigFile:
 
 @cache
 def _model_of(config: ConfigFile) -> Model:
-    architecture = config.fields.get("model_type")
-    if architecture in LATENT:
-        return _latent_model(config, config.name, architecture)
-    if architecture in GROUPED_QUERY:
-        return _grouped_query_model(config, config.name, architecture)
+    family = config.fields.get("model_type")
+    if family in LATENT:
+        return _latent_model(config, family)
+    if family in GROUPED_QUERY:
+        return _grouped_query_model(config, family)
     raise config.error("model_type", f"one of {', '.join(LATENT + GROUPED_QUERY)}")
 
 
-def _latent_model(config: ConfigFile, name: str, architecture: str) -> Model:
+def _latent_model(config: ConfigFile, family: str) -> Model:
     """A model of the DeepSeek-V2/V3 family (modeling_deepseek.py of the published checkpoints)."""
     layers, experts = config.count("num_hidden_layers"), config.count("n_routed_experts")
     first = config.count("first_k_dense_replace", 0, least=0, most=layers)
     step = config.count("moe_layer_freq", 1)
+    attention = LatentAttention(
+        heads=config.count("num_attention_heads"),
+        q_lora_rank=config.count("q_lora_rank", 0, least=0),
+        kv_lora_rank=config.count("kv_lora_rank"),
+        nope_dim=config.count("qk_nope_head_dim"),
+        rope_dim=config.count("qk_rope_head_dim"),
+        v_dim=config.count("v_head_dim"),
+        bias=config.flag("attention_bias"),
+    )
     moe_layers = sum(layer % step == 0 for layer in range(first, layers))
-    return Model(
-        name=name,
-        hidden_size=config.count("hidden_size"),
-        vocab_size=config.count("vocab_size"),
-        tied_embedding=config.flag("tie_word_embeddings"),
-        attention=LatentAttention(
-            heads=config.count("num_attention_heads"),
-            q_lora_rank=config.count("q_lora_rank", 0, least=0),
-            kv_lora_rank=config.count("kv_lora_rank"),
-            nope_dim=config.count("qk_nope_head_dim"),
-            rope_dim=config.count("qk_rope_head_dim"),
-            v_dim=config.count("v_head_dim"),
-            bias=config.flag("attention_bias"),
-        ),
-        dense_layers=layers - moe_layers,
-        ffn_size=config.count("intermediate_size"),
-        moe_layers=moe_layers,
+    return replace(
+        _with_experts(_dense_model(config, attention), config, experts, moe_layers),
         mtp_layers=config.count("num_nextn_predict_layers", 0, least=0),
-        expert_size=config.count("moe_intermediate_size"),
-        routed_experts=experts,
         shared_experts=config.count("n_shared_experts", 0, least=0),
-        experts_per_token=config.count("num_experts_per_tok", most=experts),
         # Balancing without an auxiliary loss, new in V3, adds a bias to each expert's score.
-        router_bias=architecture != "deepseek_v2",
+        router_bias=family != "deepseek_v2",
     )
 
 
-def _grouped_query_model(config: ConfigFile, name: str, architecture: str) -> Model:
+def _grouped_query_model(config: ConfigFile, family: str) -> Model:
     """A Llama or Qwen model (modeling_llama.py, modeling_qwen*.py of Transformers)."""
     layers, hidden = config.count("num_hidden_layers"), config.count("hidden_size")
     heads, kv_heads = config.count("num_attention_heads"), config.count("num_key_value_heads")
@@ -318,33 +295,39 @@ def _grouped_query_model(config: ConfigFile, name: str, architecture: str) -> Mo
         raise config.error("num_key_value_heads", f"a divisor of {heads} heads")
     if config.flag("use_sliding_window"):
         raise config.error("use_sliding_window", "false, as windows are not modelled")
-    llama, qwen2 = architecture == "llama", architecture == "qwen2"
-    bias = config.flag("attention_bias")
-    model = Model(
-        name=name,
-        hidden_size=hidden,
-        vocab_size=config.count("vocab_size"),
-        tied_embedding=config.flag("tie_word_embeddings"),
-        attention=GroupedQueryAttention(
-            heads=heads,
-            kv_heads=kv_heads,
-            head_dim=config.count("head_dim", hidden // heads if llama or qwen2 else None),
-            qkv_bias=bias or qwen2,
-            output_bias=bias and not qwen2,
-            qk_norm=not (llama or qwen2),
-        ),
-        dense_layers=layers,
-        ffn_size=config.count("intermediate_size"),
-        ffn_bias=llama and config.flag("mlp_bias"),
+    llama, qwen2, bias = family == "llama", family == "qwen2", config.flag("attention_bias")
+    qwen3 = not (llama or qwen2)
+    width = config.count("head_dim", None if qwen3 else hidden // heads)
+    attention = GroupedQueryAttention(
+        heads, kv_heads, width, qkv_bias=bias or qwen2, output_bias=bias and not qwen2, qk_norm=qwen3
     )
-    if architecture != "qwen3_moe":
+    model = _dense_model(config, attention, ffn_bias=llama and config.flag("mlp_bias"))
+    if family != "qwen3_moe":
         return model
     step, dense = config.count("decoder_sparse_step", 1), config.layers("mlp_only_layers")
-    experts = config.count("num_experts")
     moe_layers = sum((layer + 1) % step == 0 and layer not in dense for layer in range(layers))
+    return _with_experts(model, config, config.count("num_experts"), moe_layers)
+
+
+def _dense_model(config: ConfigFile, attention: Attention, ffn_bias: bool = False) -> Model:
+    """The model with every layer dense."""
+    return Model(
+        name=config.name,
+        hidden_size=config.count("hidden_size"),
+        vocab_size=config.count("vocab_size"),
+        tied_embedding=config.flag("tie_word_embeddings"),
+        attention=attention,
+        dense_layers=config.count("num_hidden_layers"),
+        ffn_size=config.count("intermediate_size"),
+        ffn_bias=ffn_bias,
+    )
+
+
+def _with_experts(dense: Model, config: ConfigFile, experts: int, moe_layers: int) -> Model:
+    """The model with `experts` routed ones in each of so many of its layers."""
     return replace(
-        model,
-        dense_layers=layers - moe_layers,
+        dense,
+        dense_layers=dense.dense_layers - moe_layers,
         moe_layers=moe_layers,
         expert_size=config.count("moe_intermediate_size"),
         routed_experts=experts,

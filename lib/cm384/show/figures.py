@@ -27,16 +27,8 @@ NARROW, WIDE = 4.8, 7.6  # inches: of a phone, of a page
 TEXT = 10  # points
 DPI = 200
 INK = "#333333"
-BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, GREY = (
-    "#0173b2",
-    "#de8f05",
-    "#029e73",
-    "#d55e00",
-    "#cc78bc",
-    "#ca9161",
-    "#949494",
-)
-STYLES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "v"))
+BLUE, ORANGE, GREEN, RED = "#0173b2", "#de8f05", "#029e73", "#d55e00"
+PURPLE, BROWN, GREY = "#cc78bc", "#ca9161", "#949494"
 
 
 @dataclass(frozen=True)
@@ -55,7 +47,7 @@ class Picture:
         return {"image/png": self.wide, "text/plain": str(self)}, {"image/png": about}
 
     def __str__(self) -> str:
-        return text(self.shows, self.data)
+        return described(self.shows, self.data)
 
 
 def canvas(height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
@@ -67,25 +59,12 @@ def canvas(height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list
     import matplotlib.pyplot as plt
     import seaborn as sns
 
-    sns.set_theme(
-        context="paper",
-        style="whitegrid",
-        palette=[BLUE, ORANGE, GREEN, PURPLE, RED, BROWN],
-        rc={
-            "axes.edgecolor": INK,
-            "axes.labelsize": TEXT,
-            "axes.titlelocation": "left",
-            "axes.titlesize": TEXT,
-            "axes.titleweight": "bold",
-            "figure.titlesize": TEXT + 1,
-            "figure.titleweight": "bold",
-            "font.family": "DejaVu Sans",
-            "font.size": TEXT,
-            "legend.fontsize": TEXT,
-            "xtick.labelsize": TEXT,
-            "ytick.labelsize": TEXT,
-        },
-    )
+    titles = {"axes.titlesize": TEXT, "figure.titlesize": TEXT + 1, "axes.titlelocation": "left"}
+    titles |= dict.fromkeys(("axes.titleweight", "figure.titleweight"), "bold")
+    texts = ("axes.labelsize", "font.size", "legend.fontsize", "xtick.labelsize", "ytick.labelsize")
+    look = dict.fromkeys(texts, TEXT) | titles | {"axes.edgecolor": INK, "font.family": "DejaVu Sans"}
+    palette = [BLUE, ORANGE, GREEN, PURPLE, RED, BROWN]
+    sns.set_theme(context="paper", style="whitegrid", palette=palette, rc=look)
     figure, axes = plt.subplots(rows, columns, figsize=(NARROW, height), layout="constrained")
     return figure, list(np.ravel(axes))
 
@@ -99,15 +78,14 @@ def picture(figure: Figure, finding: str, data: pd.DataFrame) -> Picture:
     """
     import matplotlib.pyplot as plt
 
-    rounded = {
-        name: data[name].map(digits) if data[name].dtype.kind == "f" else data[name]
-        for name in data.columns
-    }
-    numbers, shows = pd.DataFrame(rounded), f"{finding.rstrip('.')}."
+    numbers = data.copy()
+    for name in data.select_dtypes(np.floating):
+        numbers[name] = data[name].map(digits)
+    finding = finding.rstrip(".")
+    shows, unbroken = f"{finding}.", finding.replace(" %", "\N{NO-BREAK SPACE}%")
     height = figure.get_figheight()
     drawn = []
     for width in (WIDE, NARROW):
-        unbroken = finding.rstrip(".").replace(" %", "\N{NO-BREAK SPACE}%")
         lines = textwrap.wrap(unbroken, round(10 * width))
         whole = height + 0.1 + 0.19 * len(lines)
         figure.set_size_inches(width, whole)
@@ -119,7 +97,7 @@ def picture(figure: Figure, finding: str, data: pd.DataFrame) -> Picture:
         for legend in figure.legends:
             legend.set_bbox_to_anchor((0, 0, 1, height / whole))
         buffer = io.BytesIO()
-        said = {"Software": None, "Description": text(shows, numbers)}
+        said = {"Software": None, "Description": described(shows, numbers)}
         figure.savefig(buffer, format="png", dpi=DPI, metadata=said)
         drawn.append(buffer.getvalue())
     plt.close(figure)
@@ -127,7 +105,7 @@ def picture(figure: Figure, finding: str, data: pd.DataFrame) -> Picture:
     return Picture(wide, narrow, shows, numbers)
 
 
-def text(shows: str, data: pd.DataFrame) -> str:
+def described(shows: str, data: pd.DataFrame) -> str:
     """What a picture says in words and numbers: the sentence, and the data as CSV."""
     return f"{shows}\n{data.to_csv(index=False)}"
 
@@ -148,7 +126,7 @@ def above(axis: Axes, place: float, text: str, **style: Any) -> None:
     label.set_in_layout(False)  # a long one may pass the axes; it does not make them smaller
 
 
-def plain(axis: Axes, *sides: str) -> None:
+def bare(axis: Axes, *sides: str) -> None:
     """An axis without grid and frame, but for the sides that are named."""
     axis.grid(visible=False, axis="y")
     axis.spines[[side for side in ("top", "right", "left") if side not in sides]].set_visible(False)
@@ -159,16 +137,11 @@ def lanes(axis: Axes, labels: Sequence[str]) -> None:
     axis.set(ylim=(len(labels) - 0.5, -0.8), yticks=[])
     for place, label in enumerate(labels):
         above(axis, place, label)
-    plain(axis)
+    bare(axis)
 
 
 def strips(
-    data: pd.DataFrame,
-    x: str,
-    label: Callable[[Any], str],
-    low: str = "",
-    high: str = "",
-    claimed: str = "",
+    data: pd.DataFrame, x: str, label: Callable[[Any], str], low: str, high: str, claimed: str = ""
 ) -> tuple[Figure, Axes]:
     """A strip a line: a dot at `x`, a bar from `low` to `high`, a diamond for what is claimed.
 
@@ -177,9 +150,7 @@ def strips(
     """
     figure, (axis,) = canvas(0.8 + 0.5 * len(data))
     for place, line in enumerate(data.to_dict("records")):
-        if low:
-            ends = [line[low], line[high]]
-            axis.plot(ends, [place, place], "|-", color=BLUE, lw=3, ms=11, mew=2)
+        axis.plot([line[low], line[high]], [place, place], "|-", color=BLUE, lw=3, ms=11, mew=2)
         axis.plot(line[x], place, "o", color=BLUE, mec=INK, ms=8)
         for value, sign in line[claimed] if claimed else ():
             axis.plot(value, place, "D", color=RED, mfc="none", mew=2, ms=11)
@@ -229,7 +200,7 @@ def waterfall(
             axis.annotate(told, (edge, place), (4, 0), textcoords="offset points", va="center",
                           fontsize=TEXT - 1, bbox=PAPER)  # fmt: skip
         axis.set(title=name, xlim=(0, 1.15 * shown["total"].max()), ylim=(len(bars) - 0.4, -0.6))
-        plain(axis, "left")
+        bare(axis, "left")
     axes[-1].set_xlabel(size)
     return picture(figure, finding, shown)
 

@@ -6,21 +6,20 @@ import html
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from cm384.derive.derivation import derive, ratio
-from cm384.derive.spread import span
+from cm384.derive.derivation import ratio
 from cm384.table import units
 from cm384.table.errors import NotStated
 from cm384.table.records import Row
 from cm384.table.specs import Specs
-from cm384.table.words import figure_name, row_name, title
+from cm384.table.words import row_name
 
 T = TypeVar("T")
+Names = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,8 @@ class Table:
     """A table of text cells; `code` names the columns of source keys, `wide` those of sentences."""
 
     cells: pd.DataFrame
-    code: tuple[str, ...] = ()
-    wide: tuple[str, ...] = ()
+    code: Names = ()
+    wide: Names = ()
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/html": self.html, "text/plain": str(self)}
@@ -38,10 +37,8 @@ class Table:
     def html(self) -> str:
         """A plain table, every cell escaped, source keys as code."""
         head = "".join(self._head(str(name)) for name in self.cells.columns)
-        body = "\n".join(
-            "<tr>" + "".join(self._cell(name, row[name]) for name in self.cells.columns) + "</tr>"
-            for _, row in self.cells.iterrows()
-        )
+        rows = ([self._cell(str(n), cell) for n, cell in row.items()] for _, row in self.cells.iterrows())
+        body = "\n".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
         return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
     def _head(self, name: str) -> str:
@@ -69,10 +66,7 @@ def _breakable(text: str) -> str:
 
 
 def table(
-    data: pd.DataFrame | Iterable[Mapping[str, Any]],
-    digits: int = 4,
-    code: tuple[str, ...] = (),
-    wide: tuple[str, ...] = (),
+    data: pd.DataFrame | Iterable[Mapping[str, Any]], digits: int = 4, code: Names = (), wide: Names = ()
 ) -> Table:
     """A frame, or one line each, as text: quantities with their unit, numbers rounded, dashes.
 
@@ -104,41 +98,6 @@ def attempt(figure: Callable[[], T], otherwise: Any = None) -> T | Any:
         return figure()
     except NotStated:
         return otherwise
-
-
-Ask = tuple[str, Mapping[str, Any]]  # a quantity and its conditions
-
-
-def frame(asks: Iterable[Ask], subjects: Iterable[str], specs: Specs) -> pd.DataFrame:
-    """Figures of subjects: one line a figure, one column a subject, None without a source.
-
-    >>> from cm384 import load_specs
-    >>> print(table(frame([("hbm_capacity", {})], ["h100-sxm", "h20"], load_specs())))
-    figure        H100 SXM  H20
-    HBM capacity  80 GB     96 GB
-    """
-    asked = list(asks)
-    cells = {
-        title(subject): [attempt(partial(derive, q, subject, specs, **given)) for q, given in asked]
-        for subject in subjects
-    }
-    names = pd.Index([figure_name(quantity, given) for quantity, given in asked], name="figure")
-    return pd.DataFrame(cells, index=names, dtype=object)
-
-
-def ratios(asks: Iterable[Ask], subject: str, other: str, specs: Specs) -> pd.DataFrame:
-    """Each figure of a subject over that of another one, with what the sources allow.
-
-    Columns: figure, ratio, low, high; figures that no source states are left out.
-    """
-    lines = []
-    for quantity, given in asks:
-        quotient = partial(ratio, quantity, subject, other, **given)
-        found = attempt(partial(span, quotient, specs))
-        if found:
-            edges = (float(edge.m) for edge in (found.central, found.low, found.high))
-            lines.append((figure_name(quantity, given), *edges))
-    return pd.DataFrame(lines, columns=["figure", "ratio", "low", "high"])
 
 
 def as_csv(lines: pd.DataFrame) -> str:
@@ -181,11 +140,7 @@ def interval(low: float, high: float) -> str:
     """What the sources allow: one number when they agree, a dash when nothing was derived."""
     if not np.isfinite(low):
         return "–"
-    return (
-        units.number(low)
-        if np.isclose(low, high)
-        else f"{units.number(low)} – {units.number(high)}"
-    )
+    return units.number(low) if np.isclose(low, high) else f"{units.number(low)} – {units.number(high)}"
 
 
 def with_span(central: float, low: float, high: float, *, claimed: str = "") -> str:
@@ -249,19 +204,13 @@ def versus_table(pairs: Mapping[str, tuple[str, str]], specs: Specs) -> Table:
     lines = []
     for name, ids in pairs.items():
         ours, theirs = (specs.measurements[measurement] for measurement in ids)
-        given, other = (
-            {"measurement": run.id, "precision": run.matrix_precision} for run in (ours, theirs)
-        )
+        given, other = ({"measurement": run.id, "precision": run.matrix_precision} for run in (ours, theirs))
         chips = ours.accelerator, theirs.accelerator
-        lines.append(
-            {
-                "comparison": name,
-                "tokens/s": f"{units.number(ours.measured)} ÷ {units.number(theirs.measured)}",
-                "per chip": ours.measured / theirs.measured,
-                "per TFLOP of peak": ratio("tokens_per_tflop", *chips, specs, other, **given).m,
-            }
-        )
-    return table(lines, digits=3)
+        tokens = f"{units.number(ours.measured)} ÷ {units.number(theirs.measured)}"
+        of_peak = ratio("tokens_per_tflop", *chips, specs, other, **given).m
+        lines.append((name, tokens, ours.measured / theirs.measured, of_peak))
+    columns = ["comparison", "tokens/s", "per chip", "per TFLOP of peak"]
+    return table(pd.DataFrame(lines, columns=columns), digits=3)
 
 
 def rows_table(rows: Iterable[Row]) -> Table:
@@ -269,24 +218,18 @@ def rows_table(rows: Iterable[Row]) -> Table:
 
     An alternative is another sourced value of the same fact.
     """
-    return table(
-        (
-            {
-                "row": row_name(r),
-                "value": f"{units.text(r.amount, 7)} "
-                f"({r.basis}{', alternative' if r.role == 'alternative' else ''})",
-                "where, and note": " – ".join(filter(None, [r.locator, r.note])),
-                "source": r.source,
-            }
-            for r in rows
-        ),
-        code=("source",),
-        wide=("where, and note",),
-    )
+    lines = []
+    for row in rows:
+        basis = f"{row.basis}, alternative" if row.role == "alternative" else row.basis
+        where = " – ".join(filter(None, [row.locator, row.note]))
+        lines.append((row_name(row), f"{units.text(row.amount, 7)} ({basis})", where, row.source))
+    cells = pd.DataFrame(lines, columns=["row", "value", "where, and note", "source"])
+    return Table(cells, code=("source",), wide=("where, and note",))
 
 
-def sources_table(subjects: Iterable[str], quantities: Iterable[str], specs: Specs,
-                  conditions: Container[str] | None = None) -> Table:  # fmt: skip
+def sources_table(
+    subjects: Iterable[str], quantities: Iterable[str], specs: Specs, conditions: Container[str] | None = None
+) -> Table:
     """Every sourced row of some quantities, alternatives included; under some conditions or all."""
     wanted = set(quantities)
     return rows_table(

@@ -32,9 +32,7 @@ class ConfigFile:
         return InputError(f"{self.path}: field {field!r}: expected {expected}, {given}")
 
     # No published size comes near the upper bound; it keeps a slip from passing as a model.
-    def count(
-        self, field: str, default: int | None = None, least: int = 1, most: int = 10**6
-    ) -> int:
+    def count(self, field: str, default: int | None = None, least: int = 1, most: int = 10**6) -> int:
         """A whole number in `least` to `most`; required if there is no default."""
         value = self.fields.get(field, default)
         # A type test, since isinstance takes true for the number 1.

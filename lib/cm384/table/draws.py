@@ -38,10 +38,8 @@ class Draws(Mapping["Key", Any]):
     def __getitem__(self, key: Key) -> Any:
         if key not in self._values:
             (block,) = choices(self._rows, [key])
-            if len(block.options) == 1:  # one source each: a single number for all samples
-                self._values |= {member: self._options(member)[0] for member in block.keys}
-                return self._values[key]
-            picks = picked(block, self._count, self._seed, self._start)
+            single = len(block.options) == 1  # one source each: a single number for all samples
+            picks = 0 if single else picked(block, self._count, self._seed, self._start)
             for column, member in enumerate(block.keys):
                 self._values[member] = self._options(member)[block.options[picks, column]]
         return self._values[key]
@@ -90,10 +88,7 @@ def picked(block: Block, count: int, seed: int, start: int = 0) -> np.ndarray:
 def block_of(rows: Rows, key: Key) -> list[Key]:
     """The keys whose rows share a group with those of `key`, directly or through others."""
     members, groups = [key], _groups(rows, key)
-    while groups:
-        joined = [k for k in rows if k not in members and _groups(rows, k) & groups]
-        if not joined:
-            break
+    while groups and (joined := [k for k in rows if k not in members and _groups(rows, k) & groups]):
         members += joined
         groups |= set().union(*(_groups(rows, k) for k in joined))
     return sorted(members)
@@ -118,12 +113,8 @@ def _splits(statements: Sequence[Sequence[Row]], pick: Sequence[int]) -> bool:
 
     A key with a single statement has no choice, so it binds no other.
     """
-    free = [
-        (rows, rows[i].group) for rows, i in zip(statements, pick, strict=True) if len(rows) > 1
-    ]
+    free = [(rows, rows[i].group) for rows, i in zip(statements, pick, strict=True) if len(rows) > 1]
     taken = {group for _, group in free} - {""}
     return any(
-        group != other and any(row.group == other for row in rows)
-        for rows, group in free
-        for other in taken
+        group != other and any(row.group == other for row in rows) for rows, group in free for other in taken
     )

@@ -29,9 +29,7 @@ def columns(cls: type) -> list[str]:
     return [field.name for field in dataclasses.fields(cls)]
 
 
-def read_table(
-    path: Path, columns: Sequence[str], needed: Sequence[str] | None = None
-) -> pd.DataFrame:
+def read_table(path: Path, columns: Sequence[str], needed: Sequence[str] | None = None) -> pd.DataFrame:
     """A CSV file as text cells, indexed by line number; refuses an unreadable or misshapen file.
 
     Where `needed` names some of the columns, the others may be left out and are then empty.
@@ -48,33 +46,24 @@ def read_table(
         raise InputError(f"{path.name}: empty file; expected the columns {','.join(columns)}")
     for name in header:
         if name not in columns:
-            raise InputError(
-                f"{path.name} line 1: unknown column {name!r}{suggestion(name, columns)}"
-            )
-    if len(set(header)) < len(header):
-        twice = next(name for name in header if header.count(name) > 1)
-        raise InputError(f"{path.name} line 1: column {twice!r} is given twice")
+            raise InputError(f"{path.name} line 1: unknown column {name!r}{suggestion(name, columns)}")
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise InputError(f"{path.name} line 1: column {twice[0]!r} is given twice")
     if missing := [name for name in needed or columns if name not in header]:
         raise InputError(f"{path.name} line 1: missing column {missing[0]!r}")
     lines: dict[int, list[str]] = {}
-    for cells in _cells(reader, path.name):
-        if len(cells) != len(header) and cells:
-            raise InputError(
-                f"{path.name} line {reader.line_num}: {len(cells)} cells; expected {len(header)}"
-            )
-        if cells:
+    try:
+        for cells in filter(None, reader):
+            if len(cells) != len(header):
+                given = f"{len(cells)} cells; expected {len(header)}"
+                raise InputError(f"{path.name} line {reader.line_num}: {given}")
             lines[reader.line_num] = [cell.strip() for cell in cells]
+    except csv.Error as error:
+        raise InputError(f"{path.name} line {reader.line_num}: not a CSV file ({error})") from None
     if not lines:
         raise InputError(f"{path.name}: no rows below the header")
     table = pd.DataFrame.from_dict(lines, orient="index", columns=header, dtype=str)
     return table.reindex(columns=list(columns), fill_value="")
-
-
-def _cells(reader: Any, file: str) -> Iterator[list[str]]:
-    try:
-        yield from reader
-    except csv.Error as error:
-        raise InputError(f"{file} line {reader.line_num}: not a CSV file ({error})") from None
 
 
 R = TypeVar("R")
@@ -82,17 +71,16 @@ R = TypeVar("R")
 
 def read_records(
     path: Path, cls: type[R], checks: Mapping[str, pa.Check], unique: Sequence[str] = ()
-) -> list[R]:
-    """The lines of a file as records of a dataclass whose fields are its columns, checked."""
+) -> dict[int, R]:
+    """The lines of a file as records of a dataclass whose fields are its columns, checked, by line."""
     table = read_table(path, columns(cls))
     check_table(table, checks, path.name, unique)
-    return [cls(**values) for values in records(table)]
+    return {line: cls(**values) for line, values in zip(table.index, row_dicts(table), strict=True)}
 
 
-def records(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def row_dicts(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """The rows of a text table as dictionaries."""
-    names = [str(name) for name in table.columns]
-    return (dict(zip(names, row, strict=True)) for row in table.itertuples(index=False))
+    return (dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False))
 
 
 # --- checks --------------------------------------------------------------------------------------
@@ -102,13 +90,12 @@ def check_table(
     table: pd.DataFrame, checks: Mapping[str, pa.Check], file: str, unique: Sequence[str] = ()
 ) -> None:
     """Check the columns of a text table; the first bad cell becomes one line."""
-    import pandera.errors
     import pandera.pandas as pa  # a second to import, and needed only here
 
     columns = {name: pa.Column(str, check) for name, check in checks.items()}
     try:
         pa.DataFrameSchema(columns, unique=list(unique) or None).validate(table, lazy=True)
-    except pandera.errors.SchemaErrors as errors:
+    except pa.errors.SchemaErrors as errors:
         cases = errors.failure_cases.sort_values("index", kind="stable")
         line, column, cell, expected = cases[["index", "column", "failure_case", "check"]].iloc[0]
         raise bad_cell(file, line, column, str(cell), str(expected)) from None
@@ -146,8 +133,7 @@ def among(names: Iterable[str]) -> str:
 def bad_cell(file: str, line: int, column: str, cell: str, expected: str) -> InputError:
     """The error for one cell: file, line, column, what it holds and what was expected there."""
     what, *known = expected.split("\t")
-    tail = suggestion(cell, known) if known else ""
-    expectation = f"; expected {what}" if not known else f" is not known{tail}"
+    expectation = f" is not known{suggestion(cell, known)}" if known else f"; expected {what}"
     return InputError(f"{file} line {line}, column {column}: {cell!r}{expectation}")
 
 

@@ -8,10 +8,10 @@ something said of an article.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,6 @@ import numpy.typing as npt
 from cm384.table import files, units
 from cm384.table.errors import DATA, InputError
 from cm384.table.units import Quantity
-
-if TYPE_CHECKING:
-    import pandera.pandas as pa
 
 Key = tuple[str, str, str, str]  # subject, quantity, conditions, basis
 Numbers = float | npt.NDArray[np.float64]
@@ -195,10 +192,9 @@ class Measurement:
     @property
     def deployment(self) -> Deployment:
         """What was run; InputError for a setting that the row leaves open."""
-        fields: dict[str, Any] = {"accelerator": self.accelerator, "routing": self.routing}
-        fields |= {name: getattr(self, name) for name in (*NUMBERS, *PRECISIONS)}
-        stated = {name: value for name, value in fields.items() if value}
-        for name in fields:
+        names = ("accelerator", "routing", *NUMBERS, *PRECISIONS)
+        stated = {name: value for name in names if (value := getattr(self, name))}
+        for name in names:
             if name not in stated and name not in OPTIONAL[self.phase]:
                 raise InputError(f"{name}: not stated")
         return _deployment(stated)
@@ -206,18 +202,14 @@ class Measurement:
     @property
     def rows(self) -> list[Row]:
         """What was published, as rows of the table of specs."""
-        figures = {
-            "published_throughput": (self.measured, "token/s/accelerator"),
-            "published_tpot": (float(self.tpot or np.nan), "ms"),
-        }
+        tpot, per_chip = float(self.tpot or np.nan), "token/s/accelerator"
+        found = [("published_throughput", self.measured, per_chip), ("published_tpot", tpot, "ms")]
+        conditions, said = f"measurement={self.id}", (self.source, self.locator, self.note)
         return [
-            Row(
-                self.accelerator, quantity, f"measurement={self.id}", value, unit, "measured",
-                "central", "", self.source, self.locator, self.note,
-            )
-            for quantity, (value, unit) in figures.items()
+            Row(self.accelerator, name, conditions, value, unit, "measured", "central", "", *said)
+            for name, value, unit in found
             if np.isfinite(value)
-        ]  # fmt: skip
+        ]
 
     @property
     def measured(self) -> float:
@@ -327,7 +319,8 @@ NAME = r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and hyphens"
 
 def read_kinds() -> dict[str, Kind]:
     """The vocabulary of quantities, by name."""
-    return {kind.quantity: kind for kind in files.read_records(DATA / "quantities.csv", Kind, {})}
+    found = files.read_records(DATA / "quantities.csv", Kind, {})
+    return {kind.quantity: kind for kind in found.values()}
 
 
 @cache
@@ -339,7 +332,7 @@ def load_subjects() -> Mapping[str, Subject]:
         "tier": files.matches(r"[12]?", "1, 2 or nothing"),
     }
     found = files.read_records(DATA / "subjects.csv", Subject, checks, unique=["subject"])
-    return {row.subject: row for row in found}
+    return {row.subject: row for row in found.values()}
 
 
 def read_workloads() -> dict[str, Workload]:
@@ -352,7 +345,7 @@ def read_workloads() -> dict[str, Workload]:
         **dict.fromkeys(numbers, files.meets(files.is_amount, "a number")),
     }
     found = files.read_records(DATA / "workloads.csv", Workload, checks, unique=["id"])
-    return {row.id: row for row in found}
+    return {row.id: row for row in found.values()}
 
 
 def load_kernels() -> list[Kernel]:
@@ -362,7 +355,7 @@ def load_kernels() -> list[Kernel]:
         "value": files.matches(r"-?[0-9.]+", "a number"),
         "source": files.one_of(files.read_keys()),
     }
-    return files.read_records(DATA / "kernels.csv", Kernel, checks, unique=["id"])
+    return [*files.read_records(DATA / "kernels.csv", Kernel, checks, unique=["id"]).values()]
 
 
 def load_notes() -> list[Note]:
@@ -375,29 +368,25 @@ def load_notes() -> list[Note]:
         "text": files.matches(r"\S.*", "a sentence"),
         "source": files.each_of(keys),
     }
-    return files.read_records(DATA / "articles.csv", Note, checks)
+    return [*files.read_records(DATA / "articles.csv", Note, checks).values()]
 
 
-def read_rows(
-    path: Path, kinds: Mapping[str, Kind], keys: Iterable[str] | None = None
-) -> dict[int, Row]:
+def read_rows(path: Path, kinds: Mapping[str, Kind], keys: Iterable[str] | None = None) -> dict[int, Row]:
     """The rows of a specs file by line, checked; `keys` closes the list of sources, when given."""
-    table = files.read_table(path, files.columns(Row))
-    files.check_table(table, specs_checks(kinds, keys), path.name)
-    rows = [Row(**{**values, "value": float(values["value"])}) for values in files.records(table)]
-    for line, row in zip(table.index, rows, strict=True):
+    texts = files.read_records(path, Row, specs_checks(kinds, keys))
+    rows = {line: replace(row, value=float(row.value)) for line, row in texts.items()}
+    for line, row in rows.items():
         if row.value == 0 and row.quantity != "count":
             raise files.bad_cell(path.name, line, "value", "0", "a positive number")
-        if not units.same_kind(row.unit, kinds[row.quantity].unit):
-            expected = f"a unit of {row.quantity}, such as {kinds[row.quantity].unit}"
+        if not units.same_kind(row.unit, usual := kinds[row.quantity].unit):
+            expected = f"a unit of {row.quantity}, such as {usual}"
             raise files.bad_cell(path.name, line, "unit", row.unit, expected)
         if row.conditions != write_conditions(read_conditions(row.conditions)):
-            expected = "keys in sorted order"
-            raise files.bad_cell(path.name, line, "conditions", row.conditions, expected)
-    return dict(zip(table.index, rows, strict=True))
+            raise files.bad_cell(path.name, line, "conditions", row.conditions, "keys in sorted order")
+    return rows
 
 
-def specs_checks(kinds: Mapping[str, Kind], keys: Iterable[str] | None) -> dict[str, pa.Check]:
+def specs_checks(kinds: Mapping[str, Kind], keys: Iterable[str] | None) -> dict[str, Any]:
     """What a specs file must look like: one check a column, each with the words of its error."""
     stated = [name for name, kind in kinds.items() if kind.kind == "stated"]
     return {

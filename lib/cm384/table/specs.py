@@ -20,27 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from cm384.table import files, units
+from cm384.table import files, records, units
 from cm384.table.config import ConfigFile
 from cm384.table.draws import Draws
 from cm384.table.errors import DATA, InputError, NotStated, check_known
-from cm384.table.records import (
-    BASES,
-    Key,
-    Kind,
-    Measurement,
-    Row,
-    Subject,
-    Workload,
-    key_name,
-    load_subjects,
-    measurements_checks,
-    read_conditions,
-    read_kinds,
-    read_rows,
-    read_workloads,
-    write_conditions,
-)
+from cm384.table.records import Key, Measurement, Row, key_name, read_conditions, read_rows, write_conditions
 from cm384.table.units import Quantity
 
 # The bases that stand in, in this order, where a quantity has no row on the one that was asked for.
@@ -97,17 +81,15 @@ class Specs:
     """
 
     rows: Mapping[Key, tuple[Row, ...]]
-    kinds: Mapping[str, Kind]
+    kinds: Mapping[str, records.Kind]
     drawn: Mapping[Key, Any] = field(default_factory=dict)
     measurements: Mapping[str, Measurement] = field(default_factory=dict)
-    workloads: Mapping[str, Workload] = field(default_factory=dict)
+    workloads: Mapping[str, records.Workload] = field(default_factory=dict)
     models: Mapping[str, ConfigFile] = field(default_factory=dict)
-    named: Mapping[str, Subject] = field(default_factory=dict)
+    named: Mapping[str, records.Subject] = field(default_factory=dict)
     trace: Trace | None = None
 
-    def get(
-        self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str
-    ) -> Quantity:
+    def get(self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str) -> Quantity:
         """The value that the table states, as a quantity; NotStated if it states none.
 
         Without `basis`, the default one of the quantity; `FALLBACK` says what stands in for it.
@@ -122,33 +104,23 @@ class Specs:
             self.trace.note(key, value)
         return value
 
-    def find(
-        self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str
-    ) -> Key:
+    def find(self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str) -> Key:
         """The key under which the table states a quantity; one clear line when it does not."""
         check_known("quantity", quantity, self.kinds)
         check_known("subject", subject, self.subjects)
         wanted = basis or self.kinds[quantity].default_basis
-        check_known("basis", wanted, BASES)
+        check_known("basis", wanted, records.BASES)
         text = write_conditions(conditions)
         for tried in (wanted, *FALLBACK.get(wanted, ())):
             if (key := (subject, quantity, text, tried)) in self.rows:
                 return key
-        raise NotStated(self._missing(subject, quantity, wanted, conditions))
+        asked = ", ".join(filter(None, [text, f"basis {wanted}"]))
+        stated = [key for key in self.rows if key[:2] == (subject, quantity)]
+        known = ", ".join(sorted(f"{given or 'no conditions'} ({on})" for _, _, given, on in stated))
+        tail = f"stated: {known}" if stated else "no source states it"
+        raise NotStated(f"{subject} has no {quantity} for {asked}; {tail}")
 
-    def _missing(self, subject: str, quantity: str, basis: str, conditions: dict[str, str]) -> str:
-        asked = ", ".join(filter(None, [write_conditions(conditions), f"basis {basis}"]))
-        stated = [
-            f"{c or 'no conditions'} ({b})"
-            for s, q, c, b in self.rows
-            if (s, q) == (subject, quantity)
-        ]
-        tail = f"stated: {', '.join(sorted(stated))}" if stated else "no source states it"
-        return f"{subject} has no {quantity} for {asked}; {tail}"
-
-    def has(
-        self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str
-    ) -> bool:
+    def has(self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str) -> bool:
         """Whether the table states a quantity."""
         try:
             self.find(subject, quantity, basis, **conditions)
@@ -162,12 +134,9 @@ class Specs:
         >>> load_specs().parts("cloudmatrix-384")
         ['ascend-910c']
         """
-        counted = (
-            read_conditions(c).get("part", "")
-            for s, q, c, _ in self.rows
-            if s == subject and q == "count"
-        )
-        return [part for part in dict.fromkeys(counted) if part in self._accelerators]
+        counts = (read_conditions(key[2]) for key in self.rows if key[:2] == (subject, "count"))
+        counted = dict.fromkeys(given.get("part", "") for given in counts)
+        return [part for part in counted if part in self._accelerators]
 
     @cached_property
     def _accelerators(self) -> frozenset[str]:
@@ -181,11 +150,8 @@ class Specs:
     @cached_property
     def condition_values(self) -> dict[str, frozenset[str]]:
         """The conditions that rows have, each with the values that occur; `basis` among them."""
-        values: dict[str, set[str]] = {
-            "basis": set(BASES),
-            "measurement": set(self.measurements),
-            "workload": {*self.workloads, *self.measurements},
-        }
+        values = {"basis": set(records.BASES), "measurement": set(self.measurements)}
+        values["workload"] = {*self.workloads, *self.measurements}
         for _, _, conditions, _ in self.rows:
             for name, value in read_conditions(conditions).items():
                 values.setdefault(name, set()).add(value)
@@ -212,7 +178,13 @@ class Specs:
 
     def replace(self, values: Mapping[Key, Any]) -> Specs:
         """A copy in which the keys have other values: quantities, or numbers in the row's unit."""
-        return dataclasses.replace(self, drawn=ChainMap(self._magnitudes(values), self.drawn))  # type: ignore[arg-type]
+        numbers = dict(values)
+        for key, value in values.items():
+            if key not in self.rows:
+                raise InputError(f"no row {key_name(key)} to replace")
+            if isinstance(value, units.Quantity):
+                numbers[key] = value.to(self.rows[key][0].unit).m
+        return dataclasses.replace(self, drawn=ChainMap(numbers, self.drawn))  # type: ignore[arg-type]
 
     def sample(self, count: int, seed: int, start: int = 0) -> Specs:
         """A copy in which every value that sources dispute is an array of `count` draws of theirs.
@@ -223,15 +195,6 @@ class Specs:
         if count < 1:
             raise InputError(f"samples: expected at least 1, got {count}")
         return dataclasses.replace(self, drawn=Draws(self.rows, self.options, count, seed, start))
-
-    def _magnitudes(self, values: Mapping[Key, Any]) -> dict[Key, Any]:
-        for key in values:
-            if key not in self.rows:
-                raise InputError(f"no row {key_name(key)} to replace")
-        return {
-            key: value.to(self.rows[key][0].unit).m if isinstance(value, units.Quantity) else value
-            for key, value in values.items()
-        }
 
     def options(self, key: Key) -> np.ndarray:
         """Every sourced value of a key, in the unit of its central row, the central one first."""
@@ -257,7 +220,7 @@ def load_specs(*more: str | Path) -> Specs:
 
 @cache
 def _own_specs() -> Specs:
-    kinds = read_kinds()
+    kinds = records.read_kinds()
     rows = read_rows(DATA / "specs.csv", kinds, files.read_keys())
     specs = Specs(group_rows(rows, {}, "specs.csv"), kinds)
     found = load_measurements(specs=specs)
@@ -266,31 +229,27 @@ def _own_specs() -> Specs:
         specs,
         rows={**specs.rows, **published},
         measurements={row.id: row for row in found},
-        workloads=read_workloads(),
+        workloads=records.read_workloads(),
         models={path.stem: ConfigFile(path) for path in sorted((DATA / "models").glob("*.json"))},
-        named=load_subjects(),
+        named=records.load_subjects(),
     )
 
 
-def load_measurements(
-    path: str | Path | None = None, specs: Specs | None = None
-) -> list[Measurement]:
+def load_measurements(path: str | Path | None = None, specs: Specs | None = None) -> list[Measurement]:
     """The measurements of this project, or of another file, checked.
 
     Refuses a bad cell with file, line, column and what was expected. A file of somebody else need
     not name its sources.
     """
     file = Path(path) if path is not None else DATA / "measurements.csv"
-    known = specs or load_specs()
-    table = files.read_table(file, files.columns(Measurement))
     own = files.read_keys() if path is None else None
-    files.check_table(table, measurements_checks(known.subjects, own), file.name, unique=["id"])
-    rows = [Measurement(**values) for values in files.records(table)]
-    for line, row in zip(table.index, rows, strict=True):
+    checks = records.measurements_checks((specs or load_specs()).subjects, own)
+    rows = files.read_records(file, Measurement, checks, unique=["id"])
+    for line, row in rows.items():
         if not row.throughput and not (row.tpot and row.batch and row.phase == "decode"):
             expected = "a throughput, or in decode a tpot with its batch"
             raise files.bad_cell(file.name, line, "throughput", "", expected)
-    return rows
+    return [*rows.values()]
 
 
 def group_rows(
@@ -298,7 +257,7 @@ def group_rows(
 ) -> dict[Key, tuple[Row, ...]]:
     """The rows by key, the central one first; refuses a key with two central rows, or with none."""
     grouped: dict[Key, tuple[Row, ...]] = {}
-    lines: dict[Key, int] = {}
+    lines = {row.key: line for line, row in rows.items()}
     for line, row in rows.items():
         central = row.role == "central"
         present = grouped.get(row.key, ())
@@ -306,12 +265,9 @@ def group_rows(
             expected = f"one central row for {row.name}, which has one above"
             raise files.bad_cell(file, line, "role", row.role, expected)
         grouped[row.key] = (row, *present) if central else (*present, row)
-        lines[row.key] = line
     for key, group in grouped.items():
         if group[0].role != "central":
             if key not in known:
-                raise InputError(
-                    f"{file} line {lines[key]}, column role: no central row for {key_name(key)}"
-                )
+                raise InputError(f"{file} line {lines[key]}, column role: no central row for {key_name(key)}")
             grouped[key] = (*known[key], *group)
     return grouped

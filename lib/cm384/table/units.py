@@ -22,9 +22,7 @@ from numpy.typing import ArrayLike
 
 from cm384.table.errors import InputError
 
-registry: pint.UnitRegistry[Any] = pint.UnitRegistry(
-    Path(__file__).with_name("units.txt"), autoconvert_offset_to_baseunit=False
-)
+registry: pint.UnitRegistry[Any] = pint.UnitRegistry(Path(__file__).with_name("units.txt"))
 if TYPE_CHECKING:
     Quantity: TypeAlias = pint.Quantity[Any]
 else:
@@ -42,7 +40,6 @@ _LADDERS = (
 
 # Units that people write otherwise than Pint does.
 SPOKEN = {
-    "%": "%",
     **{f"{prefix}FLOP/s": f"{prefix}FLOPS" for prefix in ("G", "T", "P", "E")},
     "GUSD": "bn USD",
     "MUSD": "m USD",
@@ -112,8 +109,7 @@ def sensible(quantity: Quantity, like: str = "") -> Quantity:
     '384'
     """
     for least, ladder in _LADDERS:
-        bits = "bit" in like
-        if ("bit" in ladder[0]) == bits and quantity.check(parse_unit(ladder[0]).dimensionality):
+        if ("bit" in ladder[0]) == ("bit" in like) and quantity.check(parse_unit(ladder[0]).dimensionality):
             sizes = [float(np.max(np.abs(quantity.to(unit).m))) for unit in ladder]
             return quantity.to(ladder[sum(size >= least for size in sizes[1:])])
     return quantity.to(parse_unit(like or "count")) if quantity.dimensionless else quantity
@@ -152,7 +148,7 @@ def deviation(derived: Quantity, stated: Quantity) -> str:
 
     >>> deviation(Q(3276.8, "GB/s"), Q(3.2, "TB/s")), deviation(Q(707.79, "TFLOPS"), Q(707.8, "TFLOPS"))
     ('+2.4 %', '0.0 %')
-    """  # noqa: E501
+    """
     percent = round(100 * (float((derived / stated).to_base_units().m) - 1), 1)
     return f"{percent:+.1f} %" if percent else "0.0 %"
 
@@ -163,8 +159,7 @@ def text(quantity: Quantity, digits: int = 4) -> str:
     >>> text(Q(49.152, "TB")), text(Q(4.447, "token/s/TFLOPS")), text(Q(3, "count"))
     ('49.15 TB', '4.447 tokens/s/TFLOPS', '3')
     """
-    unit = unit_text(quantity.units)
-    return f"{number(float(quantity.m), digits)} {unit}".strip()
+    return f"{number(float(quantity.m), digits)} {unit_text(quantity.units)}".strip()
 
 
 def unit_text(unit: Any) -> str:

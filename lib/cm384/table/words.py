@@ -13,16 +13,8 @@ def words(quantity: str) -> str:
     >>> words("hbm_bandwidth_from_stacks")
     'HBM bandwidth from stacks'
     """
-    spelt = {
-        "hbm": "HBM",
-        "tflop": "TFLOP",
-        "flop": "FLOP",
-        "tpot": "TPOT",
-        "gemm": "GEMM",
-        "rd spending": "R&D spending",
-        "scale up": "scale-up",
-        "scale out": "scale-out",
-    }
+    spelt = {word: word.upper() for word in ("hbm", "tflop", "flop", "tpot", "gemm")}
+    spelt |= {"rd spending": "R&D spending", "scale up": "scale-up", "scale out": "scale-out"}
     text = quantity.replace("_", " ")
     for plain, proper in spelt.items():
         text = text.replace(plain, proper)
@@ -36,22 +28,16 @@ def title(subject: str) -> str:
     ('CloudMatrix 384', 'GB200 NVL72', 'H100 SXM', 'compute rack')
     """
     known = load_subjects().get(subject)
-    return known.name if known else " ".join(map(_upper, subject.split("-")))
-
-
-def _upper(word: str) -> str:
-    """Part numbers and abbreviations in capitals, other words as they are."""
-    return word.upper() if len(word) <= 3 or any(c.isdigit() for c in word) else word
+    # Part numbers and abbreviations in capitals, other words as they are.
+    spelt = (w.upper() if len(w) <= 3 or any(map(str.isdigit, w)) else w for w in subject.split("-"))
+    return known.name if known else " ".join(spelt)
 
 
 def row_name(row: Row) -> str:
     """What a row states, as people write it: "CloudMatrix 384: count (Ascend 910C)"."""
-    conditions = read_conditions(row.conditions)
     names = {"precision": str.upper, "part": title, "peer": title}
-    detail = [names.get(key, str)(value) for key, value in conditions.items()]
-    return f"{title(row.subject)}: {words(row.quantity)}" + (
-        f" ({', '.join(detail)})" if detail else ""
-    )
+    detail = [names.get(key, str)(value) for key, value in read_conditions(row.conditions).items()]
+    return f"{title(row.subject)}: {words(row.quantity)}" + (f" ({', '.join(detail)})" if detail else "")
 
 
 def listed(texts: Iterable[str]) -> str:
