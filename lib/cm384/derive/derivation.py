@@ -98,7 +98,7 @@ def ratio(
     ours = derive(quantity, subject, specs, **conditions)
     theirs = derive(quantity, comparator, specs, **{**conditions, **against})
     value = (ours / theirs).to(units.registry.dimensionless)
-    if specs.trace is not None:
+    if specs.trace is not None and not np.ndim(value.m):
         name = f"{words(quantity)}, {title(subject)} ÷ {title(comparator)}"
         del specs.trace.open[since:]  # the formula names both
         specs.trace.close(since, name, f"{units.text(ours)} ÷ {units.text(theirs)}", value)

@@ -138,10 +138,10 @@ class Solution:
 def nearest(holds: Callable[[np.ndarray], np.ndarray]) -> float:
     """The factor nearest to 1 at which a predicate of factors turns; NaN if it never does.
 
-    Searched from a thousandth to a thousand, in ever finer steps, to eleven digits. `holds` takes
-    an array of factors and gives as many truth values.
+    Searched from a thousandth to a thousand, in ever finer steps, and rounded to twelve digits. `holds`
+    takes an array of factors and gives as many truth values.
 
-    >>> round(nearest(lambda factors: factors > 1.25), 9)
+    >>> nearest(lambda factors: factors > 1.25)
     1.25
     """
     grid = np.geomspace(1e-3, 1e3, 1201)
@@ -152,11 +152,11 @@ def nearest(holds: Callable[[np.ndarray], np.ndarray]) -> float:
         return np.nan
     first = int(min(turned, key=lambda i: abs(int(i) - middle)))
     last, factor = grid[first - np.sign(first - middle)], grid[first]
-    for _ in range(3):
+    for _ in range(4):
         fine = np.geomspace(last, factor, 1001)
         edge = int(np.flatnonzero(holds(fine) != held[middle])[0])
         last, factor = fine[max(edge - 1, 0)], fine[edge]
-    return float(factor)
+    return float(f"{factor:.12g}")
 
 
 def solve_for(figure: Figure, specs: Specs, key: Key, target: Quantity) -> Solution:

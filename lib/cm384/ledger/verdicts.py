@@ -240,7 +240,9 @@ def _confirmed(held: Sequence[Attempt], found: Sequence[Attempt]) -> str:
 
 
 def judge_all(claims: Iterable[Claim], specs: Specs) -> list[Verdict]:
-    """The verdicts of a ledger, in its order."""
+    """The verdicts of a ledger, in its order; refuses a table of draws."""
+    if specs.sampled:
+        raise InputError("a verdict needs one value a row; this table holds several")
     ledger = {claim.id: claim for claim in claims}
     return [judge(claim, specs, ledger) for claim in ledger.values()]
 

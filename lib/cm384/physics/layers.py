@@ -149,7 +149,7 @@ class Layers:
         if "absorption" in shapes:
             heads, bf16 = self.operators["absorption"].copies / tensor, machine.gemm["bf16"]
             terms["absorption"] = sum(bf16.time(tokens * heads, i, o, heads, share)
-                                    for i, o in shapes["absorption"])  # fmt: skip
+                                      for i, o in shapes["absorption"])  # fmt: skip
         terms["attention_core"] = self.attention_core(batch, queries, share)
         inputs, outputs = shapes["output_projection"][0]
         terms["output_projection"] = self.output.time(tokens, inputs / tensor, outputs, 1, share)

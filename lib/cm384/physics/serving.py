@@ -76,7 +76,7 @@ def largest_batch(specs: Specs, model: Model, deployment: Deployment, tpot: Numb
 
     Whole requests a rank; 0 where not even one fits or meets it. `batch` is not read. Broadcasts.
     """
-    step = _Step(specs, model, dataclasses.replace(deployment, batch=1.0), "decode")
+    step = _one_request(specs, model, deployment, tpot)
     return step.largest(tpot) * step.machine.ranks
 
 
@@ -85,7 +85,7 @@ def decode_at_most(specs: Specs, model: Model, deployment: Deployment, tpot: Num
 
     Without `tpot` no more than the batch of the deployment. InputError where no request fits.
     """
-    step = _Step(specs, model, dataclasses.replace(deployment, batch=1.0), "decode")
+    step = _one_request(specs, model, deployment, tpot)
     batch = step.largest(tpot) * step.machine.ranks
     if tpot is None:
         batch = arrays.minimum(batch, deployment.batch)
@@ -93,6 +93,12 @@ def decode_at_most(specs: Specs, model: Model, deployment: Deployment, tpot: Num
         chip = deployment.accelerator
         raise InputError(f"{chip}: not even one request fits or keeps the time per token")
     return step.at(batch).result()
+
+
+def _one_request(specs: Specs, model: Model, deployment: Deployment, tpot: Numbers | None) -> _Step:
+    """The step at one request, as wide as the limits, so that draws keep an axis of their own."""
+    batch = np.ones(np.shape(1.0 if tpot is None else tpot))[()]
+    return _Step(specs, model, dataclasses.replace(deployment, batch=batch), "decode")
 
 
 class _Step(Layers):
@@ -195,7 +201,7 @@ class _Step(Layers):
             if arrays.any(seconds != 0):
                 name = f"{term.replace('_', ' ')}, one step on {chip}"
                 value = units.Q(seconds, "s").to("ms")
-                self.trace.close(len(self.trace.open), name, f"{GROUP[term]}, all layers", value)
+                self.trace.close(len(self.trace.open), name, f"{GROUP[term]} of the whole step", value)
         self.trace.close(self.since, f"one step on {chip}", "sum of its terms", units.Q(step, "s").to("ms"))
 
     def fitting(self, step: Any, memory: Any) -> Any:

@@ -196,6 +196,12 @@ class Specs:
             raise InputError(f"samples: expected at least 1, got {count}")
         return dataclasses.replace(self, drawn=Draws(self.rows, self.options, count, seed, start))
 
+    @property
+    def sampled(self) -> bool:
+        """Whether some row has more than one value here: draws, or an array in its place."""
+        held = self.drawn.maps if isinstance(self.drawn, ChainMap) else [self.drawn]
+        return any(isinstance(m, Draws) or any(map(np.ndim, m.values())) for m in held)
+
     def options(self, key: Key) -> np.ndarray:
         """Every sourced value of a key, in the unit of its central row, the central one first."""
         unit = units.parse_unit(self.rows[key][0].unit)
