@@ -1,10 +1,15 @@
 """Sphinx configuration of the site; `python -m cm384 report` renders the staged pages with it."""
 
+import sys
+from pathlib import Path
+
 from pybtex.plugin import register_plugin
 from pybtex.style.formatting import unsrt
 from pybtex.style.labels import BaseLabelStyle
 from pybtex.style.sorting import BaseSortingStyle
 from pybtex.style.template import field, optional, sentence
+
+sys.path.insert(0, str(Path(__file__).with_name("_ext")))
 
 project = "CloudMatrix 384 from first principles"
 author = "The CloudMatrix 384 from first principles authors"
@@ -17,8 +22,8 @@ html_copy_source = False
 html_use_index = False
 html_show_search_summary = False  # it would fetch pages, which a browser refuses for files
 
-extensions = ["myst_nb", "sphinxcontrib.bibtex"]
-exclude_patterns = ["_build"]
+extensions = ["myst_nb", "sphinxcontrib.bibtex", "cm384_site"]
+exclude_patterns = ["_build", "_ext", "_templates"]
 nb_execution_mode = "off"
 nb_merge_streams = True
 nb_code_prompt_show = "show the code"
@@ -29,8 +34,8 @@ myst_heading_anchors = 3
 bibtex_bibfiles = ["sources.bib"]
 bibtex_cite_id = "cite-{key}"
 
-# One file of MathJax, copied here by the build: a page asks nothing of the network.
-mathjax_path = "mathjax/tex-svg.js"
+# One file of MathJax, copied there by the extension: a page asks nothing of the network.
+mathjax_path = "tex-svg.js"
 html_static_path = ["_static"]
 html_css_files = ["page.css", "claims.css"]
 html_theme = "sphinx_book_theme"
@@ -85,15 +90,3 @@ class Sources(unsrt.Style):
 
 
 register_plugin("pybtex.style.formatting", "sources", Sources)
-
-
-def setup(app):
-    """Mend each page: docutils gives citations a role that was withdrawn; one table has scripts."""
-
-    def mend(app, pagename, templatename, context, doctree):
-        body = context.get("body", "")
-        context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
-        for name in ("datatables.js", "scorecard.js") if pagename == "00-scorecard" else ():
-            app.add_js_file(name, loading_method="defer")
-
-    app.connect("html-page-context", mend)

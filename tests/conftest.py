@@ -5,12 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 from rendered import CHROMIUM, REPORT, Tab, run
+
+from cm384.notebooks import NOTEBOOKS
+
+sys.path.insert(0, str(NOTEBOOKS / "_ext"))  # the modules of the site are no package
 
 
 @pytest.fixture(scope="session")

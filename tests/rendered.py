@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,13 @@ from playwright.sync_api import ConsoleMessage, Page, Request
 BUILD = """
 import sys
 from pathlib import Path
-from cm384 import notebooks, site
+from cm384 import notebooks
 if __name__ == "__main__":
     notebooks.BUILD = Path(sys.argv[1])
     {call}
 """
-REPORT = BUILD.format(call="site.report(lambda jobs, total: jobs)")
-REBUILD = BUILD.format(call="site.build_site(notebooks.BUILD / 'src', notebooks.BUILD / 'site')")
+REPORT = BUILD.format(call="notebooks.report(lambda jobs, total: jobs)")
+RENDER = BUILD.format(call="notebooks.render(notebooks.BUILD / 'src', notebooks.BUILD / 'site')")
 
 CHROMIUM = [
     "--no-sandbox",
@@ -31,13 +32,14 @@ CHROMIUM = [
 ]
 
 
-def run(program: str, build: Path) -> subprocess.CompletedProcess[str]:
+def run(program: str, build: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a program that builds the site, or a part of it, into a folder."""
     script = build / "program.py"
     script.write_text(program, encoding="utf-8")
     return subprocess.run(
-        [sys.executable, script, build], cwd=build, capture_output=True, text=True, check=False
-    )
+        [sys.executable, script, build], cwd=build, capture_output=True, text=True, check=False,
+        env=os.environ | environment,
+    )  # fmt: skip
 
 
 class Tab:

@@ -22,9 +22,7 @@ GRAVE = ("serious", "critical")
 # axe would load style sheets again, which a browser refuses for files; a finger needs 24 pixels.
 COLOURS = ["color-contrast", "link-in-text-block"]
 BASE = {"preload": False, "resultTypes": ["violations"]}
-OTHER = BASE | {
-    "rules": {"target-size": {"enabled": True}} | {r: {"enabled": False} for r in COLOURS}
-}
+OTHER = BASE | {"rules": {"target-size": {"enabled": True}} | {r: {"enabled": False} for r in COLOURS}}
 # axe takes its time over colours, and those of a long table or list are those of its first lines.
 FIRST_LINES = {"exclude": [["tr:nth-child(n+12)"], [".citation:nth-child(n+12)"]]}
 
@@ -162,15 +160,13 @@ def test_no_page_has(visits: dict[str, Visit], what: str) -> None:
     assert {name: what for name, what in found.items() if what} == {}
 
 
-def test_every_link_and_anchor_resolves_when_scripts_have_run(
-    visits: dict[str, Visit], site: Path
-) -> None:
+def test_every_link_and_anchor_resolves_when_scripts_have_run(visits: dict[str, Visit], site: Path) -> None:
     pages = {site / name: seen.shown for name, seen in visits.items()}
     assert list(page_checks.broken_links(pages)) == []
 
 
 def test_mathematics_is_there(visits: dict[str, Visit]) -> None:
-    assert visits["02-supernode.html"].mathematics > 0
+    assert visits["03-fabric.html"].mathematics > 0
 
 
 def test_figures_keep_a_light_ground_in_the_dark(visits: dict[str, Visit]) -> None:

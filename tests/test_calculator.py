@@ -9,17 +9,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import calculator
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from rendered import Tab
 
-from cm384 import calculator, decode, prefill, ratio
-from cm384.physics.deployment import Deployment
-from cm384.table.errors import InputError
+from cm384 import Deployment, InputError, decode, load_model, load_specs, prefill, ratio
 from cm384.physics.serving import Result, largest_batch
-from cm384.table.specs import load_specs
-from cm384.physics.check import Measurement
+from cm384.physics.transformer import Model
+from cm384.table.records import Measurement
 
 SPECS = load_specs()
 PREFILL = "CM384-PREFILL-DEFAULT"
@@ -40,13 +39,19 @@ def found(identity: str) -> dict[str, Any]:
     )  # fmt: skip
 
 
+def model_of(row: Measurement) -> Model:
+    return load_model(SPECS.models[row.model])
+
+
 def serve(row: Measurement, batch: float, context: float, accepted: float) -> Result:
     """The library at a setting, called directly."""
     given = {"batch": batch, "context": context}
     if row.phase == "prefill":
-        return prefill(SPECS, SPECS.models[row.model], replaced(row, **given))
+        return prefill(SPECS, model_of(row), replaced(row, **given))
     return decode(
-        SPECS, SPECS.models[row.model], replaced(row, tokens_per_step=1 + accepted, **given)
+        SPECS,
+        model_of(row),
+        replaced(row, tokens_per_step=1 + accepted, **given),
     )
 
 
@@ -170,7 +175,7 @@ def test_memory_limits_are_those_of_the_library(identity: str) -> None:
         assert fits(row, most, context)
         assert not fits(row, most + entry["unit"], context)
         if row.phase == "decode" and row.deployment.tensor_parallel == 1:
-            model = SPECS.models[row.model]
+            model = model_of(row)
             assert most == largest_batch(SPECS, model, replaced(row, context=context))
 
 
@@ -190,9 +195,7 @@ def test_hardware_figures() -> None:
     quotient = capacity["cloudmatrix-384"][0] / capacity["gb200-nvl72"][0]
     assert quotient == pytest.approx(3.5556, abs=1e-4)
     peak = figures["peak (BF16, as advertised)"]
-    assert peak["cloudmatrix-384"][0] / peak["gb200-nvl72"][0] == pytest.approx(
-        384 * 752 / (72 * 2500)
-    )
+    assert peak["cloudmatrix-384"][0] / peak["gb200-nvl72"][0] == pytest.approx(384 * 752 / (72 * 2500))
     assert figures["accelerators"]["hgx-h100"][0] == 8
     assert "ascend-910c" not in figures["peak (FP8, as advertised)"]
     assert figures["power (TDP)"]["h100-sxm"][0] == 700
@@ -308,9 +311,7 @@ def test_a_published_setting_is_one_press_away(page: Page) -> None:
 
 def test_side_b_offers_the_phase_of_side_a(page: Page) -> None:
     choose(page, 0, PREFILL)
-    offered = (
-        page.locator(".side").nth(1).locator("optgroup").evaluate_all("g => g.map(x => x.label)")
-    )
+    offered = page.locator(".side").nth(1).locator("optgroup").evaluate_all("g => g.map(x => x.label)")
     assert {label.partition(":")[0] for label in offered} == {"prefill"}
     assert page.locator(".side").nth(0).locator("input[name=accepted]").is_hidden()
     assert page.locator(".results dt").nth(1).inner_text() == "step time, ms"
@@ -342,7 +343,7 @@ def test_it_says_nothing_beyond_its_range(page: Page, field: str, value: str, sa
 
 def test_it_says_what_does_not_fit_in_memory(page: Page) -> None:
     row = SPECS.measurements[CM384]
-    most = largest_batch(SPECS, SPECS.models[row.model], replaced(row, context=32_768.0))
+    most = largest_batch(SPECS, model_of(row), replaced(row, context=32_768.0))
     assert most == 34  # 64 GB a die less 24.1 GB of weights: 17 caches of 2.30 GB on either of two
     ours = page.locator(".side").nth(0)
     ours.locator("input[name=context]").fill("32768")
@@ -387,8 +388,7 @@ def test_the_address_holds_the_setting(page: Page, tab: Tab) -> None:
     page.locator("select[name=x]").select_option("h100-sxm")
     page.wait_for_url("**#*x=h100-sxm*")
     assert page.url.partition("#")[2] == (
-        "a=TRT-B200-DECODE-B1-MTP3,0.625,3000,1.5&b=ANT-H20-DECODE-B48,40,6000,0.25"
-        "&x=h100-sxm&y=gb200-nvl72"
+        "a=TRT-B200-DECODE-B1-MTP3,0.625,3000,1.5&b=ANT-H20-DECODE-B48,40,6000,0.25&x=h100-sxm&y=gb200-nvl72"
     )
     before = shown(page, 0), shown(page, 1), ratios(page)
     again = page.url.partition("/site/")[2]

@@ -17,7 +17,7 @@ import notebook_checks as checks
 import pytest
 from nbformat.v4 import new_code_cell, new_output
 
-from cm384.notebooks import NOTEBOOKS, TYPES, notebooks, parameters
+from cm384.notebooks import NOTEBOOKS, TYPES, defaults, notebooks
 from cm384.table.errors import DATA
 
 COMMITTED = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
@@ -35,7 +35,7 @@ def test_nothing_but_notebooks_lies_there() -> None:
 
 
 def test_every_parameter_is_one_of_a_notebook() -> None:
-    declared = {name for path in COMMITTED for name in parameters(path)}
+    declared = {name for path in COMMITTED for name in defaults(path)}
     assert declared == set(TYPES)
 
 

@@ -14,15 +14,13 @@ from pathlib import Path
 import pytest
 
 from cm384.ledger.claims import VERDICTS
-from cm384.table.files import read_keys
 from cm384.notebooks import NOTEBOOKS, notebooks
+from cm384.table.files import read_keys
 
 GLOSSARY = NOTEBOOKS / "glossary.md"
 PAGES = sorted([*notebooks(), *NOTEBOOKS.glob("*.md")])
 LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
-NOT_PROSE = re.compile(
-    r"^```.*?^```|^#.*?$|^<.*?$|^\|[ :|-]+\|$|\$\$.*?\$\$|`[^`]+`|<[^>]+>", re.M | re.S
-)
+NOT_PROSE = re.compile(r"^```.*?^```|^#.*?$|^<.*?$|^\|[ :|-]+\|$|\$\$.*?\$\$|`[^`]+`|<[^>]+>", re.M | re.S)
 
 
 def slug(heading: str) -> str:

@@ -168,7 +168,7 @@ def test_electricity_of_two_countries() -> None:
 
 def test_the_same_work_is_the_same_but_for_the_chip() -> None:
     ours, theirs = (
-        served.deployment(SPECS, chip, "decode") for chip in ("ascend-910c", "h100-sxm")
+        served.deployed(SPECS, chip, "decode") for chip in ("ascend-910c", "h100-sxm")
     )
     assert (ours.matrix_precision, theirs.matrix_precision) == ("int8", "fp8")
     assert ours.accelerators == 32  # 64 ranks, two a package
@@ -183,8 +183,8 @@ def test_decode_keeps_its_time_per_token() -> None:
 
 
 def test_a_measurement_runs_on_another_chip() -> None:
-    own = served.deployment(SPECS, "ascend-910c", "CM384-DECODE-4K-50MS")
-    other = served.deployment(SPECS, "h100-sxm", "CM384-DECODE-4K-50MS")
+    own = served.deployed(SPECS, "ascend-910c", "CM384-DECODE-4K-50MS")
+    other = served.deployed(SPECS, "h100-sxm", "CM384-DECODE-4K-50MS")
     assert (own.accelerators, other.accelerators) == (160, 320)
     assert other.matrix_precision == "fp8"
     assert served.work(SPECS, "CM384-PREFILL-PERFECT")[0] == "prefill"

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
+from facts import SHOWN
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 from rendered import Tab
 
-from cm384.table import articles
+from cm384 import load_claims, load_specs, scorecard
 from cm384.ledger import claims
-from cm384 import load_claims, load_specs, scorecard, tables_ledger
-from cm384.landing import CARDS, HEAPS, TABLE
+from cm384.notebooks import find_notebook
+from cm384.table.records import load_notes, short_names
 
 SPECS = load_specs()
 LINES = scorecard(load_claims(specs=SPECS), SPECS)
-LINES["article"] = LINES["article"].map(articles.short_names(articles.load_notes()))
-CELLS = tables_ledger.scorecard_table(scorecard(load_claims(specs=SPECS), SPECS)).cells
+LINES["article"] = LINES["article"].map(short_names(load_notes()))
 PAGE = "00-scorecard.html"
+HEAPS = SHOWN["heaps"]
+TABLE = "claim-by-claim"  # the heading above the table
+
+
+def table_of(notebook: Path) -> pd.DataFrame:
+    """The widest table that a notebook shows, as text."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    shown = max((data["text/html"] for data in outputs if "text/html" in data), key=len)
+    heads, *rows = (re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in shown.split("<tr>")[1:])
+    texts = [[html.unescape(re.sub("<[^>]+>", "", cell)) for cell in row] for row in rows]
+    return pd.DataFrame(texts, columns=heads)
+
+
+CELLS = table_of(find_notebook("00"))
 FILTERS = {
     "article": sorted(set(LINES["article"])),
     "category": sorted(claims.CATEGORIES),
@@ -184,9 +201,7 @@ def test_spans_and_sources_are_shown_on_request(tab: Tab) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 1440])
-def test_without_scripts_it_is_a_plain_complete_table(
-    browser: Browser, site: Path, width: int
-) -> None:
+def test_without_scripts_it_is_a_plain_complete_table(browser: Browser, site: Path, width: int) -> None:
     shape: ViewportSize = {"width": width, "height": 900}
     with browser.new_context(java_script_enabled=False, viewport=shape) as context:
         page = context.new_page()
@@ -228,13 +243,11 @@ def test_only_the_scorecard_loads_the_component(tab: Tab) -> None:
 
 
 @pytest.mark.parametrize(("width", "bottom"), [(1440, 900), (360, 2 * 780)])
-def test_claim_verdicts_and_telling_figures_are_seen_at_once(
-    tab: Tab, width: int, bottom: int
-) -> None:
+def test_claim_verdicts_and_telling_figures_are_seen_at_once(tab: Tab, width: int, bottom: int) -> None:
     """In one screen of a laptop, in two of a phone."""
     page = tab.open("index.html", width=width)
     cards = page.locator("ul.cards > li")
-    assert cards.count() == len(CARDS)
+    assert cards.count() == len(SHOWN["cards"])
     for card in cards.all():
         box = card.bounding_box()
         assert box

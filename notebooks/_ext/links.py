@@ -1,14 +1,13 @@
-"""HTML of the site: what leads where, and the frames in which tables stand."""
+"""What leads where on the site: a source to the bibliography, a claim to its working."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 
 from cm384.ledger.claims import Claim
-from cm384.show.tables import Table
 from cm384.table import files
 from cm384.table.errors import DATA
 
@@ -20,17 +19,12 @@ def _claims() -> Mapping[str, str]:
     """Where the working of each claim of this project stands."""
     table = files.read_table(DATA / "claims.csv", files.columns(Claim))
     rows = zip(table["id"], table["article"], strict=True)
-    return {name: working_address(name, article) for name, article in rows}
+    return {name: f"article-{article}.html#{name.lower()}" for name, article in rows}
 
 
 @cache
 def _sources() -> frozenset[str]:
     return frozenset(files.read_keys())
-
-
-def working_address(claim_id: str, article: str) -> str:
-    """Where the working of a claim stands on the site."""
-    return f"article-{article}.html#{claim_id.lower()}"
 
 
 def linked(text: str) -> str:
@@ -55,16 +49,5 @@ href="bibliography.html#cite-xu2025connect"><code>xu2025connect</code></a></td>
     def claims(match: re.Match[str]) -> str:
         return match[0] if match[1] else CLAIM_ID.sub(claim, match[0])
 
-    words = re.sub(r"(<a [^>]*)?>[^<]+<", claims, text)
+    words = re.sub(r"(<a [^>]*)?>[^<\n]+<", claims, text)
     return re.sub(r"(<a [^>]*>)?<code>([^<]+)</code>", source, words)
-
-
-def source_keys(keys: Iterable[str]) -> str:
-    """Sources as links to the bibliography."""
-    return linked(" ".join(f"<code>{html.escape(key)}</code>" for key in keys if key))
-
-
-def framed(table: Table) -> str:
-    """A table as a page shows it: in a frame of its own, in which it scrolls when it is wide."""
-    body = linked(table.html)
-    return f'<div class="cell_output"><div class="output text_html">\n{body}\n</div></div>'

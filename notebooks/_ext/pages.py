@@ -1,192 +1,221 @@
-"""Pages that no notebook makes: the first, one for each article, their list, and the schema.
+"""The pages that no notebook makes: what each needs to know, for the templates that say it.
 
 Everything on them is read from the ledger, from `articles.csv` and from the checks themselves when
-the site is built, so that they cannot drift from what is computed. `landing` has the parts of the
-first page, `workings` those of the claims, `schema` the page on the files.
+the site is built, so that they cannot drift from what is computed.
 """
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
+import calculator
+import workings
+from facts import SHOWN, Facts, facts
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from cm384 import landing, schema
+from cm384.ledger import claims
 from cm384.ledger.board import MARKS, verdict_sentence
-from cm384.ledger.claims import Claim, Reading, load_claims
-from cm384.ledger.verdicts import Verdict, judge_all
-from cm384.markup import framed, source_keys
-from cm384.notebooks import NOTEBOOKS
-from cm384.show.tables import Table, beside
-from cm384.table import units
-from cm384.table.records import Note, articles, load_notes, read_conditions, short_names
-from cm384.table.specs import Specs, load_specs
-from cm384.workings import Notebook, read_notebooks, workings
+from cm384.ledger.claims import Claim, Reading
+from cm384.ledger.verdicts import Verdict
+from cm384.show import tables
+from cm384.table import files, records, units
+from cm384.table.errors import DATA
+
+FILLED = ("index", "calculator")  # pages that are read as files, too
+MOST_NAMES = 20  # that a cell can list
 
 
 def write(folder: Path) -> None:
     """Write every generated page into the folder that Sphinx renders."""
-    specs = load_specs()
-    claims, notes, shelf = load_claims(specs=specs), load_notes(), read_notebooks()
-    ledger = {verdict.claim.id: verdict for verdict in judge_all(claims, specs)}
-    pages = {f"article-{key}": article(key, ledger, notes, shelf, specs) for key in articles(notes)}
-    pages |= {"articles": overview(ledger, notes), "schema": schema.schema(specs, claims)}
-    first = (NOTEBOOKS / "index.md").read_text(encoding="utf-8")
-    for name, text in landing.parts(ledger, shelf, lambda text: filled(text, specs)).items():
-        first = first.replace(f"<!-- {name} -->", text)
-    for name, text in (pages | {"index": first}).items():
+    known = facts()
+    keys = records.articles(known.notes)
+    pages = {f"article-{key}": render("article", **article(key, known)) for key in keys}
+    pages["articles"] = render("articles", articles=[summary(key, known) for key in keys])
+    pages["schema"] = render("schema", **schema(known))
+    for name, text in pages.items():
         (folder / f"{name}.md").write_text(text, encoding="utf-8")
 
 
-def filled(text: str, specs: Specs) -> str:
+def fill(text: str) -> str:
+    """A page in `FILLED` with what is computed in its place.
+
+    That place is the name of a template in a comment, or the name of a number in double braces.
+    """
+    context = {"ledger": facts().ledger, "notebooks": facts().shelf, **SHOWN}
+    text = re.sub(r"<!-- (\w+) -->", lambda match: render(match[1], **context), text)
+    return environment().from_string(text).render(calculator.words(facts().specs))
+
+
+def render(template: str, **context: Any) -> str:
+    """What a template says."""
+    return environment().get_template(f"{template}.j2").render(context)
+
+
+@cache
+def environment() -> Environment:
+    """The templates, with what they may ask for."""
+    jinja = Environment(
+        loader=FileSystemLoader(Path(__file__).parents[1] / "_templates"),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    jinja.filters |= {
+        "beside": lambda verdict: tables.beside(verdict.claim.claimed, verdict.derived),
+        "filled": filled,
+        "framed": framed,
+        "mark": MARKS.__getitem__,
+        "sources": lambda keys: Markup(" ").join(Markup("<code>{}</code>").format(k) for k in keys),
+        "table": lambda lines, **given: framed(tables.table(lines, **given)),
+    }
+    jinja.globals["number"] = units.number
+    return jinja
+
+
+def framed(table: tables.Table) -> Markup:
+    """A table as a page shows it: in a frame of its own, in which it scrolls when it is wide."""
+    frame = '<div class="cell_output"><div class="output text_html">\n{}\n</div></div>'
+    return Markup(frame).format(Markup(table.html))
+
+
+def filled(text: str) -> str:
     """A sentence with its placeholders derived.
 
     A placeholder is a reading in braces, as in the column `readings` of the claims, with `unit` and
     `digits` for how it is printed.
 
     >>> text = "{subject=cloudmatrix-384;quantity=hbm_capacity;comparator=gb200-nvl72;digits=2}"
-    >>> filled(f"{text} times the memory", load_specs())
+    >>> filled(f"{text} times the memory")
     '3.6 times the memory'
     """
 
     def figure(match: re.Match[str]) -> str:
-        given = read_conditions(match[1])
+        given = records.read_conditions(match[1])
         unit, digits = given.pop("unit", ""), int(given.pop("digits", "4"))
         pairs = ";".join(f"{name}={value}" for name, value in given.items())
-        value = Reading("", "", "", {}).changed(pairs).figure(specs)
+        value = Reading("", "", "", {}).changed(pairs).figure(facts().specs)
         return units.text(value.to(unit) if unit else value, digits)
 
     return re.sub(r"\{([^{}]+)\}", figure, text)
 
 
-def article(
-    key: str,
-    ledger: Mapping[str, Verdict],
-    notes: Sequence[Note],
-    shelf: Sequence[Notebook],
-    specs: Specs,
-) -> str:
-    """The page of one article."""
-    about = next(note for note in notes if note.article == key and note.kind == "about")
-    claims = {name: verdict.claim for name, verdict in ledger.items()}
-    own = [verdict for verdict in ledger.values() if verdict.claim.article == key]
-    out = [n for n in notes if n.article == key and n.kind == "leaves_out"]
-    left = [f"- **{_sentence_case(n.topic)}.** {filled(n.text, specs)}{_cited(n)}" for n in out]
-    return "\n\n".join(
-        [
-            f"# {about.topic}",
-            f"**{verdict_sentence([verdict.verdict for verdict in own])}**",
-            filled(about.text, specs) + _cited(about, alone=key),
-            "## What it leaves out",
-            "\n".join(left),
-            "## Claim by claim",
-            "The claims in the order of the article, in our words. A repeated claim has the figure "
-            "and the verdict of the one it repeats. The number of a claim leads to its working.",
-            framed(claims_table(own, list(claims.values()))),
-            "## Who else says so",
-            "Agreement between copies is not corroboration. Claims that this article shares with "
-            "the others, counted in the ledger, and where the matter comes from:",
-            framed(shared_table(key, list(claims.values()), notes)),
-            framed(repeats_table(key, notes)),
-            "## The working of each claim",
-            "How each claim was read, what it was derived from, which other readings were tried "
-            "(✔ if the printed figure fits one, ✖ if not), and what its primary source says.",
-            workings(own, claims, shelf, specs),
-        ]
-    )
+# --- articles ------------------------------------------------------------------------------------
 
 
-def claims_table(own: Sequence[Verdict], claims: Sequence[Claim]) -> Table:
-    """The claims of one article with their verdicts, and who else makes them."""
-    also = repeated_in(claims)
-    cells = [
-        {
-            "claim": f"{claim.id}, {claim.locator}: {claim.statement}",
-            "claimed → derived": f"{claim.claimed} → {beside(claim.claimed, found.derived)}"
-            if claim.value
-            else "–",
-            "verdict": f"{MARKS[found.verdict]} {found.verdict}. {found.why}",
-            "also": ", ".join(c.id for c in also[claim.id] if c.article != claim.article),
-        }
-        for claim, found in ((verdict.claim, verdict) for verdict in own)
-    ]
-    return Table(pd.DataFrame(cells), wide=("claim", "verdict"))
+def summary(key: str, known: Facts) -> dict[str, Any]:
+    """An article and how many of its claims hold."""
+    verdicts = [v.verdict for v in known.ledger.values() if v.claim.article == key]
+    return {"about": known.of(key, "about")[0], "sentence": verdict_sentence(verdicts)}
 
 
-def repeated_in(claims: Sequence[Claim]) -> dict[str, list[Claim]]:
+def article(key: str, known: Facts) -> dict[str, Any]:
+    """What the page of one article says."""
+    own = [verdict for verdict in known.ledger.values() if verdict.claim.article == key]
+    also = repeated_in(known.claims.values())
+    shared = [{other.article for other in also[verdict.claim.id]} for verdict in own]
+    names = records.short_names(known.notes)
+    others = [note for note in known.notes if note.article != key]
+    repeating = [note for note in others if note.kind == "repeats"]
+    return summary(key, known) | {
+        "left_out": known.of(key, "leaves_out"),
+        "claims": [claim_line(verdict, also[verdict.claim.id]) for verdict in own],
+        "shared": [
+            {
+                "article": note.topic,
+                "shared claims": str(sum(note.article in articles for articles in shared)),
+                "of its": str(sum(c.article == note.article for c in known.claims.values())),
+            }
+            for note in others
+            if note.kind == "about"
+        ],
+        "repeats": [
+            {
+                "matter": matter.topic,
+                "also in": ", ".join(names[n.article] for n in repeating if n.topic == matter.topic),
+                "comes from": matter.text,
+                "sources": matter.source,
+            }
+            for matter in known.of(key, "repeats")
+        ],
+        "workings": [workings.entry(verdict, known) for verdict in own],
+    }
+
+
+def claim_line(verdict: Verdict, also: Iterable[Claim]) -> dict[str, str]:
+    """A claim with its verdict, and who else makes it."""
+    claim = verdict.claim
+    derived = tables.beside(claim.claimed, verdict.derived)
+    return {
+        "claim": f"{claim.id}, {claim.locator}: {claim.statement}",
+        "claimed → derived": f"{claim.claimed} → {derived}" if claim.value else "–",
+        "verdict": f"{MARKS[verdict.verdict]} {verdict.verdict}. {verdict.why}",
+        "also": ", ".join(other.id for other in also if other.article != claim.article),
+    }
+
+
+def repeated_in(ledger: Iterable[Claim]) -> dict[str, list[Claim]]:
     """For each claim, the others that say the same."""
     roots: dict[str, list[Claim]] = {}
-    for claim in claims:
+    for claim in ledger:
         roots.setdefault(claim.same_as or claim.id, []).append(claim)
     return {c.id: [o for o in group if o is not c] for group in roots.values() for c in group}
 
 
-def shared_table(key: str, claims: Sequence[Claim], notes: Sequence[Note]) -> Table:
-    """How many of an article's claims each other one makes too."""
-    titles = {note.article: note.topic for note in notes if note.kind == "about"}
-    also = repeated_in(claims)
-    own = [claim for claim in claims if claim.article == key]
-    cells = [
-        {
-            "article": titles[other],
-            "shared claims": str(
-                sum(any(c.article == other for c in also[claim.id]) for claim in own)
-            ),
-            "of its": str(sum(claim.article == other for claim in claims)),
-        }
-        for other in titles
-        if other != key
+# --- what a file must look like ------------------------------------------------------------------
+
+
+def schema(known: Facts) -> dict[str, Any]:
+    """What the page on the files of data says, made from the checks that read them."""
+    specs, keys = known.specs, files.read_keys()
+    kinds: dict[str, tuple[type, Mapping[str, Any]]] = {
+        "specs.csv": (records.Row, records.specs_checks(specs.kinds, keys)),
+        "claims.csv": (Claim, claims.claims_checks(specs, list(known.claims), keys)),
+        "measurements.csv": (records.Measurement, records.measurements_checks(specs.subjects, keys)),
+        "quantities.csv": (records.Kind, {}),
+    }
+    return {
+        "files": {name: columns(name, *kind) for name, kind in kinds.items()},
+        "examples": {name: example(name) for name in kinds},
+        "claims": claims,
+        "records": records,
+        "specs": specs,
+        "bases": [{"basis": k, "what a value on it is": v} for k, v in records.BASES.items()],
+        "quantities": [dataclasses.asdict(kind) for kind in specs.kinds.values()],
+    }
+
+
+def columns(file: str, cls: type, checks: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The columns of a file: what each holds (`columns.csv`), and what the check of it accepts."""
+    table = files.read_table(DATA / "columns.csv", ["file", "column", "holds"])
+    holds = {row["column"]: row["holds"] for row in files.row_dicts(table) if row["file"] == file}
+    if (names := files.columns(cls)) != list(holds):
+        raise AssertionError(f"{file}: columns {names} are described as {list(holds)}")
+    return [
+        {"column": name, "holds": holds[name], "accepted": accepted(checks.get(name), name)} for name in names
     ]
-    return Table(pd.DataFrame(cells))
 
 
-def repeats_table(key: str, notes: Sequence[Note]) -> Table:
-    """What an article and others repeat, and the source behind it."""
-    titles = short_names(notes)
-    matters = [note for note in notes if note.kind == "repeats"]
-    cells = [
-        {
-            "matter": own.topic,
-            "also in": ", ".join(
-                titles[n.article] for n in matters if n.topic == own.topic and n.article != key
-            ),
-            "comes from": own.text,
-            "sources": own.source,
-        }
-        for own in matters
-        if own.article == key
-    ]
-    return Table(pd.DataFrame(cells), code=("sources",), wide=("matter", "comes from"))
+def accepted(check: Any, column: str) -> str:
+    """What a check accepts, in its own words; of a long list, that it is one."""
+    if check is None:
+        return str(SHOWN["accepted"].get(column, "anything"))
+    what, *known = check.error.split("\t")
+    if len(known) > MOST_NAMES:
+        return "a known name, or nothing" if "" in known else "a known name"
+    return ", ".join([*filter(None, known), *(["nothing"] if "" in known else [])]) or str(what)
 
 
-def overview(ledger: Mapping[str, Verdict], notes: Sequence[Note]) -> str:
-    """The list of the articles, with how many claims of each hold."""
-    found = []
-    for note in notes:
-        if note.kind == "about":
-            own = [v.verdict for v in ledger.values() if v.claim.article == note.article]
-            link = f"[{note.topic}](article-{note.article}.md)"
-            found.append(f"- {link}: {verdict_sentence(own)}")
-    pages = "\n".join(f"article-{key}" for key in articles(notes))
-    return "\n\n".join(
-        [
-            "# The five articles",
-            "What each claims, what of it holds, what it leaves out, and which of them repeat one "
-            "another. Two are copies of one text and three rest on one analyst's table, so that "
-            "agreement between them corroborates nothing.",
-            "\n".join(found),
-            f"```{{toctree}}\n:hidden:\n\n{pages}\n```",
-        ]
-    )
-
-
-def _cited(note: Note, alone: str = "") -> str:
-    """The sources of a note as links to the bibliography."""
-    keys = [key for key in [alone, *note.source.split(";")] if key]
-    return f" ({', '.join(source_keys([key]) for key in keys)})" if keys else ""
-
-
-def _sentence_case(text: str) -> str:
-    return text[0].upper() + text[1:]
+def example(file: str) -> str:
+    """The header of a file and one row of it, as they stand there."""
+    ((column, wanted),) = SHOWN["examples"][file].items()
+    header, *lines = (DATA / file).read_text(encoding="utf-8").splitlines()
+    place = header.split(",").index(column)
+    return next(f"{header}\n{line}" for line in lines if next(csv.reader([line]))[place] == wanted)
