@@ -120,9 +120,7 @@ def has_no_trace_of_the_machine(path: Path) -> list[str]:
     for cell in read(path).cells:
         texts = [cell.source]
         for output in cell.get("outputs", []):
-            data = {
-                kind: text for kind, text in output.get("data", {}).items() if "image" not in kind
-            }
+            data = {kind: text for kind, text in output.get("data", {}).items() if "image" not in kind}
             texts += [str(value) for value in (output.get("text", ""), *data.values())]
         for text in texts:
             found = LOCAL.search(text)
@@ -195,10 +193,7 @@ def has_parameters_papermill_sees(path: Path) -> list[str]:
     """Papermill leaves out what it cannot read, without a word: `float | None`, a quoted type."""
     cell = parameters_cell(path)
     assigned = _declared(cell.source) if cell else {}
-    seen = {
-        name: about["inferred_type_name"]
-        for name, about in papermill.inspect_notebook(path).items()
-    }
+    seen = {name: about["inferred_type_name"] for name, about in papermill.inspect_notebook(path).items()}
     return [] if seen == assigned else [f"papermill sees {seen}; the cell declares {assigned}"]
 
 
@@ -221,9 +216,7 @@ def has_parameters_that_are_checked(path: Path) -> list[str]:
         return [*wrong, f"checked is called {len(calls)} times; expected once"]
     handed = {keyword.arg: ast.unparse(keyword.value) for keyword in calls[0].keywords}
     if handed != {name: name for name in declared}:
-        wrong.append(
-            f"checked takes {', '.join(map(str, handed))}; declared: {', '.join(declared)}"
-        )
+        wrong.append(f"checked takes {', '.join(map(str, handed))}; declared: {', '.join(declared)}")
     return wrong
 
 
@@ -259,9 +252,7 @@ def opens_with_its_question(path: Path) -> list[str]:
 
 def answers_first(path: Path) -> list[str]:
     """What is shown first is the answer: one bold sentence, computed."""
-    first = next(
-        (output.get("data", {}).get("text/markdown", "") for _, output in outputs(path)), ""
-    )
+    first = next((output.get("data", {}).get("text/markdown", "") for _, output in outputs(path)), "")
     bold = re.fullmatch(r"\*\*[^*]+\.\*\*", first.strip(), flags=re.DOTALL)
     return [] if bold else ["the first output is not one bold sentence"]
 
@@ -269,9 +260,7 @@ def answers_first(path: Path) -> list[str]:
 def ends_with_a_summary(path: Path) -> list[str]:
     cells = read(path).cells
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    wrong = (
-        [] if "## What would change the answer" in text else ["no 'What would change the answer'"]
-    )
+    wrong = [] if "## What would change the answer" in text else ["no 'What would change the answer'"]
     return wrong if "## Summary" in cells[-1].source else [*wrong, f"{cells[-1].id}: no summary"]
 
 
@@ -340,9 +329,7 @@ def has_links_that_resolve(path: Path) -> list[str]:
         f"{id_}: {link} is no file of the repository"
         for id_, text in prose(path)
         for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
-        if "://" not in link
-        and link not in WRITTEN_WITH_THE_SITE
-        and not (NOTEBOOKS / link).is_file()
+        if "://" not in link and link not in WRITTEN_WITH_THE_SITE and not (NOTEBOOKS / link).is_file()
     ]
 
 

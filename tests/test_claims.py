@@ -278,18 +278,14 @@ def test_claimed_figure_as_a_reader_sees_it(cells: dict[str, str], claimed: str)
                   "comparator": "a"}, "overstated", 50),
     ],
 )  # fmt: skip
-def test_verdict(
-    tmp_path: Path, world: Specs, claim: dict[str, str], verdict: str, derived: float
-) -> None:
+def test_verdict(tmp_path: Path, world: Specs, claim: dict[str, str], verdict: str, derived: float) -> None:
     (found,) = judged(tmp_path, world, claim)
     assert (found.verdict, found.derived) == (verdict, pytest.approx(derived))
     assert found.why.endswith(".")
 
 
 @pytest.mark.parametrize("verdict", VERDICTS)
-def test_judged_claim_keeps_its_verdict_and_says_why(
-    tmp_path: Path, world: Specs, verdict: str
-) -> None:
+def test_judged_claim_keeps_its_verdict_and_says_why(tmp_path: Path, world: Specs, verdict: str) -> None:
     claim = JUDGED | {"judged": verdict, "primary": "one;two"}
     (found,) = judged(tmp_path, world, claim)
     assert (found.verdict, found.why) == (verdict, "It says otherwise.")
@@ -322,9 +318,7 @@ def test_within_sources_says_what_share_of_the_combinations(tmp_path: Path, worl
     assert "67 %" in found.why
 
 
-def test_other_basis_names_the_reading_and_how_many_were_tried(
-    tmp_path: Path, world: Specs
-) -> None:
+def test_other_basis_names_the_reading_and_how_many_were_tried(tmp_path: Path, world: Specs) -> None:
     claim = CLAIM | {"value": "300", "readings": "basis=matrix|precision=int8|subject=c"}
     (found,) = judged(tmp_path, world, claim)
     assert "of 3 other readings" in found.why
@@ -346,9 +340,7 @@ def test_reading_of_another_quantity_drops_the_conditions(tmp_path: Path, world:
     assert "none of 2 other readings fits" in found.why
 
 
-def test_overstated_gives_the_factor_and_what_the_sources_allow(
-    tmp_path: Path, world: Specs
-) -> None:
+def test_overstated_gives_the_factor_and_what_the_sources_allow(tmp_path: Path, world: Specs) -> None:
     (found,) = judged(tmp_path, world, CLAIM | {"value": "250"})
     assert "100 to 130" in found.why
     assert "overstated 2.5 times" in found.why
@@ -375,9 +367,7 @@ def test_reading_that_no_source_allows_is_left_out(tmp_path: Path, world: Specs)
     assert "of 1 other reading " in found.why
 
 
-def test_claim_that_no_source_reaches_is_unsupported_and_stops_no_other(
-    tmp_path: Path, world: Specs
-) -> None:
+def test_claim_that_no_source_reaches_is_unsupported_and_stops_no_other(tmp_path: Path, world: Specs) -> None:
     missing = CLAIM | {"id": "X-2", "conditions": "precision=fp8"}
     found = judged(tmp_path, world, missing, CLAIM)
     assert [verdict.verdict for verdict in found] == ["unsupported", "confirmed"]
@@ -395,9 +385,7 @@ def test_claim_without_a_precision_is_unsupported_and_says_what_is_missing(
 # --- comparators ----------------------------------------------------------------------------------
 
 
-def test_open_comparator_tries_every_machine_of_the_subjects_kind(
-    tmp_path: Path, world: Specs
-) -> None:
+def test_open_comparator_tries_every_machine_of_the_subjects_kind(tmp_path: Path, world: Specs) -> None:
     (found,) = judged(tmp_path, world, OPEN)  # 256 GB against 64 and 128
     assert found.verdict == "confirmed"
     assert "1 of the 2 machines" in found.why
@@ -431,9 +419,7 @@ def test_no_machine_has_the_figure(tmp_path: Path, world: Specs) -> None:
     assert np.isnan(found.derived)
 
 
-def test_within_sources_speaks_of_the_machine_whose_sources_reach_it(
-    tmp_path: Path, world: Specs
-) -> None:
+def test_within_sources_speaks_of_the_machine_whose_sources_reach_it(tmp_path: Path, world: Specs) -> None:
     # c ÷ a = 0.2, or 0.154 with a at 130; c ÷ b = 0.4. Claimed 0.154: nearest is a.
     claim = RATIO | {"subject": "c", "comparator": "", "value": "0.154"}
     (found,) = judged(tmp_path, world, claim)
@@ -559,7 +545,7 @@ def test_file_of_somebody_else_needs_six_columns(tmp_path: Path, world: Specs) -
         ({"form": "ratio", "comparator": "b"}, "column unit: 'TFLOP/s'; expected a unit such as"),
         ({"comparator": "thre"}, "column comparator: 'thre' is not known; did you mean 'three'?"),
         ({"comparator": "X-1", "form": "ratio", "unit": ""},
-         "column comparator: 'X-1'; expected a claim that does not refer to another one itself"),
+         "column comparator: 'X-1'; expected a ratio or share that does not refer to another claim"),
         ({"same_as": "X-11"}, "column same_as: 'X-11' is not known; did you mean 'X-1'?"),
         ({"readings": "basis"}, "column readings: 'basis'; expected key=value;"),
         ({"readings": "quantity=peek"}, "column readings: unknown quantity 'peek'; did you mean"),
@@ -572,9 +558,7 @@ def test_file_of_somebody_else_needs_six_columns(tmp_path: Path, world: Specs) -
         ({"judged": "confirmed"}, "column primary_says: ''; expected what the primary source says"),
     ],
 )  # fmt: skip
-def test_bad_claim_is_one_line(
-    tmp_path: Path, world: Specs, cells: dict[str, str], message: str
-) -> None:
+def test_bad_claim_is_one_line(tmp_path: Path, world: Specs, cells: dict[str, str], message: str) -> None:
     good = CLAIM | {"id": "G-1", "note": "the line before"}
     found = refusal(tmp_path, world, good, CLAIM | cells)
     assert found.startswith(f"claims.csv line 3, {message}")
@@ -598,9 +582,7 @@ def test_claims_file_that_is_not_there() -> None:
         load_claims("absent.csv")
 
 
-def test_article_of_the_own_ledger_is_a_source_and_a_strangers_is_free(
-    tmp_path: Path, world: Specs
-) -> None:
+def test_article_of_the_own_ledger_is_a_source_and_a_strangers_is_free(tmp_path: Path, world: Specs) -> None:
     assert judged(tmp_path, world, CLAIM | {"article": "a page I read"})[0].verdict == "confirmed"
 
 
@@ -1034,9 +1016,7 @@ def test_printed_figure_that_the_model_gives_is_confirmed(tmp_path: Path) -> Non
 def test_claim_through_the_model_says_how_far_off_and_how_sure(tmp_path: Path) -> None:
     (found,) = judged(tmp_path, SPECS, MODEL_CLAIM | {"value": "1,050"})
     assert "1,000 tokens/s per accelerator, -5 % from the claim" in found.why
-    assert "nine in ten well specified measurements of other documents are met within 10 %" in (
-        found.why
-    )
+    assert "nine in ten well specified measurements of other documents are met within 10 %" in (found.why)
 
 
 @pytest.mark.usefixtures("model_says")
@@ -1115,3 +1095,16 @@ def test_no_verdict_of_the_ledger_comes_through_the_model_unseen() -> None:
     for line in LEDGER:
         if line.attempt and line.claim.id not in MODELLED_CLAIMS:
             assert not {key[1] for key in line.attempt.span.keys} & {"gemm_rate", "expert_balance"}
+
+
+def test_a_comparator_that_is_a_claim_names_a_machine(tmp_path: Path) -> None:
+    """The machine that a count fits is none: refused before anything is derived."""
+    path = tmp_path / "mine.csv"
+    path.write_text(
+        "id,statement,subject,quantity,conditions,form,value,comparator\n"
+        "ME-1,Three times the compute,cloudmatrix-384,peak,precision=bf16,ratio,3,ME-2\n"
+        "ME-2,It has 384 chips,cloudmatrix-384,count,part=ascend-910c,count,384,\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(InputError, match=r"mine.csv line 2, column comparator: 'ME-2'; expected a ratio"):
+        load_claims(path)

@@ -193,9 +193,7 @@ def test_explain_prints_formula_rows_and_sources() -> None:
 def test_explain_takes_conditions() -> None:
     found = cm("explain", "peak", "ascend-910c", "-c", "precision=bf16", "-c", "basis=matrix")
     assert "= 707.8 TFLOPS" in found.stdout
-    assert cm("explain", "peak", "ascend-910c", "-c", "precision=bf16;basis=matrix").stdout == (
-        found.stdout
-    )
+    assert cm("explain", "peak", "ascend-910c", "-c", "precision=bf16;basis=matrix").stdout == (found.stdout)
 
 
 def test_explain_csv_and_json_are_rows_only() -> None:

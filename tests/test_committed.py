@@ -262,9 +262,7 @@ DEFECTS: list[tuple[Callable[[Any], None], checks.Check]] = [
 @pytest.mark.parametrize(
     ("plant", "check"), DEFECTS, ids=lambda function: getattr(function, "__name__", None)
 )
-def test_planted_defect_is_seen(
-    tmp_path: Path, plant: Callable[[Any], None], check: checks.Check
-) -> None:
+def test_planted_defect_is_seen(tmp_path: Path, plant: Callable[[Any], None], check: checks.Check) -> None:
     assert check(edited(tmp_path, lambda notebook: None)) == []
     assert check(edited(tmp_path, plant))
 

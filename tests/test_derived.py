@@ -149,9 +149,7 @@ def test_moving_a_serving_constant_by_5_percent_moves_a_prediction() -> None:
                 break
             down, same, up = (f"{one:.9g}" for one in np.broadcast_to(found.m, 3))
             assert alike(same, predicted[chip, conditions]["central"]), (chip, conditions)
-            down_and_up = [
-                a or b for a, b in zip(down_and_up, (down != same, up != same), strict=True)
-            ]
+            down_and_up = [a or b for a, b in zip(down_and_up, (down != same, up != same), strict=True)]
             if all(down_and_up):
                 break
         (moving if all(down_and_up) else idle).add(key)

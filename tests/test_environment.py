@@ -71,8 +71,7 @@ def test_environment_takes_no_default_channel() -> None:
 
 def test_project_states_lower_bounds_only() -> None:
     assert all(
-        [specifier.operator for specifier in specifiers] == [">="]
-        for specifiers in declared().values()
+        [specifier.operator for specifier in specifiers] == [">="] for specifiers in declared().values()
     )
 
 

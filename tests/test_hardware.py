@@ -82,17 +82,13 @@ def test_printed_peak_of_the_910c_counts_the_vector_units() -> None:
 
 def test_headline_of_a_chip_without_vector_cores_is_its_matrix_peak() -> None:
     conditions = {"precision": "bf16", "basis": "headline"}
-    assert value("peak_from_units", "h100-sxm", "TFLOPS", **conditions) == pytest.approx(
-        989.43, 1e-5
-    )
+    assert value("peak_from_units", "h100-sxm", "TFLOPS", **conditions) == pytest.approx(989.43, 1e-5)
 
 
 def test_vector_rate_counts_only_at_the_precision_it_is_stated_for() -> None:
     # The vector cores have a row for bf16 and none for int8.
     conditions = {"precision": "int8", "basis": "headline"}
-    assert value("peak_from_units", "ascend-910c", "TFLOPS", **conditions) == pytest.approx(
-        1415.5776
-    )
+    assert value("peak_from_units", "ascend-910c", "TFLOPS", **conditions) == pytest.approx(1415.5776)
 
 
 def test_units_per_package_are_stated_or_units_per_die_times_dies() -> None:
@@ -185,9 +181,7 @@ def test_cloudmatrix_has_48_nodes_of_8() -> None:
         ("scale_out_bandwidth", {}, 384 * 0.4, "Tbit/s"),
     ],
 )
-def test_cloudmatrix_total(
-    quantity: str, conditions: dict[str, str], total: float, unit: str
-) -> None:
+def test_cloudmatrix_total(quantity: str, conditions: dict[str, str], total: float, unit: str) -> None:
     found = value(quantity, "cloudmatrix-384", unit, **conditions)
     assert found == pytest.approx(total, rel=1e-12)
 
@@ -201,9 +195,7 @@ def test_cloudmatrix_total(
         ("peak", {"precision": "bf16", "basis": "matrix"}, "271.8 PFLOPS"),
     ],
 )
-def test_cloudmatrix_total_as_printed(
-    quantity: str, conditions: dict[str, str], printed: str
-) -> None:
+def test_cloudmatrix_total_as_printed(quantity: str, conditions: dict[str, str], printed: str) -> None:
     assert units.text(derive(quantity, "cloudmatrix-384", SPECS, **conditions)) == printed
 
 
@@ -218,9 +210,7 @@ def test_cloudmatrix_total_as_printed(
         ("scale_out_bandwidth", {}, 72 * 0.4, "Tbit/s"),  # nvidia2025dgxgb
     ],
 )
-def test_gb200_nvl72_total(
-    quantity: str, conditions: dict[str, str], total: float, unit: str
-) -> None:
+def test_gb200_nvl72_total(quantity: str, conditions: dict[str, str], total: float, unit: str) -> None:
     assert value(quantity, "gb200-nvl72", unit, **conditions) == pytest.approx(total, rel=1e-12)
 
 
@@ -253,17 +243,13 @@ def test_ratios_to_gb200_nvl72_as_the_articles_round_them() -> None:
 def test_no_sourced_combination_doubles_gb200_nvl72(
     quantity: str, conditions: dict[str, str], high: float
 ) -> None:
-    found = span(
-        lambda s: ratio(quantity, "cloudmatrix-384", "gb200-nvl72", s, **conditions), SPECS
-    )
+    found = span(lambda s: ratio(quantity, "cloudmatrix-384", "gb200-nvl72", s, **conditions), SPECS)
     assert float(found.high.m) == pytest.approx(high, rel=1e-9)
     assert float(found.high.m) < 2
 
 
 def test_ratio_takes_conditions_of_the_comparator_alone() -> None:
-    found = ratio(
-        "peak", "cloudmatrix-384", "gb200-nvl72", SPECS, {"precision": "fp4"}, precision="int8"
-    )
+    found = ratio("peak", "cloudmatrix-384", "gb200-nvl72", SPECS, {"precision": "fp4"}, precision="int8")
     assert float(found.m) == pytest.approx(384 * 1504 / (72 * 10_000), rel=1e-12)
 
 
@@ -425,9 +411,7 @@ def test_derivation_broadcasts(quantity: str) -> None:
 def test_areas_led_counts_draw_by_draw() -> None:
     key = SPECS.find("ascend-910c", "hbm_capacity")
     changed = SPECS.replace({key: np.array([128.0, 36.0, 35.0])})  # the tie is at 36 GB
-    found = derive(
-        "areas_led", "cloudmatrix-384", changed, comparator="gb200-nvl72", precision="bf16"
-    )
+    found = derive("areas_led", "cloudmatrix-384", changed, comparator="gb200-nvl72", precision="bf16")
     assert found.m.tolist() == [5, 4, 4]
 
 
@@ -448,9 +432,7 @@ def test_unknown_quantity_and_subject_are_named() -> None:
 
 def test_unknown_condition_is_named() -> None:
     message = refusal("peak_from_units", "h20", precison="bf16")
-    assert message == (
-        "unknown condition for peak_from_units 'precison'; did you mean 'precision'?"
-    )
+    assert message == ("unknown condition for peak_from_units 'precison'; did you mean 'precision'?")
 
 
 def test_condition_of_a_derivation_that_takes_none() -> None:

@@ -52,9 +52,7 @@ def test_power_for_what_a_system_has() -> None:
     assert value("power_per_accelerator", CM, "W") == pytest.approx(559_378 / 384)
     assert value("power_per_accelerator", NVL72, "W") == pytest.approx(145_000 / 72)
     # peaks 384 x 752 and 72 x 2,500 TFLOPS; matrix units 384 x 707.8
-    assert value("power_per_peak", CM, "W/TFLOPS", precision="bf16") == pytest.approx(
-        559_378 / (384 * 752)
-    )
+    assert value("power_per_peak", CM, "W/TFLOPS", precision="bf16") == pytest.approx(559_378 / (384 * 752))
     assert round(against_nvl72("power_per_peak", precision="bf16"), 2) == 2.40
     assert round(against_nvl72("power_per_peak", precision="bf16", basis="matrix"), 2) == 2.55
     # 1,228.8 and 576 TB/s; 49.152 and 13.824 TB
@@ -167,9 +165,7 @@ def test_electricity_of_two_countries() -> None:
 
 
 def test_the_same_work_is_the_same_but_for_the_chip() -> None:
-    ours, theirs = (
-        served.deployed(SPECS, chip, "decode") for chip in ("ascend-910c", "h100-sxm")
-    )
+    ours, theirs = (served.deployed(SPECS, chip, "decode") for chip in ("ascend-910c", "h100-sxm"))
     assert (ours.matrix_precision, theirs.matrix_precision) == ("int8", "fp8")
     assert ours.accelerators == 32  # 64 ranks, two a package
     assert theirs.accelerators == 64
@@ -261,9 +257,7 @@ def test_roofline_runs_between_bandwidths_and_peaks() -> None:
     given = {"precision": "bf16", "basis": "matrix"}
     intensity = np.geomspace(10, 3000, 100)
     ours, theirs = (
-        np.minimum(
-            value("peak", chip, "TFLOPS", **given), intensity * value("hbm_bandwidth", chip, "TB/s")
-        )
+        np.minimum(value("peak", chip, "TFLOPS", **given), intensity * value("hbm_bandwidth", chip, "TB/s"))
         for chip in ("ascend-910c", "h100-sxm")
     )
     curve = ours / theirs
@@ -279,9 +273,7 @@ def test_other_references_have_sides_too(reference: str) -> None:
     for quantity, given in (
         ("hbm_bandwidth", {}), ("hbm_capacity", {}), ("peak", {"precision": "bf16"}),
     ):  # fmt: skip
-        found = span(
-            lambda s, q=quantity, g=given: ratio(q, "ascend-910c", reference, s, **g), SPECS
-        )
+        found = span(lambda s, q=quantity, g=given: ratio(q, "ascend-910c", reference, s, **g), SPECS)
         assert found.low <= found.central <= found.high
     given = {"comparator": reference, "workload": "decode"}
     assert 0 < derive("served_ratio", "ascend-910c", SPECS, **given).m < 10
@@ -290,9 +282,7 @@ def test_other_references_have_sides_too(reference: str) -> None:
 def test_runs_are_paired_like_with_like() -> None:
     for ours, theirs in comparable("ascend-910c", "h800-sxm", SPECS):
         assert (ours.phase, ours.routing) == (theirs.phase, theirs.routing)
-        assert max(float(ours.batch), float(theirs.batch)) <= 2 * min(
-            float(ours.batch), float(theirs.batch)
-        )
+        assert max(float(ours.batch), float(theirs.batch)) <= 2 * min(float(ours.batch), float(theirs.batch))
 
 
 def test_units_are_those_a_reader_expects() -> None:

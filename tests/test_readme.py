@@ -47,9 +47,7 @@ def test_answer_is_the_computed_one(claim: str, cells: list[str]) -> None:
 def test_factors_in_the_answers_are_the_computed_ones() -> None:
     assert f"overstated {units.number(2 / LINES.loc['S000-02', 'derived'], 3)} times" in README
     assert f"understated {units.number(LINES.loc['S001-17', 'derived'] / 2, 3)} times" in README
-    matrix = cm384.ratio(
-        "peak", "cloudmatrix-384", "gb200-nvl72", SPECS, precision="bf16", basis="matrix"
-    )
+    matrix = cm384.ratio("peak", "cloudmatrix-384", "gb200-nvl72", SPECS, precision="bf16", basis="matrix")
     assert f"like for like it is {units.number(matrix.m, 3)}" in README
 
 
@@ -63,13 +61,9 @@ def test_source_that_would_overturn_the_bandwidth_is_named() -> None:
 def test_working_under_the_answers_is_the_computed_one() -> None:
     text = " ".join(README.split())
     ours, theirs = (
-        cm384.derive("peak", name, SPECS, precision="bf16")
-        for name in ("cloudmatrix-384", "gb200-nvl72")
+        cm384.derive("peak", name, SPECS, precision="bf16") for name in ("cloudmatrix-384", "gb200-nvl72")
     )
-    assert (
-        f"384 of them make {units.text(ours)}; 72 GPUs of 2,500 make {units.number(theirs.m)}"
-        in text
-    )
+    assert f"384 of them make {units.text(ours)}; 72 GPUs of 2,500 make {units.number(theirs.m)}" in text
     matrix = cm384.derive("peak_from_units", "ascend-910c", SPECS, precision="bf16")
     assert f"1.8 GHz = {units.text(matrix)}" in text
     assert f"per watt it has {LINES.loc['S004-13', 'derived']:.2f} of GB200 NVL72" in text
@@ -110,9 +104,7 @@ def test_accuracy_of_the_model_is_the_computed_one() -> None:
     half = f"Over {every['n']} published measurements half are met within"
     assert f"{half} {100 * every['median']:.1f} %" in text
     assert f"over the {well['n']} whose source states every setting" in text
-    most = (
-        f"within {100 * well['median']:.1f} %, nine in ten within {100 * well['nine in ten']:.1f} %"
-    )
+    most = f"within {100 * well['median']:.1f} %, nine in ten within {100 * well['nine in ten']:.1f} %"
     assert most in text
     prefill, decode = (
         f"{100 * validation.model_error(SPECS, name):.0f} %"

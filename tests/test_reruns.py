@@ -165,9 +165,7 @@ def test_rerun(
         whole = "\n".join(shown(notebook, "text/html"))
         assert "&lt;b&gt;96&lt;/b&gt; GB &amp; more." in whole
         assert "<b>" not in whole
-        assert re.search(
-            r"X-2\s+Twice the H100\.\s.*1\.193.*overstated", shown(notebook, "text/plain")[-1]
-        )
+        assert re.search(r"X-2\s+Twice the H100\.\s.*1\.193.*overstated", shown(notebook, "text/plain")[-1])
 
 
 def test_every_notebook_is_rerun() -> None:
@@ -199,9 +197,7 @@ def test_bare_papermill_runs_from_any_folder(tmp_path: Path) -> None:
         ({"chip": "910"}, "parameter chip: expected str, got int 910"),
     ],
 )
-def test_bare_papermill_refuses_a_bad_value(
-    tmp_path: Path, values: dict[str, str], line: str
-) -> None:
+def test_bare_papermill_refuses_a_bad_value(tmp_path: Path, values: dict[str, str], line: str) -> None:
     status, said, out = papermill(tmp_path, "01-package", **values)
     assert status != 0
     assert said.rstrip().splitlines()[-1] == f"InputError: {line}"
@@ -237,9 +233,7 @@ def test_run_refuses_before_a_kernel_starts(
 def broken(folder: Path) -> Path:
     """A notebook that takes its parameters and fails afterwards."""
     notebook = nbformat.read(notebooks.NOTEBOOKS / "02-supernode.ipynb", as_version=4)
-    notebook.cells = [
-        cell for cell in notebook.cells if cell.id in ("title", "parameters", "setup")
-    ]
+    notebook.cells = [cell for cell in notebook.cells if cell.id in ("title", "parameters", "setup")]
     notebook.cells[-1].source += "\nraise cm384.InputError('no such luck')"
     path = folder / "02-supernode.ipynb"
     nbformat.write(notebook, path)

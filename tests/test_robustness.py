@@ -85,9 +85,7 @@ def test_more_than_double_needs_937_5_tflops() -> None:
 
 
 def test_row_may_be_named_in_full() -> None:
-    assert solve("S000-02", PEAK, SPECS, CLAIMS) == solve(
-        "S000-02", "ascend-910c.peak", SPECS, CLAIMS
-    )
+    assert solve("S000-02", PEAK, SPECS, CLAIMS) == solve("S000-02", "ascend-910c.peak", SPECS, CLAIMS)
 
 
 def test_value_within_the_sources_says_so() -> None:
@@ -103,8 +101,7 @@ def test_claim_that_no_value_of_a_row_makes_true() -> None:
     found = solve("X-1", "ascend-910c.hbm_bandwidth", SPECS, [claim])
     assert found.value is None
     assert str(found) == (
-        "no value of ascend-910c.hbm_bandwidth[basis=nominal] reaches it (sources state only "
-        "3.2 TB/s)"
+        "no value of ascend-910c.hbm_bandwidth[basis=nominal] reaches it (sources state only 3.2 TB/s)"
     )
 
 

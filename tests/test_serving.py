@@ -145,9 +145,7 @@ def test_exchange_over_two_fabrics_by_hand() -> None:
     assert touched == pytest.approx(3 * 4096 * nodes * 7392 / 3e12, rel=1e-3)
     # More nodes than a token may go to cost no more than four of them.
     wide = Layers(SPECS, R1, change(H800_PREFILL, accelerators=64, expert_parallel=64), "prefill")
-    assert wide.exchange("combine", 4096.0, 1.0)[1] == pytest.approx(
-        step.exchange("combine", 4096.0, 1.0)[1]
-    )
+    assert wide.exchange("combine", 4096.0, 1.0)[1] == pytest.approx(step.exchange("combine", 4096.0, 1.0)[1])
 
 
 def test_exchange_follows_the_busiest_rank_on_one_fabric_alone() -> None:

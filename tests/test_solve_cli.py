@@ -53,9 +53,7 @@ def rows(row: str, claims: Path) -> dict[str, dict[str, str]]:
         ("huawei.net_profit", "S000-16", 128_000 / 25, "m USD"),  # at Apple's multiple
     ],
 )
-def test_needed_value_is_the_one_by_hand(
-    few: Path, row: str, claim: str, needed: float, unit: str
-) -> None:
+def test_needed_value_is_the_one_by_hand(few: Path, row: str, claim: str, needed: float, unit: str) -> None:
     line = rows(row, few)[claim]
     assert line["unit"] == unit
     assert float(line["needed"]) == pytest.approx(needed, rel=1e-3)
@@ -96,9 +94,7 @@ def test_table_and_summary_are_apart(few: Path) -> None:
     found = solve("ascend-910c.peak", few)
     assert found.stdout.splitlines()[0].split() == ["claim", "claimed", "needed", "why"]
     assert "937.5 TFLOPS" in found.stdout
-    assert re.fullmatch(
-        r"\d+ of \d+ claims read this row; some value of it reaches \d+\n", found.stderr
-    )
+    assert re.fullmatch(r"\d+ of \d+ claims read this row; some value of it reaches \d+\n", found.stderr)
 
 
 def test_json_has_null_where_no_value_does(few: Path) -> None:

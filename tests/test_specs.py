@@ -336,9 +336,7 @@ def test_conditions_are_found_in_any_order() -> None:
 
 @settings(deadline=None)
 @given(
-    st.dictionaries(
-        st.from_regex(r"[a-z_]+", fullmatch=True), st.from_regex(r"[a-z0-9-]+", fullmatch=True)
-    )
+    st.dictionaries(st.from_regex(r"[a-z_]+", fullmatch=True), st.from_regex(r"[a-z0-9-]+", fullmatch=True))
 )
 def test_conditions_read_back(conditions: dict[str, str]) -> None:
     written = write_conditions(conditions)
@@ -456,9 +454,7 @@ def test_explanation_names_formula_rows_and_sources() -> None:
 
 
 def test_explanation_holds_every_row_of_a_product() -> None:
-    found = cm384.explain(
-        "peak_from_units", "ascend-910c", load_specs(), precision="bf16", basis="headline"
-    )
+    found = cm384.explain("peak_from_units", "ascend-910c", load_specs(), precision="bf16", basis="headline")
     assert sorted(row.quantity for row in found.rows) == [
         "clock",
         "dies",
@@ -638,9 +634,7 @@ def test_sparse_peaks_are_not_mixed_with_dense_ones() -> None:
 
 
 def test_peaks_of_nvidia_and_amd_have_no_headline_row() -> None:
-    makers = {
-        row.subject for row in own_rows() if row.quantity == "peak" and row.basis == "headline"
-    }
+    makers = {row.subject for row in own_rows() if row.quantity == "peak" and row.basis == "headline"}
     assert all(name.startswith(("ascend-", "atlas-", "cloudmatrix-")) for name in makers)
 
 

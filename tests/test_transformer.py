@@ -63,9 +63,7 @@ def load(folder: Path, fields: object) -> Model:
         ("qwen3-32b", 32.8e9, 32.8e9, 0.002),  # qwen2025qwen3: model card
     ],
 )
-def test_published_parameter_counts(
-    name: str, parameters: float, active: float, tolerance: float
-) -> None:
+def test_published_parameter_counts(name: str, parameters: float, active: float, tolerance: float) -> None:
     model = load_model(name)
     assert model.parameters == pytest.approx(parameters, rel=tolerance, abs=0)
     assert model.active_parameters == pytest.approx(active, rel=tolerance, abs=0)
@@ -247,12 +245,8 @@ def test_qwen3_moe_by_hand() -> None:
     projections = 4096 * 64 * 128 + 4096 * 2 * 4 * 128 + 64 * 128 * 4096
     experts = 4096 * 128 + 8 * 3 * 4096 * 1536
     core = 2 * 64 * (128 + 128)
-    assert without_head(decode_flop(model, context)) == 94 * (
-        2 * (projections + experts) + core * context
-    )
-    assert without_head(prefill_flop(model, context)) == 94 * (
-        2 * (projections + experts) + core * 1001 / 2
-    )
+    assert without_head(decode_flop(model, context)) == 94 * (2 * (projections + experts) + core * context)
+    assert without_head(prefill_flop(model, context)) == 94 * (2 * (projections + experts) + core * 1001 / 2)
 
 
 @given(names, st.lists(contexts, min_size=1, max_size=5))
@@ -285,9 +279,7 @@ def test_model_is_the_sum_of_its_layers(name: str, context: int) -> None:
         whole = flop(model, context)
         layers = {layer: flop(model, context, layer=layer) for layer in model.layers}
         for operator in whole.keys() - {"lm_head"}:
-            parts = sum(
-                count * layers[layer].get(operator, 0) for layer, count in model.layers.items()
-            )
+            parts = sum(count * layers[layer].get(operator, 0) for layer, count in model.layers.items())
             assert whole[operator] == pytest.approx(parts)
 
 
@@ -352,9 +344,7 @@ def test_a_folder_is_its_config(tmp_path: Path) -> None:
     assert load(tmp_path, config()).parameters == load_model(tmp_path).parameters
 
 
-@pytest.mark.parametrize(
-    ("context", "query_length"), [(0, 1), (-5, 1), (3, 4), (3, 0), (np.nan, 1)]
-)
+@pytest.mark.parametrize(("context", "query_length"), [(0, 1), (-5, 1), (3, 4), (3, 0), (np.nan, 1)])
 def test_bad_context(context: float, query_length: int) -> None:
     with pytest.raises(InputError, match="context"):
         decode_flop(load_model("deepseek-r1"), [4096, context], query_length)

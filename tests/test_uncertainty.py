@@ -44,9 +44,7 @@ def table(folder: Path, facts: dict[str, list[Statement]]) -> Specs:
             quantity, unit, basis = FACTS[fact]
             for place, (value, group) in enumerate(statements):
                 role = "alternative" if place else "central"
-                writer.writerow(
-                    ["x", quantity, "", value, unit, basis, role, group, "a page", "line 1", ""]
-                )
+                writer.writerow(["x", quantity, "", value, unit, basis, role, group, "a page", "line 1", ""])
     kinds = load_specs().kinds
     return Specs(group_rows(read_rows(path, kinds), {}, path.name), kinds)
 
@@ -138,9 +136,7 @@ def test_alternatives_in_another_unit_are_converted(tmp_path: Path) -> None:
 
 
 def test_single_source_has_no_width(tmp_path: Path) -> None:
-    found = span(
-        product("memory", "stream"), table(tmp_path, {"memory": alone(2), "stream": alone(3)})
-    )
+    found = span(product("memory", "stream"), table(tmp_path, {"memory": alone(2), "stream": alone(3)}))
     assert found.low == found.central == found.high
     assert found.values.tolist() == [6]
     assert found.method == "one source each"
@@ -548,8 +544,7 @@ def test_row_that_the_figure_does_not_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         solved(specs, product("stream"), 3)
     assert str(caught.value) == (
-        "the figure does not read x.hbm_capacity[basis=nominal]; it reads: "
-        "x.hbm_bandwidth[basis=nominal]"
+        "the figure does not read x.hbm_capacity[basis=nominal]; it reads: x.hbm_bandwidth[basis=nominal]"
     )
 
 
@@ -570,9 +565,7 @@ def test_what_is_solved_for_gives_the_target(
 
 def mixed(specs: Specs) -> Any:
     """A figure in which rows interact: memory × stream + links, and draw that nobody disputes."""
-    return (fact(specs, "memory") * fact(specs, "stream") + fact(specs, "links")) * fact(
-        specs, "draw"
-    )
+    return (fact(specs, "memory") * fact(specs, "stream") + fact(specs, "links")) * fact(specs, "draw")
 
 
 def name_of(fact_name: str) -> str:
@@ -610,9 +603,7 @@ def shares(facts: dict[str, list[Statement]], names: list[list[str]]) -> Any:
     values = np.empty(shape)
     for place in itertools.product(*map(range, shape)):
         chosen = {
-            name: options[i][place[i]][j][0]
-            for i, block in enumerate(names)
-            for j, name in enumerate(block)
+            name: options[i][place[i]][j][0] for i, block in enumerate(names) for j, name in enumerate(block)
         }
         values[place] = (chosen["memory"] * chosen["stream"] + chosen["links"]) * 2
     first, total = [], []
@@ -697,9 +688,7 @@ def test_own_peak_ratio_is_moved_most_by_the_peak_of_the_gb200() -> None:
     specs = load_specs()
     table_of = tornado(figure, specs)
     assert table_of["row"].str.split("[").str[0].tolist() == ["gb200.peak", "ascend-910c.peak"]
-    assert table_of["high"].tolist() == pytest.approx(
-        [384 * 752 / (72 * 2250), 384 * 800 / (72 * 2500)]
-    )
+    assert table_of["high"].tolist() == pytest.approx([384 * 752 / (72 * 2250), 384 * 800 / (72 * 2500)])
     found = sobol(figure, specs, 2**12)
     assert ["gb200.peak" in name for name in found["rows"]] == [True, False]
     assert found["first"].sum() == pytest.approx(1, abs=0.02)  # two sides that hardly interact

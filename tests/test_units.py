@@ -31,12 +31,8 @@ def test_tokens_per_second_per_tflops_is_tokens_per_tflop() -> None:
 
 def test_tokens_per_tflops_is_the_reciprocal_of_work_per_token() -> None:
     # 1 / 4.45 TFLOP = 224.72 GFLOP; 1 / 1.29 TFLOP = 775.19 GFLOP
-    assert float((1 / Q(4.45, "token/s/TFLOPS")).to("GFLOP/token").m) == pytest.approx(
-        224.719, abs=1e-3
-    )
-    assert float((1 / Q(1.29, "token/s/TFLOPS")).to("GFLOP/token").m) == pytest.approx(
-        775.194, abs=1e-3
-    )
+    assert float((1 / Q(4.45, "token/s/TFLOPS")).to("GFLOP/token").m) == pytest.approx(224.719, abs=1e-3)
+    assert float((1 / Q(1.29, "token/s/TFLOPS")).to("GFLOP/token").m) == pytest.approx(775.194, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -158,9 +154,7 @@ def test_number(value: float, places: int, expected: str) -> None:
 
 @settings(deadline=None)
 @given(amounts, digits, st.sampled_from([1, -1]))
-def test_number_is_within_half_a_unit_of_its_last_digit(
-    value: float, places: int, sign: int
-) -> None:
+def test_number_is_within_half_a_unit_of_its_last_digit(value: float, places: int, sign: int) -> None:
     read = float(number(sign * value, places).replace(",", ""))
     assert read == pytest.approx(sign * value, rel=0.5000001 * 10.0 ** (1 - places), abs=0)
 
@@ -179,12 +173,8 @@ def test_number_prints_no_more_digits_than_asked_for(value: float, places: int) 
     assert "." not in printed or len(significant) <= places
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"), [(9.9996, "10.00"), (0.99996, "1.000"), (99.999, "100.0")]
-)
-def test_number_that_rounds_up_to_a_power_of_ten_keeps_its_digits(
-    value: float, expected: str
-) -> None:
+@pytest.mark.parametrize(("value", "expected"), [(9.9996, "10.00"), (0.99996, "1.000"), (99.999, "100.0")])
+def test_number_that_rounds_up_to_a_power_of_ten_keeps_its_digits(value: float, expected: str) -> None:
     assert number(value, 4) == expected
 
 

@@ -190,12 +190,12 @@ def saved(table: pd.DataFrame, folder: Path) -> Path:
         ("batch", "-1", "column batch: '-1'; expected a number, or nothing"),
         ("kv_precision", "fp9", "column kv_precision: 'fp9' is not known"),
         ("throughput", "", "column throughput: ''; expected a throughput, or in decode a tpot"),
+        ("throughput", "0", "column throughput: '0'; expected more than 0, or nothing"),
+        ("tpot", "0", "column tpot: '0'; expected more than 0, or nothing"),
         ("routing", "even", "column routing: 'even' is not known"),
     ],
 )
-def test_bad_cell_is_one_line(
-    table: pd.DataFrame, tmp_path: Path, column: str, cell: str, line: str
-) -> None:
+def test_bad_cell_is_one_line(table: pd.DataFrame, tmp_path: Path, column: str, cell: str, line: str) -> None:
     table.loc[3, column] = cell
     if column == "throughput":
         table.loc[3, "tpot"] = ""

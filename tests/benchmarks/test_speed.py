@@ -40,9 +40,7 @@ def test_one_configuration_takes_less_than_a_millisecond(
 
 
 @CASES
-def test_a_million_take_less_than_five_seconds(
-    benchmark: Any, phase: Any, deployment: Deployment
-) -> None:
+def test_a_million_take_less_than_five_seconds(benchmark: Any, phase: Any, deployment: Deployment) -> None:
     generator = np.random.default_rng(384)
     many = dataclasses.replace(
         deployment,

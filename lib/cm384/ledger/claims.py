@@ -200,8 +200,9 @@ def load_claims(path: str | Path | None = None, specs: Specs | None = None) -> l
     claims = [Claim(**values) for values in files.row_dicts(table)]
     for line, claim in zip(table.index, claims, strict=True):
         _check_whole(claim, file.name, line, known)
-        if ids.get(claim.comparator, {}).get("comparator") in ids:
-            expected = "a claim that does not refer to another one itself"
+        meant = ids.get(claim.comparator, {})
+        if meant and (meant["comparator"] in ids or meant["form"] not in ("ratio", "share")):
+            expected = "a ratio or share that does not refer to another claim itself"
             raise bad(line, "comparator", claim.comparator, expected)
     return claims
 
