@@ -311,7 +311,7 @@ def change_plotted_number(notebook: Any) -> None:
     data["text/plain"] = data["text/plain"].replace("3.556", "3.557")
 
 
-SHOWN = ["parameters", "setup", "ratios", "answer", "totals", "printed", "ratio-lines", "figure"]
+SHOWN = ["parameters", "setup", "ratios", "answer", "totals-frame", "printed", "ratio-lines", "figure"]
 PLANTED: dict[str, tuple[Callable[[Any], None], set[str]]] = {
     "nothing": (lambda notebook: None, set()),
     "changed-output": (change_output, {"answer"}),

@@ -117,7 +117,7 @@ def test_solutions_reach_the_claim_smallest_change_first() -> None:
     reached = [s for s in found if s.value is not None]
     assert len(reached) < len(found)
     assert all(s.value is None for s in found[len(reached) :])
-    change = [abs(np.log(float((s.value / s.central).to_base_units().m))) for s in reached]
+    change = [round(s.distance, 6) for s in reached]
     assert change == sorted(change)
     figure = nearest_attempt(claim, SPECS, LEDGER).reading.figure
     for solution in reached[:5]:
