@@ -150,11 +150,6 @@ def is_amount(cell: str) -> bool:
     return is_number(cell) and float(cell) >= 0
 
 
-def is_positive(cell: str) -> bool:
-    """Whether a cell is a number above 0."""
-    return is_number(cell) and float(cell) > 0
-
-
 def is_unit(cell: str) -> bool:
     """Whether a cell spells a unit."""
     try:
