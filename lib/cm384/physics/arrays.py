@@ -7,7 +7,6 @@ value of a row.
 import numpy as np
 
 inf = np.inf
-any, where, interp = np.any, np.where, np.interp
-asarray, ones_like = np.asarray, np.ones_like
+any, where, interp, asarray, ones_like = np.any, np.where, np.interp, np.asarray, np.ones_like
 ceil, floor, maximum, minimum = np.ceil, np.floor, np.maximum, np.minimum
 exp, log, log2, sqrt, hypot = np.exp, np.log, np.log2, np.sqrt, np.hypot

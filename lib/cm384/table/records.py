@@ -415,9 +415,8 @@ def measurements_checks(subjects: Iterable[str], keys: Iterable[str] | None) -> 
     }
     checks |= {name: files.one_of([*BYTES_PER_ELEMENT, ""]) for name in PRECISIONS}
     amount = files.meets(lambda cell: not cell or files.is_amount(cell), "a number, or nothing")
-    more = files.meets(
-        lambda cell: not cell or (files.is_amount(cell) and float(cell) > 0), "more than 0, or nothing"
-    )
+    wanted = "more than 0, or nothing"
+    more = files.meets(lambda cell: not cell or (files.is_amount(cell) and float(cell) > 0), wanted)
     checks |= dict.fromkeys(NUMBERS, amount) | dict.fromkeys(("tpot", "throughput"), more)
     if keys is not None:
         checks["source"] = files.one_of(keys)
