@@ -13,6 +13,7 @@ import click
 import pandas as pd
 
 from cm384.derive.derivation import explain as explain_figure
+from cm384.ledger import compare
 from cm384.ledger.board import MARKS
 from cm384.ledger.claims import Claim, load_claims
 from cm384.ledger.verdicts import scorecard
@@ -79,17 +80,32 @@ def run(notebook: str, given: tuple[tuple[str, str], ...], out: Path | None) -> 
 @SPECS
 @FORMAT
 @click.option("--solve", "row", metavar="SUBJECT.QUANTITY",
-              help="Instead of verdicts: the value of this row that would make each claim true.")  # fmt: skip
-def check(claims_file: Path, more: tuple[Path, ...], style: str, row: str | None) -> None:
-    """Give every claim of CLAIMS.csv its verdict by the rule."""
+              help="Instead of answers: the value of this row that would make each claim true.")  # fmt: skip
+@click.option("--expect", type=PATH, metavar="FILE.csv",
+              help="Answers that are expected, by id; exit with 1 if one of them is another.")  # fmt: skip
+@click.option("--baseline", type=PATH, metavar="FILE.csv",
+              help="An earlier scorecard of the same claims; exit with 1 if anything is new.")  # fmt: skip
+def check(claims_file: Path, more: tuple[Path, ...], style: str, row: str | None, expect: Path | None,
+          baseline: Path | None) -> None:  # fmt: skip
+    """Give every claim of CLAIMS.csv its answer by the rule."""
     specs = load_specs(*more)
     claims = load_claims(claims_file, specs)
     if row is not None:
         _solve(claims, row, specs, style)
         return
+    wanted = [(compare.read(path), whole) for path, whole in ((expect, False), (baseline, True)) if path]
     lines = scorecard(claims, specs)
     _print(_short(lines) if style == "table" else lines, style)
     _summary(lines)
+    if unknown := compare.unchecked(claims, specs):
+        click.echo(f"not checked: {unknown}", err=True)
+    changes = [change for table, whole in wanted for change in compare.changes(lines, table, whole)]
+    for change in changes:
+        click.echo(change, err=True)
+    if wanted:
+        click.echo(f"{len(changes)} changed" if changes else "as expected", err=True)
+    if changes:
+        sys.exit(1)
 
 
 def _solve(claims: list[Claim], row: str, specs: Specs, style: str) -> None:
@@ -169,9 +185,9 @@ def _print(lines: pd.DataFrame, style: str) -> None:
 def _short(lines: pd.DataFrame) -> pd.DataFrame:
     """The scorecard as a terminal shows it."""
     derived = list(map(tables.beside, lines["claimed"], lines["derived"]))
-    verdict = [f"{MARKS[verdict]} {verdict}" for verdict in lines["verdict"]]
-    shown = lines.assign(claim=lines["id"], derived=derived, verdict=verdict)
-    return shown[["claim", "claimed", "derived", "verdict", "why"]]
+    answer = [f"{MARKS[answer]} {answer}" for answer in lines["answer"]]
+    shown = lines.assign(claim=lines["id"], derived=derived, answer=answer)
+    return shown[["claim", "claimed", "derived", "answer", "settled", "why"]]
 
 
 def _solutions(lines: pd.DataFrame) -> pd.DataFrame:
@@ -184,8 +200,8 @@ def _solutions(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _summary(lines: pd.DataFrame) -> None:
-    counts = lines["verdict"].value_counts()
-    text = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    counts = lines["answer"].value_counts()
+    text = ", ".join(f"{count} {answer}" for answer, count in counts.items())
     click.echo(f"{len(lines)} claims: {text}", err=True)
 
 

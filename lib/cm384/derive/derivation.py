@@ -29,7 +29,9 @@ Figure = Callable[[Specs], Quantity]  # any figure, as a pure function of the ta
 # Quantities of which a system has as much as its accelerators together.
 ADDITIVE = frozenset({"peak", "hbm_capacity", "hbm_bandwidth", "scale_up_bandwidth", "scale_out_bandwidth"})
 ADDITIVE |= {"peak_from_units", "hbm_capacity_from_stacks", "hbm_bandwidth_from_stacks"}
-ADDITIVE |= {"scale_up_bandwidth_from_links"}
+ADDITIVE |= {"scale_up_bandwidth_from_links", "on_chip_memory", "host_memory", "peak_by_bits"}
+
+HOSTED = frozenset({"host_memory"})  # what accelerators have none of
 
 MOST_READ = 8  # values that a line of a working shows; a step that took more has them in its rows
 
@@ -49,8 +51,9 @@ def derivation(formula: str) -> Callable[[Formula], Formula]:
 def derive(quantity: str, subject: str, specs: Specs, /, **conditions: Any) -> Quantity:
     """The figure that follows from the table, in the unit a reader expects.
 
-    A system's figure is the sum over its accelerators, whatever headline is printed for the system;
-    a chip's is derived if the quantity is a derived one, and the stated row otherwise.
+    A system's figure is the sum over its accelerators, and over other parts that have some, unless
+    the table takes the printed total; a chip's is derived if the quantity is a derived one, and the
+    stated row otherwise.
 
     >>> from cm384 import load_specs
     >>> print(units.text(derive("hbm_capacity", "cloudmatrix-384", load_specs())))
@@ -60,8 +63,8 @@ def derive(quantity: str, subject: str, specs: Specs, /, **conditions: Any) -> Q
     check_known("subject", subject, specs.subjects)
     usual = specs.kinds[quantity].unit
     since = len(specs.trace.open) if specs.trace else 0
-    if quantity in ADDITIVE and (parts := specs.parts(subject)):
-        formula = f"sum over the accelerators: count × {words(quantity)} of one"
+    if parts := _summed(quantity, subject, specs, conditions):
+        formula = f"sum over the parts: count × {words(quantity)} of one"
         shares = [
             specs.get(subject, "count", part=part) * derive(quantity, part, specs, **conditions)
             for part in parts
@@ -76,6 +79,24 @@ def derive(quantity: str, subject: str, specs: Specs, /, **conditions: Any) -> Q
     if specs.trace is not None:
         specs.trace.close(since, f"{words(quantity)} of {title(subject)}", formula, value)
     return value
+
+
+def _summed(quantity: str, system: str, specs: Specs, conditions: Mapping[str, Any]) -> list[str]:
+    """The parts that a system's figure is the sum over; none for a chip, or where its printed total is taken.
+
+    Other parts than accelerators count too where rows state it: a host processor has memory.
+    """
+    accelerators = specs.parts(system)
+    if quantity not in ADDITIVE or not accelerators:
+        return []
+    stated = specs.totals and specs.has(system, quantity, **conditions)
+    if stated and specs.find(system, quantity, **conditions) in specs.totals:
+        return []
+    others = [part for part in specs.counted(system) if part in specs.subjects and part not in accelerators]
+    having = [
+        part for part in others if quantity not in DERIVATIONS and specs.has(part, quantity, **conditions)
+    ]
+    return having if having and quantity in HOSTED else accelerators + having
 
 
 def ratio(
@@ -128,7 +149,7 @@ def conditions_of(quantity: str) -> dict[str, inspect.Parameter]:
 def compares(quantity: str) -> bool:
     """Whether a quantity is itself a comparison, so that it takes the comparator as a condition.
 
-    >>> compares("areas_led"), compares("peak")
+    >>> compares("served_ratio"), compares("peak")
     (True, False)
     """
     return "comparator" in conditions_of(quantity)

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cm384.ledger.claims import VERDICTS, Claim, Printed, load_claims
-from cm384.ledger.verdicts import as_stated, attempts, other_readings, scorecard
+from cm384.ledger.attempts import attempts
+from cm384.ledger.claims import ANSWERS, Claim, Printed, load_claims
+from cm384.ledger.readings import listed_readings
+from cm384.ledger.stated import considered
+from cm384.ledger.verdicts import scorecard
 from cm384.show import figures
 from cm384.show.tables import Table, beside, table, with_span
 from cm384.table import units
@@ -22,21 +25,29 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The mark, the shape and the colour of each verdict; mark and shape say it without colour.
+# The mark, the shape and the colour of each answer; mark and shape say it without colour.
 LOOKS = {
-    "confirmed": ("✔", "o", figures.GREEN),
+    "holds": ("✔", "o", figures.GREEN),
     "within sources": ("≈", "d", "#56b4e9"),
-    "within model error": ("≈", "D", figures.BLUE),
-    "other basis": ("⇄", "s", figures.ORANGE),
-    "source agrees": ("○", "o", "#ece133"),
-    "understated": ("▼", "v", figures.PURPLE),
-    "overstated": ("▲", "^", figures.RED),
+    "other basis": ("⇄", "s", "#56b4e9"),
+    "partly": ("◐", "h", figures.BLUE),
+    "undecided": ("…", "D", figures.BLUE),
     "misattributed": ("⚑", "X", figures.BROWN),
-    "inconsistent": ("≠", "P", figures.BROWN),
-    "contradicted": ("✖", "X", figures.INK),
+    "contradicted": ("✖", "X", figures.RED),
+    "overstated": ("▲", "^", figures.RED),
+    "understated": ("▼", "v", figures.PURPLE),
     "unsupported": ("?", "o", figures.GREY),
+    "opinion": ("–", "o", figures.GREY),
 }
-MARKS = {verdict: mark for verdict, (mark, _, _) in LOOKS.items()}
+MARKS = {answer: mark for answer, (mark, _, _) in LOOKS.items()}
+# What the answers come to.
+TONES = {
+    "hold": ("holds",),
+    "depend on what is meant or believed": ("within sources", "other basis", "partly", "undecided"),
+    "do not hold": ("misattributed", "contradicted", "overstated"),
+    "say less than is so": ("understated",),
+    "cannot be known, or are opinions": ("unsupported", "opinion"),
+}
 
 
 def claims_of(category: str, specs: Specs) -> list[Claim]:
@@ -45,7 +56,7 @@ def claims_of(category: str, specs: Specs) -> list[Claim]:
 
 
 def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
-    """The reconciliation of some claims as a phone has room for it: the verdict with its reason."""
+    """The reconciliation of some claims as a phone has room for it: the answer with its reason."""
     cells = []
     for line in scorecard(claims, specs).to_dict("records"):
         found = with_span(line["derived"], line["low"], line["high"], claimed=line["claimed"])
@@ -53,38 +64,40 @@ def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
             {
                 "claim": f"{line['id']}: {line['claim']}",
                 "claimed → derived": " → ".join(filter(None, [line["claimed"], found])),
-                "verdict": f"{MARKS[line['verdict']]} {line['verdict']}. {line['why']}",
+                "answer": f"{MARKS[line['answer']]} {line['answer']}. {line['why']}",
                 "sources": line["sources"],
             }
         )
-    return table(cells, code=("sources",), wide=("claim", "verdict"))
+    return table(cells, code=("sources",), wide=("claim", "answer"))
 
 
 def readings_table(claim: Claim, specs: Specs) -> Table:
-    """A claim as stated and on each of its other readings, with what each gives."""
-    ledger = {c.id: c for c in load_claims(specs=specs)}
-    stated = as_stated(claim, specs, ledger)
-    tried = attempts([*stated, *other_readings(claim, stated[0])], claim.unit, specs)
-    return table(
+    """A claim as stated and on each of its other readings, with what each gives or what it lacks."""
+    said = considered(claim, specs, {c.id: c for c in load_claims(specs=specs)})
+    others = attempts(listed_readings(said.readings[0], claim.readings, said.table), claim.unit, said.table)
+    cells = [
         {
             "reading": a.reading.text,
             "derived": with_span(a.central, *a.edges),
             f"{claim.claimed}?": "✔ holds" if claim.printed.holds(a.central) else "✖ no",
         }
-        for a in tried
-    )
+        for a in (*said.found, *said.weaker, *others.found)
+    ]
+    lacking = {**said.missing, **others.missing}
+    return table([*cells, *({"reading": text, "derived": why} for text, why in lacking.items())])
 
 
-def verdict_sentence(verdicts: Sequence[str]) -> str:
-    """How many of some claims hold, in one sentence."""
-    held, agreed = verdicts.count("confirmed"), verdicts.count("source agrees")
-    near = verdicts.count("within sources") + verdicts.count("within model error")
-    rest = len(verdicts) - held - agreed - near
-    parts = [f"{held} hold by arithmetic"]
-    parts += [f"{near} within what sources or the model leave open"] if near else []
-    parts += [f"{agreed} agree with their source"] if agreed else []
-    fails = f"{rest} do not hold as stated or cannot be known"
-    return f"Of {len(verdicts)} claims, {listed(parts)}; {fails}."
+def tally(answers: Sequence[str]) -> str:
+    """What some answers come to, in one sentence."""
+    counts = {tone: sum(answers.count(answer) for answer in held) for tone, held in TONES.items()}
+    told = listed(f"{count} {tone}" for tone, count in counts.items() if count)
+    return f"Of {len(answers)} claims, {told}."
+
+
+def distinct(lines: pd.DataFrame, claims: Iterable[Claim]) -> list[str]:
+    """The answers of a scorecard, those of claims that repeat another one left out."""
+    repeats = [claim.id for claim in claims if claim.same_as]
+    return list(lines.loc[~lines["id"].isin(repeats), "answer"])
 
 
 # --- figures -------------------------------------------------------------------------------------
@@ -94,12 +107,12 @@ PALE = "#dddddd"
 
 
 def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> figures.Picture:
-    """The technical figures that claims print, each once, as derived ÷ claimed, by verdict."""
+    """The technical figures that claims print, each once, as derived ÷ claimed, by answer."""
     ledger = {claim.id: claim for claim in claims}
     lines = scorecard(ledger.values(), specs).set_index("id")
     lines = lines.loc[[name for name, claim in ledger.items() if _is_sized(claim)]]
     lines = lines[lines["ratio"] > 0]
-    order = sorted(set(lines["verdict"]), key=VERDICTS.index)
+    order = sorted(set(lines["answer"]), key=ANSWERS.index)
     texts = {name: textwrap.wrap(text, 54) for name, text in lines["claim"].items()}
     height = 1 + 1.5 * len(order) + 1.4 * len(lines) + sum(map(len, texts.values()))
     figure, (axis,) = figures.canvas(1.2 + LINE * height)
@@ -111,20 +124,20 @@ def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> figures.Picture:
     figures.bare(axis)
     axis.grid(visible=False)
     place = 0.0
-    for verdict in order:
-        _, shape, colour = LOOKS[verdict]
+    for answer in order:
+        _, shape, colour = LOOKS[answer]
         across = axis.get_yaxis_transform()
         axis.plot(0.015, place + 0.9, shape, transform=across, color=colour, mec=figures.INK, ms=8)
-        _label(axis, place + 1.4, verdict, x=0.04, weight="bold")
+        _label(axis, place + 1.4, answer, x=0.04, weight="bold")
         place += 1.5
-        for line in lines[lines["verdict"] == verdict].reset_index().to_dict("records"):
+        for line in lines[lines["answer"] == answer].reset_index().to_dict("records"):
             text = texts[line["id"]]
             place += len(text)
             _label(axis, place, "\n".join(text))
             _track(axis, place + 0.65, ledger[line["id"]].printed, line)
             place += 1.4
     _legend(figure, axis)
-    columns = ["claimed", "derived", "low", "high", "ratio", "verdict"]
+    columns = ["claimed", "derived", "low", "high", "ratio", "answer"]
     return figures.picture(figure, _hits(lines), lines[columns].reset_index())
 
 
@@ -136,8 +149,8 @@ def _is_sized(claim: Claim) -> bool:
 
 def _hits(lines: pd.DataFrame) -> str:
     """How many of some printed figures are met, and how far off the rest are."""
-    met = lines["verdict"].isin(["confirmed", "within sources", "within model error"])
-    said = f"{met.sum()} of {len(lines)} technical figures, within sources or model error"
+    met = lines["answer"].isin(["holds", "within sources"])
+    said = f"{met.sum()} of {len(lines)} technical figures, or sources do"
     if met.all():
         return f"Derivation meets {said}"
     worst = np.exp(np.abs(np.log(lines.loc[~met, "ratio"]))).max()
@@ -153,7 +166,7 @@ def _edges(lines: pd.DataFrame) -> tuple[float, float]:
 
 def _track(axis: Axes, place: float, printed: Printed, line: Any) -> None:
     """One claim: what its figure stands for, what the sources allow, and what is derived."""
-    _, shape, colour = LOOKS[line["verdict"]]
+    _, shape, colour = LOOKS[line["answer"]]
     said = np.clip([printed.low / printed.value, printed.high / printed.value], *axis.get_xlim())
     axis.plot(said, [place, place], color=PALE, lw=10, solid_capstyle="butt", zorder=1)
     axis.plot([1, 1], [place - 0.5, place + 0.5], color=figures.INK, lw=1, zorder=2)
@@ -178,18 +191,18 @@ def _label(axis: Axes, place: float, text: str, x: float = 0.0, **style: Any) ->
     axis.text(x, place, text, transform=axis.get_yaxis_transform(), va="bottom", **style)
 
 
-def verdicts_figure(lines: pd.DataFrame, by: str) -> figures.Picture:
-    """How many claims of each article or category got which verdict; `lines` are a scorecard's."""
+def answers_figure(lines: pd.DataFrame, by: str) -> figures.Picture:
+    """How many claims of each article or category got which answer; `lines` are a scorecard's."""
     from matplotlib.colors import to_rgb
 
     groups = lines[by].replace(short_names(load_notes())) if by == "article" else lines[by]
-    counts = pd.crosstab(groups, lines["verdict"])[sorted(set(lines["verdict"]), key=VERDICTS.index)]
+    counts = pd.crosstab(groups, lines["answer"])[sorted(set(lines["answer"]), key=ANSWERS.index)]
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
     figure, (axis,) = figures.canvas(0.9 + 0.42 * len(counts) + 0.1 * len(counts.columns))
     places, left = range(len(counts)), np.zeros(len(counts))
-    for verdict in map(str, counts.columns):
-        size, (mark, _, colour) = counts[verdict].to_numpy(), LOOKS[verdict]
-        bars = axis.barh(places, size, 0.42, left, color=colour, ec="white", label=f"{mark} {verdict}")
+    for answer in map(str, counts.columns):
+        size, (mark, _, colour) = counts[answer].to_numpy(), LOOKS[answer]
+        bars = axis.barh(places, size, 0.42, left, color=colour, ec="white", label=f"{mark} {answer}")
         ink = "white" if np.dot(to_rgb(colour), (0.3, 0.6, 0.1)) < 0.5 else figures.INK
         marks = [mark if count else "" for count in size]
         axis.bar_label(bars, marks, label_type="center", color=ink, fontsize=9)
@@ -203,14 +216,11 @@ def verdicts_figure(lines: pd.DataFrame, by: str) -> figures.Picture:
 
 
 def _agreement(counts: pd.DataFrame) -> str:
-    """How many claims stand, and in which row of the counts most and fewest of them do."""
-    said = {"confirmed": "arithmetic confirms", "source agrees": "sources agree with"}
-    agreed = counts.reindex(columns=list(said), fill_value=0)
-    parts = [f"{said[str(name)]} {total:.0f}" for name, total in agreed.sum().items() if total]
-    told = listed(parts) or "neither arithmetic nor a source bears out any"
-    finding = f"{told[0].upper()}{told[1:]} of {counts.to_numpy().sum():.0f} claims"
+    """How many claims hold, and in which row of the counts most and fewest of them do."""
+    held = counts.reindex(columns=["holds"], fill_value=0)["holds"]
+    finding = f"{held.sum():.0f} of {counts.to_numpy().sum():.0f} claims hold"
     if len(counts) < 2:
         return finding
-    shares = (agreed.sum(axis=1) / counts.sum(axis=1)).sort_values(kind="stable")
+    shares = (held / counts.sum(axis=1)).sort_values(kind="stable")
     low, *_, high = (f"{units.percent(share)} in {name}" for name, share in shares.items())
     return f"{finding}: from {low} to {high}"

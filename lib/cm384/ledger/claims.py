@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -13,21 +12,42 @@ from typing import Any
 
 import numpy as np
 
-from cm384.derive.derivation import Figure, compares, derive, numeric_conditions, ratio
+from cm384.derive.derivation import compares
+from cm384.ledger.readings import Reading, check_reading, load_proxies, missing_conditions
 from cm384.table import files, units
-from cm384.table.errors import DATA, InputError, check_known, unknown
+from cm384.table.errors import DATA, InputError
 from cm384.table.records import read_conditions
 from cm384.table.specs import Specs, load_specs
-from cm384.table.words import title, words
 
 CATEGORIES = ("chip spec", "system spec", "serving throughput", "efficiency", "parity", "power/energy",
               "software", "deployment", "timeline", "market/finance")  # fmt: skip
-FORMS = ("value", "ratio", "share", "count", "date", "statement")
-RELATIONS = ("eq", "gt", "ge", "lt", "le", "about")
-VERDICTS = ("confirmed", "within sources", "within model error", "other basis", "source agrees",
-            "understated", "overstated", "misattributed", "inconsistent", "contradicted",
-            "unsupported")  # fmt: skip
-MULTIPLES = {"half": "0.50", "double": "2.0", "twice": "2.0", "triple": "3.0", "quadruple": "4.0"}
+# `saying`: the sentence says no more than that somebody said it.
+FORMS = ("value", "ratio", "share", "increase", "difference", "range", "count", "date", "statement", "saying")
+QUOTIENTS = ("ratio", "share", "increase")
+RELATIONS = {"eq": "", "gt": "> ", "ge": "≥ ", "lt": "< ", "le": "≤ ", "about": "about "}
+SPOKEN = {"gt": "more than ", "ge": "at least ", "lt": "less than ", "le": "at most "}
+STATES = ("achieved", "specified", "projected", "announced", "opined")
+SETTLED = ("arithmetic", "measurement", "model", "document", "proxy", "nothing")
+ANSWERS = ("holds", "within sources", "misattributed", "contradicted", "other basis", "partly", "undecided",
+           "overstated", "understated", "unsupported", "opinion")  # fmt: skip
+# What an article makes of somebody it cites, and the answer where the sentence says only that he said it.
+REPORTED = {
+    "as said": "holds",
+    "changed": "partly",
+    "another's": "contradicted",
+    "another's and changed": "contradicted",
+    "only relayed": "undecided",
+    "not found": "unsupported",
+}
+# Multiples in words, each as the digit it stands for and, for a part, what that divides.
+MULTIPLES = {
+    "half": ("1", "2"), "third": ("1", "3"), "quarter": ("1", "4"), "fifth": ("1", "5"), "tenth": ("1", "10"),
+    "two thirds": ("2", "3"), "three quarters": ("3", "4"), "double": ("2", "1"), "twice": ("2", "1"),
+    "triple": ("3", "1"), "threefold": ("3", "1"), "quadruple": ("4", "1"), "fourfold": ("4", "1"),
+    "fivefold": ("5", "1"), "tenfold": ("10", "1"),
+}  # fmt: skip
+SLACK = 1e-9
+MOST, MOST_OF_ONE_DIGIT = 0.05, 0.1  # how far a printed figure reaches at most, as a share of it
 
 
 @dataclass(frozen=True)
@@ -48,121 +68,141 @@ class Claim:
     unit: str
     comparator: str
     readings: str
+    state: str
+    reports: str
+    reported: str
     same_as: str
     judged: str
+    settled: str
     primary: str
     primary_locator: str
     primary_says: str
+    quote: str
     note: str
 
     @property
     def printed(self) -> Printed:
         """What the printed figure stands for."""
-        return printed(self.value, self.form, self.relation)
+        return printed(self.value, self.form, self.relation, self.unit)
 
     @property
     def claimed(self) -> str:
         """The claimed figure as a reader sees it: "> 2", "more than double", "60 %"."""
-        sign = {"eq": "", "gt": "> ", "ge": "≥ ", "lt": "< ", "le": "≤ ", "about": "about "}
-        if self.value in MULTIPLES:
-            sign |= {"gt": "more than ", "ge": "at least ", "lt": "less than ", "le": "at most "}
+        sign = (
+            SPOKEN.get(self.relation, "about ")
+            if self.value in MULTIPLES
+            else RELATIONS[self.relation or "eq"]
+        )
+        sign = "" if self.relation in ("", "eq") else sign
         unit = units.unit_text(units.parse_unit(self.unit or "count"))
-        return f"{sign.get(self.relation, '')}{self.value} {unit}".strip()
+        value = self.value.lstrip("-−")
+        tail = {"increase": " more" if value == self.value else " less", "difference": " apart"}.get(
+            self.form, ""
+        )
+        return f"{sign}{value} {unit}".strip() + tail
+
+    @property
+    def derivable(self) -> bool:
+        """Whether it is a matter of arithmetic: no saying, no opinion, no word, not judged by hand."""
+        return not (self.judged or self.word or self.form == "saying" or self.state == "opined")
+
+    @property
+    def word(self) -> bool:
+        """Whether it names no quantity but a word that proxies stand for."""
+        return self.quantity in load_proxies()
 
 
 @dataclass(frozen=True)
 class Printed:
-    """The interval a printed figure stands for; an open end excludes its edge."""
+    """The interval a printed figure stands for; an open end excludes its edge.
+
+    `cut` is the upper end, excluded, where the last digit was cut and not rounded.
+    """
 
     value: float
     low: float
     high: float
     open: bool = False
+    cut: float = -np.inf
 
     def holds(self, derived: Any) -> Any:
         """Whether derived numbers fall in it (elementwise for an array)."""
-        slack = 1e-9 * abs(self.value)
+        slack = SLACK * abs(self.value)
         if self.open:
             return (np.asarray(derived) > self.low) & (np.asarray(derived) < self.high)
         return (derived >= self.low - slack) & (derived <= self.high + slack)
 
+    def holds_cut(self, derived: float) -> bool:
+        """Whether a number would be printed so by one who cuts what comes after the last digit."""
+        return self.value <= derived < self.cut
 
-def printed(value: str, form: str, relation: str) -> Printed:
-    """The interval a figure stands for: half a unit of its last significant digit, at most ±5 %.
 
-    Trailing zeros of a whole number are not significant; counts are exact; "about" is ±10 %.
+def printed(value: str, form: str, relation: str = "", unit: str = "") -> Printed:
+    """The interval that a printed figure stands for.
 
-    >>> printed("3.6", "ratio", "eq"), printed("60", "share", "eq")
-    (Printed(value=3.6, low=3.55, high=3.65, open=False), Printed(value=60.0, low=57.0, high=63.0, open=False))
+    Half a unit of its last significant digit, at most a twentieth; a multiple of one digit, in words,
+    as digit or as share, at most a tenth as a factor, and so what is said with "about". Trailing zeros
+    of a whole number are not significant. A bound ends at the figure itself. A count is exact unless it
+    ends in three zeros or is said with "about". An increase is the ratio that it makes.
+
+    >>> printed("3.6", "ratio"), printed("half", "ratio").low == printed("50", "share").low / 100
+    (Printed(value=3.6, low=3.55, high=3.65, open=False, cut=3.7), True)
     >>> printed("double", "ratio", "gt")
-    Printed(value=2.0, low=2.0, high=inf, open=True)
-    """  # noqa: E501
-    digits = Decimal(MULTIPLES.get(value, value).replace(",", ""))
+    Printed(value=2.0, low=2.0, high=inf, open=True, cut=-inf)
+    >>> printed("50", "increase", unit="percent").value
+    1.5
+    """
+    if form == "range":
+        ends = [printed(end, "value") for end in value.split("-")]
+        return Printed((ends[0].value + ends[1].value) / 2, ends[0].low, ends[1].high)
+    if value in MULTIPLES and MULTIPLES[value][1] != "1":
+        return _part(value, relation, 100.0 if unit == "percent" else 1.0)
+    digits = Decimal(
+        (MULTIPLES[value][0] if value in MULTIPLES else value).replace(",", "").replace("−", "-")
+    )
+    whole = digits == digits.to_integral_value() and "." not in str(digits)
+    last = Decimal(1).scaleb(int((digits.normalize() if whole else digits).as_tuple().exponent))
+    if value in MULTIPLES and unit == "percent":
+        digits, last = 100 * digits, 100 * last
+    if form == "increase":
+        scale = 100 if unit == "percent" else 1
+        digits, last = 1 + digits / scale, last / scale
     centre = float(digits)
     if relation in ("gt", "ge"):
         return Printed(centre, centre, np.inf, open=relation == "gt")
     if relation in ("lt", "le"):
         return Printed(centre, -np.inf, centre, open=relation == "lt")
-    if form in ("count", "date") and relation != "about":
+    if form == "date" or (form == "count" and relation != "about" and digits % 1000):
         return Printed(centre, centre, centre)
-    whole = digits == digits.to_integral_value() and "." not in str(digits)
-    exponent = (digits.normalize() if whole else digits).as_tuple().exponent
-    half = min(0.5 * 10.0 ** int(exponent), 0.05 * abs(centre))
+    half = 0.5 * float(last)
+    cut = centre + min(float(last), MOST_OF_ONE_DIGIT * abs(centre))
     if relation == "about":
-        half = 0.1 * abs(centre)
-    return Printed(centre, round(centre - half, 12), round(centre + half, 12))
+        return _factor(centre, np.inf)
+    if form in QUOTIENTS and abs(digits / last) < 10:
+        return _factor(centre, half)
+    half = min(half, MOST * abs(centre))
+    return Printed(centre, round(centre - half, 12), round(centre + half, 12), cut=cut)
 
 
-# --- readings ------------------------------------------------------------------------------------
+def _factor(centre: float, half: float) -> Printed:
+    """Half a unit either way, but at most a tenth as a factor."""
+    most = 1 + MOST_OF_ONE_DIGIT
+    low, high = max(centre - half, centre / most), min(centre + half, centre * most)
+    return Printed(centre, round(low, 12), round(high, 12))
 
 
-@dataclass(frozen=True)
-class Reading:
-    """One way to compute a claim: whose quantity, against whom, under which conditions."""
-
-    subject: str
-    quantity: str
-    comparator: str
-    conditions: Mapping[str, str]
-    against: Mapping[str, str] = field(default_factory=dict)
-
-    def changed(self, text: str) -> Reading:
-        """This reading with the changes that a cell of `readings` lists: `key=value;…`.
-
-        A key is `subject`, `quantity`, `comparator`, a condition, or `comparator.` before a
-        condition that holds for the comparator alone.
-        """
-        changes = read_conditions(text)
-        names = {n: changes.pop(n) for n in ("subject", "quantity", "comparator") if n in changes}
-        theirs = [name for name in changes if name.startswith("comparator.")]
-        against = {name.split(".", 1)[1]: changes.pop(name) for name in theirs}
-        if names.get("quantity", self.quantity) == self.quantity:  # another has conditions of its own
-            changes, against = {**self.conditions, **changes}, {**self.against, **against}
-        return dataclasses.replace(self, **names, conditions=changes, against=against)
-
-    @property
-    def figure(self) -> Figure:
-        """The pure derivation that this reading asks for: a figure, or a ratio of two."""
-        quantity, subject, other, given = self.quantity, self.subject, self.comparator, self.conditions
-        if other and not compares(quantity):
-            return lambda specs: ratio(quantity, subject, other, specs, self.against, **given)
-        versus = {"comparator": other} if other else {}
-        return lambda specs: derive(quantity, subject, specs, **given, **versus)
-
-    @property
-    def text(self) -> str:
-        """The reading in words."""
-        ours = _aside({"precision": "", "basis": "", **self.conditions})
-        joint = " against " if compares(self.quantity) else " ÷ "
-        versus = f"{joint}{title(self.comparator)}{_aside(self.against)}" if self.comparator else ""
-        return f"{words(self.quantity)}{ours} of {title(self.subject)}{versus}"
-
-
-def _aside(conditions: Mapping[str, str]) -> str:
-    """Conditions in brackets, as people write them, or nothing."""
-    spoken = {"precision": str.upper, "part": title, "peer": title}
-    kept = [spoken.get(name, str)(value) for name, value in conditions.items() if value]
-    return f" ({', '.join(kept)})" if kept else ""
+def _part(word: str, relation: str, scale: float) -> Printed:
+    """What "half" or "a third" stands for: as far either way as the digit that it divides by."""
+    over, under = MULTIPLES[word]
+    centre = scale * float(over) / float(under)
+    if relation in ("gt", "ge"):
+        return Printed(centre, centre, np.inf, open=relation == "gt")
+    if relation in ("lt", "le"):
+        return Printed(centre, -np.inf, centre, open=relation == "lt")
+    other = printed(under, "ratio", relation)
+    return Printed(
+        centre, round(scale * float(over) / other.high, 12), round(scale * float(over) / other.low, 12)
+    )
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -170,17 +210,24 @@ def _aside(conditions: Mapping[str, str]) -> str:
 
 # What a file of somebody else must state; every other column may be left out.
 NEEDED = ("id", "statement", "subject", "quantity", "form", "value")
+# What a claim says for itself, also where it repeats another one.
+ITS_OWN = ("reports", "reported", "same_as")
 
 
 def load_claims(path: str | Path | None = None, specs: Specs | None = None) -> list[Claim]:
     """The claims of this project, or of another file, checked against the names that `specs` knows.
 
-    A claim with `same_as` takes every cell that it leaves empty from the claim it repeats. Another
-    file needs only the columns that say what is claimed.
+    A claim with `same_as` takes every cell that it leaves empty from the claim it repeats, but for whom
+    it cites. Another file needs only the columns that say what is claimed. Multiples, relations and
+    ranges may be written as people write them: "2x", "more than", "1.5 to 2".
     """
     file = DATA / "claims.csv" if path is None else Path(path)
     known = specs or load_specs()
     table = files.read_table(file, files.columns(Claim), None if path is None else NEEDED)
+    table["value"] = [
+        _as_figure(value, form) for value, form in zip(table["value"], table["form"], strict=True)
+    ]
+    table["relation"] = [WRITTEN.get(cell.lower(), cell) for cell in table["relation"]]
     own = files.read_keys() if path is None else None
     bad = partial(files.bad_cell, file.name)
     rows = dict(zip(table.index, files.row_dicts(table), strict=True))
@@ -195,16 +242,33 @@ def load_claims(path: str | Path | None = None, specs: Specs | None = None) -> l
             raise bad(line, "same_as", row["same_as"], files.among(ids))
         if repeated.get("same_as"):
             raise bad(line, "same_as", row["same_as"], "a claim that does not repeat another one itself")
-        table.loc[line] = [row[c] or repeated.get(c, "") for c in table.columns]
+        table.loc[line] = [row[c] or ("" if c in ITS_OWN else repeated.get(c, "")) for c in table.columns]
     files.check_table(table, claims_checks(known, ids, own), file.name)
     claims = [Claim(**values) for values in files.row_dicts(table)]
     for line, claim in zip(table.index, claims, strict=True):
-        _check_whole(claim, file.name, line, known)
-        meant = ids.get(claim.comparator, {})
-        if meant and (meant["comparator"] in ids or meant["form"] not in ("ratio", "share")):
-            expected = "a ratio or share that does not refer to another claim itself"
-            raise bad(line, "comparator", claim.comparator, expected)
+        _check_whole(claim, file.name, line, known, own=own is not None)
+        _check_reference(claim, ids, partial(bad, line))
     return claims
+
+
+# Relations as people write them.
+WRITTEN = {"": "eq", "more than": "gt", "over": "gt", "above": "gt", "at least": "ge", "less than": "lt",
+           "under": "lt", "below": "lt", "at most": "le", "up to": "le", "nearly": "about", "almost": "about",
+           "around": "about", "roughly": "about", "~": "about"}  # fmt: skip
+
+
+def _as_figure(cell: str, form: str) -> str:
+    """A figure in the one spelling that `printed` reads.
+
+    >>> _as_figure("2x", "ratio"), _as_figure("a third", "share"), _as_figure("1.5 to 2", "range")
+    ('2', 'third', '1.5-2')
+    """
+    text = re.sub(r"^(an?|one) ", "", cell.lower())
+    if text in MULTIPLES:
+        return text
+    if form == "range":
+        return re.sub(r"\s*(-|–|to|\.\.)\s*", "-", cell, count=1)
+    return re.sub(r"\s*(x|×|-?fold| times)$", "", cell) if re.match(r"[0-9]", cell) else cell
 
 
 def claims_checks(specs: Specs, ids: Iterable[str], keys: Iterable[str] | None) -> dict[str, Any]:
@@ -215,71 +279,110 @@ def claims_checks(specs: Specs, ids: Iterable[str], keys: Iterable[str] | None) 
         "category": files.one_of([*CATEGORIES, ""]),
         "statement": files.matches(r"\S.*", "the claim in words"),
         "subject": files.one_of([*specs.subjects, ""]),
-        "quantity": files.one_of([*specs.kinds, ""]),
+        "quantity": files.one_of([*specs.kinds, *load_proxies(), ""]),
         "conditions": files.matches(pairs, "key=value;key=value"),
         "form": files.one_of(FORMS),
         "relation": files.one_of([*RELATIONS, ""]),
         "unit": files.meets(lambda cell: not cell or files.is_unit(cell), "a unit such as GB/s"),
         "comparator": files.one_of([*specs.subjects, *ids, ""]),
-        "readings": files.matches(rf"{pairs}(\|{pairs})*", "key=value;…|key=value;…"),
-        "judged": files.one_of([*VERDICTS, ""]),
+        "readings": files.matches(
+            rf"-?{pairs}(\|-?{pairs})*", "key=value;…|key=value;…, with - before one that is out"
+        ),
+        "state": files.one_of([*STATES, ""]),
+        "reported": files.meets(
+            lambda cell: not cell or cell.split(":")[0] in REPORTED,
+            f"one of {', '.join(REPORTED)}, and after a colon what",
+        ),
+        "judged": files.one_of([*ANSWERS, ""]),
+        "settled": files.one_of([*SETTLED, ""]),
+        "quote": files.meets(lambda cell: len(cell.split()) <= 25, "at most 25 words of the document"),
     }
     if keys is not None:
         checks["article"] = files.one_of(keys)
     return checks
 
 
-def _check_whole(claim: Claim, file: str, line: int, specs: Specs) -> None:
+def _check_reference(claim: Claim, ids: dict[str, dict[str, str]], bad: Any) -> None:
+    """Refuse a comparator that is a claim without a comparison of its own."""
+    meant = ids.get(claim.comparator, {})
+    if meant and (meant["comparator"] in ids or meant["form"] not in QUOTIENTS):
+        raise bad(
+            "comparator", claim.comparator, "a ratio or share that does not refer to another claim itself"
+        )
+
+
+def _check_whole(claim: Claim, file: str, line: int, specs: Specs, own: bool) -> None:
     """Refuse a row whose cells are each well formed but do not make a claim together."""
 
     def bad(column: str, expected: str) -> InputError:
         return files.bad_cell(file, line, column, getattr(claim, column), expected)
 
+    if claim.form == "saying":
+        if not claim.reported:
+            raise bad("reported", f"whether it was said: one of {', '.join(REPORTED)}")
+        return
     if claim.judged:
         if not claim.primary_says and not claim.note:
             raise bad("primary_says", "what the primary source says, or why none was found")
+        if own and claim.judged == "holds" and set(claim.primary.split(";")) <= {claim.article, ""}:
+            raise bad("primary", "a document that is not the article itself")
+        return
+    if claim.state == "opined":
         return
     for column in ("subject", "quantity"):
         if not getattr(claim, column):
-            raise bad(column, "a name, or a verdict in column judged")
-    if claim.value not in MULTIPLES and not _is_printed_number(claim.value):
-        raise bad("value", "a positive number as printed")
-    quotient = claim.form in ("ratio", "share") or (claim.comparator and not compares(claim.quantity))
+            raise bad(column, "a name, or an answer in column judged")
+    if claim.word:
+        _check_word(claim, bad)
+        return
+    if not _is_figure(claim.value, claim.form):
+        raise bad(
+            "value",
+            "a positive number as printed" if claim.form != "range" else "two numbers as printed: 1.5-2",
+        )
+    quotient = claim.form in QUOTIENTS or (
+        claim.comparator and claim.form != "difference" and not compares(claim.quantity)
+    )
     unit = "count" if quotient else specs.kinds[claim.quantity].unit
-    if not units.same_kind(claim.unit or "count", unit):
+    whole = not quotient and claim.quantity == "published_throughput" and "token/s"
+    if not units.same_kind(claim.unit or "count", unit) and not (
+        whole and units.same_kind(claim.unit or "count", whole)
+    ):
         raise bad("unit", f"a unit such as {unit}")
     if {"subject", "quantity", "comparator"} & read_conditions(claim.conditions).keys():
         raise bad("conditions", "conditions alone; names have columns of their own")
-    plain = Reading(claim.subject, claim.quantity, claim.comparator, {})
-    others = [("readings", text) for text in claim.readings.split("|") if text]
+    plain = Reading(claim.subject, claim.quantity, claim.comparator, {}).changed(claim.conditions)
+    others = [("readings", text.removeprefix("-")) for text in claim.readings.split("|") if text]
     for column, text in [("conditions", claim.conditions), *others]:
         reading = plain.changed(text)
         try:
-            _check_reading(reading, specs, claim.comparator)
+            check_reading(reading, specs, claim.comparator)
             if not quotient and not units.same_kind(specs.kinds[reading.quantity].unit, unit):
                 raise InputError(f"{reading.quantity} is not given in {claim.unit}")
+            if missing := missing_conditions(reading, specs):
+                raise InputError(missing)
         except InputError as error:
             raise InputError(f"{file} line {line}, column {column}: {error}") from None
 
 
-def _is_printed_number(cell: str) -> bool:
-    """Whether a cell is a positive number as people print it: 3.6, 60, 1,943."""
-    grouped = re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?", cell)
-    plain = cell.replace(",", "") if grouped else cell
-    return files.is_number(plain) and float(plain) > 0
+def _check_word(claim: Claim, bad: Any) -> None:
+    """Refuse a claim by a word that compares with nobody, or asks for an odd number of its proxies."""
+    most = len(load_proxies()[claim.quantity])
+    if claim.form != "statement":
+        raise bad("form", f"statement, since {claim.quantity} is a word")
+    if claim.value not in ("", "all", *map(str, range(1, most + 1))):
+        raise bad("value", f"nothing, all, or how many of the {most} measures of {claim.quantity} it takes")
+    named = all("comparator=" in proxy.reading for proxy in load_proxies()[claim.quantity])
+    if not claim.comparator and not named:
+        raise bad("comparator", "a subject, or the claim whose machine is meant")
 
 
-def _check_reading(reading: Reading, specs: Specs, comparator: str) -> None:
-    """Refuse a name that the table does not know; `comparator` may be the id of a claim."""
-    for name in (reading.subject, reading.comparator):
-        if name and name != comparator and name not in specs.subjects:
-            raise unknown("subject", name, specs.subjects)
-    check_known("quantity", reading.quantity, specs.kinds)
-    known, numbers = specs.condition_values, numeric_conditions(reading.quantity)
-    for name, value in [*reading.conditions.items(), *reading.against.items()]:
-        if name in numbers:
-            if not files.is_amount(value):
-                raise InputError(f"condition {name}: expected a number, got {value!r}")
-            continue
-        check_known("condition", name, known)
-        check_known(name, value, known[name])
+def _is_figure(cell: str, form: str) -> bool:
+    """Whether a cell is a figure as people print it: 3.6, 60, 1,943, half; in a range two of them."""
+    if form == "range":
+        ends = cell.split("-")
+        return len(ends) == 2 and all(_is_figure(end, "value") for end in ends)
+    text = re.sub("^[-−]", "", cell) if form == "increase" else cell
+    grouped = re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?", text)
+    plain = text.replace(",", "") if grouped else text
+    return cell in MULTIPLES or (files.is_number(plain) and float(plain) > 0)

@@ -8,6 +8,7 @@ one, at which something turns.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,43 +17,38 @@ import numpy as np
 import pandas as pd
 
 from cm384.derive.spread import SEED, Solution, nearest, solve_for
+from cm384.ledger.attempts import Attempt, closest, error_of
 from cm384.ledger.claims import Claim, load_claims
-from cm384.ledger.verdicts import Attempt, as_stated, attempts, closest
-from cm384.physics.check import model_error, predict
-from cm384.physics.served import MODELLED, find_measurement
+from cm384.ledger.stated import considered
+from cm384.physics.check import ModelError, predict
+from cm384.physics.served import find_measurement
 from cm384.table import units
 from cm384.table.draws import BLOCK
 from cm384.table.errors import InputError, NotStated, check_known, suggestion, unknown
-from cm384.table.records import Key, Row, key_name
+from cm384.table.records import Key, Row, key_name, read_conditions, write_conditions
 from cm384.table.specs import Specs
 
 
 def nearest_attempt(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> Attempt:
     """The claim as stated; of several possible comparators, the one that comes nearest to it."""
-    if claim.judged:
-        raise NotStated(f"{claim.id} is not derived: its verdict comes from its primary source")
-    found = attempts(as_stated(claim, specs, ledger), claim.unit, specs)
-    if not found:
-        raise NotStated(f"{claim.id}: no source states the figure")
-    return closest(found, claim)
+    if not claim.derivable:
+        raise NotStated(f"{claim.id} is not derived: documents or the measures of a word decide it")
+    said = considered(claim, specs, ledger)
+    if not said.found:
+        why = next(iter(said.missing.values()), "no measured run was published")
+        raise NotStated(f"{claim.id}: {why}")
+    return closest(said.found, claim)
 
 
-def error_of(found: Attempt, specs: Specs) -> float:
-    """The error of the serving model that a figure has; none if it does not come through it."""
-    if found.reading.quantity not in MODELLED:
-        return 0.0
-    return model_error(specs, found.reading.conditions["measurement"])
-
-
-def stands(claim: Claim, values: Any, error: float) -> Any:
+def stands(claim: Claim, values: Any, error: ModelError | None) -> Any:
     """Whether a claim stands at some derived values (elementwise).
 
     It stands if it holds as stated, and through the serving model also if its error reaches it.
     """
     target = claim.printed
-    if not error:
+    if error is None:
         return target.holds(values)
-    low, high = np.asarray(values) * (1 - error), np.asarray(values) * (1 + error)
+    low, high = error.band(np.asarray(values), np.asarray(values))
     return (low <= target.high) & (high >= target.low)
 
 
@@ -86,7 +82,7 @@ def derivable(ledger: Mapping[str, Claim], specs: Specs) -> list[tuple[Claim, At
     """The claims that can be derived, each once, with the reading that comes nearest to it."""
     found = []
     for claim in ledger.values():
-        if not claim.judged and not claim.same_as:
+        if not claim.same_as:
             with contextlib.suppress(NotStated):
                 found.append((claim, nearest_attempt(claim, specs, ledger)))
     return found
@@ -120,7 +116,7 @@ def flips(claim: Claim, found: Attempt, specs: Specs) -> list[Flip]:
     return sorted(lines, key=lambda f: (not f.statements, round(f.distance, 6)))
 
 
-def _flip(claim: Claim, found: Attempt, key: Key, specs: Specs, error: float) -> Flip:
+def _flip(claim: Claim, found: Attempt, key: Key, specs: Specs, error: ModelError | None) -> Flip:
     """How one row flips a claim: the factor that does it first, and the statements that do."""
     central, options = specs.rows[key][0].value, specs.options(key)
 
@@ -219,7 +215,8 @@ def solve_ledger(row: str, specs: Specs, claims: Iterable[Claim]) -> pd.DataFram
     """What a row would have to be for each claim: one line a claim and row that fits the name.
 
     Columns: id, claimed, derived, row, needed (NaN if no value does or the claim does not read the
-    row), unit, central, low and high of the sources, why. Refuses a row that no claim reads.
+    row), unit, central, low and high of the sources, why. A row that no source states yet is searched
+    from any value. Refuses a row that no claim reads.
     """
     ledger = {claim.id: claim for claim in claims}
     lines: list[dict[str, Any]] = []
@@ -227,14 +224,16 @@ def solve_ledger(row: str, specs: Specs, claims: Iterable[Claim]) -> pd.DataFram
     for claim in ledger.values():
         claimed = claim.claimed if claim.value else ""
         line: dict[str, Any] = {"id": claim.id, "claimed": claimed, "row": "", "unit": ""}
+        table = _with_row(row, claim, specs)
         try:
-            found = nearest_attempt(claim, specs, ledger)
+            found = nearest_attempt(claim, table, ledger)
         except NotStated as error:
             lines.append(line | {"why": str(error)})
             continue
-        line |= {"derived": found.central, "why": "its figure does not read this row"}
+        line |= {"derived": found.central if table is specs else np.nan}
+        line |= {"why": "its figure does not read this row"}
         read.update(map(key_name, found.span.keys))
-        lines += [line | _needed(claim, found, key, specs) for key in _meant(row, found)] or [line]
+        lines += [line | _needed(claim, found, key, table) for key in _meant(row, found)] or [line]
     if not any(line["row"] for line in lines):
         names = read if "[" in row else {name.split("[")[0] for name in read}
         raise InputError(f"no claim of this file reads the row {row!r}{suggestion(row, names)}")
@@ -242,22 +241,57 @@ def solve_ledger(row: str, specs: Specs, claims: Iterable[Claim]) -> pd.DataFram
     return pd.DataFrame(lines, columns=columns.split())
 
 
+UNSTATED = "no source"
+
+
+def _with_row(row: str, claim: Claim, specs: Specs) -> Specs:
+    """The table with a row that no source states, if that is the one asked for, at any value."""
+    subject, _, quantity = row.split("[")[0].rpartition(".")
+    kind = specs.kinds.get(quantity)
+    stated = any(key[:2] == (subject, quantity) for key in specs.rows)
+    if stated or kind is None or kind.kind != "stated" or subject not in specs.subjects:
+        return specs
+    given = read_conditions(claim.conditions)
+    basis = given.pop("basis", kind.default_basis)
+    mine = {name: value for name, value in given.items() if "." not in name}
+    added = Row(
+        subject, quantity, write_conditions(mine), 1.0, kind.unit, basis, "central", "", UNSTATED, "", ""
+    )
+    return dataclasses.replace(specs, rows={**specs.rows, added.key: (added,)})
+
+
 def _needed(claim: Claim, found: Attempt, key: Key, specs: Specs) -> dict[str, Any]:
     """What one row would have to be, in its unit, with the reason."""
-    name = key_name(key)
+    name, row = key_name(key), specs.rows[key][0]
+    stated = row.source != UNSTATED
+    if not stated:  # the search begins near the answer
+        goal = claim.printed.value / found.central
+        row = dataclasses.replace(row, value=goal)
+        specs = dataclasses.replace(specs, rows={**specs.rows, key: (row,)})
     try:
         solution = _solution(claim, found, key, specs)
     except InputError as error:  # a whole number, or one that has to fit with others
         return {"row": name, "why": f"{name} cannot be varied: {error}"}
     why = str(solution)
-    if claim.relation in ("gt", "ge", "lt", "le") and claim.printed.holds(found.central):
-        why = f"it holds already, and whatever {name} is"
-        if solution.value is not None:
-            why = f"it holds already; the edge is where {solution}"
+    value = None if solution.value is None else units.text(solution.value)
+    if not stated:
+        why = (
+            f"{name} would have to be {value}; no source states it"
+            if value
+            else f"no value of {name} reaches it"
+        )
+    elif claim.printed.holds(found.central):
+        why = (
+            f"it holds already; its figure is met at {value}"
+            if value
+            else f"it holds already, and whatever {name} is"
+        )
     needed = np.nan if solution.value is None else float(solution.value.m)
-    stated = {edge: float(getattr(solution, edge).m) for edge in ("central", "low", "high")}
+    edges = {
+        edge: float(getattr(solution, edge).m) if stated else np.nan for edge in ("central", "low", "high")
+    }
     unit = units.unit_text(solution.central.units)
-    return {"row": name, "needed": needed, "unit": unit, "why": why} | stated
+    return {"row": name, "needed": needed, "unit": unit, "why": why} | edges
 
 
 def solve_tokens_per_step(claim_id: str, specs: Specs, claims: Iterable[Claim]) -> float | None:

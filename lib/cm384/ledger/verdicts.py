@@ -1,15 +1,13 @@
-"""The rule by which each claim gets its verdict.
+"""The rule by which each claim gets its answer, says how it was settled, and whether it is reported right.
 
-The rule is fixed before any comparison. A printed figure stands for an interval; the derivation
-gives a central value and the span of all sourced combinations; the first verdict that fits decides:
-confirmed, misattributed or contradicted, within sources, other basis, overstated or understated.
-What cannot be derived carries the verdict reached from its primary source.
+What may decide comes first: the rows of the kind that the sentence speaks of, as they stood at the date
+of the article. A printed figure stands for an interval; a reading gives a central value and all
+combinations of its sources; the first line of the rule that fits decides. One rule for all claims,
+written by people who knew the sources.
 """
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,98 +15,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cm384.derive.spread import Span, span
-from cm384.ledger.claims import Claim, Reading
-from cm384.physics.check import model_error
+from cm384.ledger.attempts import LEAST, Attempt, Tried, attempts, closest, error_of, tried
+from cm384.ledger.claims import QUOTIENTS, REPORTED, Claim
+from cm384.ledger.readings import Reading, differs, listed_readings
+from cm384.ledger.stated import Stated, as_of, considered, kinds_of_run, measures, owner_of, written
 from cm384.physics.served import MODELLED
 from cm384.table import units
 from cm384.table.errors import InputError
+from cm384.table.records import Row, load_sources, read_conditions
 from cm384.table.specs import Specs
-from cm384.table.words import row_name, title
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A reading and what it gives, in the unit of the claim."""
-
-    reading: Reading
-    span: Span
-
-    @property
-    def central(self) -> float:
-        """The figure at the central values."""
-        return float(self.span.central.m)
-
-    @property
-    def edges(self) -> tuple[float, float]:
-        """The lowest and the highest figure that the sources allow."""
-        return float(self.span.low.m), float(self.span.high.m)
-
-    @property
-    def text(self) -> str:
-        """The central figure as a reader sees it."""
-        return units.text(self.span.central)
-
-    def __str__(self) -> str:
-        return f"{self.reading.text} = {self.text}"
-
-    def figure(self, specs: Specs) -> Any:
-        """The figure on another table."""
-        return self.reading.figure(specs).to(self.span.central.units)
-
-
-def tried(reading: Reading, unit: str, specs: Specs) -> Attempt:
-    """A reading derived with its span; refuses one that no source allows."""
-    target = units.parse_unit(unit or "count")
-    return Attempt(reading, span(lambda table: reading.figure(table).to(target), specs))
-
-
-def attempts(readings: Iterable[Reading], unit: str, specs: Specs) -> list[Attempt]:
-    """What each reading gives; those that need a figure no source states are left out."""
-    found = []
-    for reading in readings:
-        with contextlib.suppress(InputError):
-            found.append(tried(reading, unit, specs))
-    return found
-
-
-def closest(found: Iterable[Attempt], claim: Claim) -> Attempt:
-    """The attempt that comes nearest to a claim, on a log scale."""
-    claimed = claim.printed.value
-    return min(found, key=lambda a: abs(np.log(a.central / claimed)) if a.central > 0 else np.inf)
-
-
-def as_stated(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[Reading]:
-    """The readings that take the claim at its word: one, or one for each possible comparator.
-
-    A comparator may be the id of another claim (whatever machine that claim fits is meant) or be
-    missing (the article names none: every machine of the subject's kind is tried).
-    """
-    plain = Reading(claim.subject, claim.quantity, claim.comparator, {}).changed(claim.conditions)
-    if claim.comparator in ledger:
-        other = ledger[claim.comparator]
-        found = attempts(as_stated(other, specs, ledger), other.unit, specs)
-        names = [a.reading.comparator for a in found if other.printed.holds(a.central)]
-    elif claim.comparator or claim.form not in ("ratio", "share"):
-        return [plain]
-    else:
-        kind = specs.systems if specs.parts(claim.subject) else specs.chips
-        names = [name for name in kind if name != claim.subject]
-    return [dataclasses.replace(plain, comparator=name) for name in names]
-
-
-def other_readings(claim: Claim, stated: Reading) -> list[Reading]:
-    """The other readings that the claim lists, as changes to the one it states."""
-    return [stated.changed(text) for text in claim.readings.split("|") if text]
+from cm384.table.words import each, listed, row_name, title
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the rule says of a claim, with its reason in one sentence."""
+    """What the rule says of a claim: the answer, how it was settled, the reason, what would overturn it."""
 
     claim: Claim
-    verdict: str
+    answer: str
+    settled: str
     why: str
+    overturn: str = ""
     attempt: Attempt | None = None
     sources: tuple[str, ...] = ()
 
@@ -123,103 +50,210 @@ class Verdict:
         return self.derived / self.claim.printed.value if self.attempt else np.nan
 
 
+# --- the rule ------------------------------------------------------------------------------------
+
+
 def judge(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> Verdict:
-    """The verdict of one claim by the rule; `ledger` holds the claims it may refer to."""
+    """The answer to one claim by the rule; `ledger` holds the claims it may refer to."""
+    if claim.form == "saying":
+        return _by_document(claim, REPORTED[claim.reported.split(":")[0]])
     if claim.judged:
-        why = claim.primary_says or claim.note
-        named = tuple(key for key in claim.primary.split(";") if key)
-        return Verdict(claim, claim.judged, why, sources=named)
-    readings = as_stated(claim, specs, ledger)
-    found = attempts(readings, claim.unit, specs)
-    if not found:
-        return Verdict(claim, "unsupported", _missing(readings, claim.unit, specs))
-    modelled = readings[0].quantity in MODELLED
-    verdict, best, why = (_of_model if modelled else _of_sources)(claim, found, specs)
-    sources = {specs.rows[key][0].source: None for key in best.span.keys}
-    return Verdict(claim, verdict, why[0].upper() + why[1:], best, tuple(sources))
+        return _by_document(claim, claim.judged)
+    if claim.state == "opined":
+        why = claim.note or "An opinion, which nothing can settle."
+        return Verdict(claim, "opinion", "nothing", why, sources=_keys(claim))
+    if claim.word:
+        return _by_proxies(claim, as_of(specs, written(claim)), ledger)
+    said = considered(claim, specs, ledger)
+    if claim.quantity in MODELLED and said.found:
+        return _of_model(claim, said.found[0], said.table)
+    return _of_sources(claim, said, ledger) if said.found else _not_stated(claim, said)
 
 
-def _missing(readings: Sequence[Reading], unit: str, specs: Specs) -> str:
-    """Why nothing could be derived, in the words of the first figure that is missing."""
-    if not readings:
-        return "No machine fits the claim that this one refers to."
-    try:
-        tried(readings[0], unit, specs)
-    except InputError as error:
-        return f"Nothing to derive it from: {error}."
-    raise AssertionError("a reading that can be derived was left out")
+def _keys(claim: Claim) -> tuple[str, ...]:
+    return tuple(key for key in claim.primary.split(";") if key)
 
 
-def _of_sources(claim: Claim, found: Sequence[Attempt], specs: Specs) -> tuple[str, Attempt, str]:
-    """The verdict of a claim that follows from what sources state."""
-    target = claim.printed
-    if held := [a for a in found if target.holds(a.central)]:
-        return "confirmed", held[0], _confirmed(held, found)
-    best = closest(found, claim)
-    others = attempts(other_readings(claim, best.reading), claim.unit, specs)
-    for reading in (a.reading for a in others if target.holds(a.central)):
-        if _another_owner(reading, best.reading):
-            part = title(reading.conditions.get("part", reading.subject))
-            return "misattributed", best, f"{best}; the claim fits {part}."
-    if claim.form == "count":
-        return "contradicted", best, f"{best}, not {claim.value}."
-    if within := [a for a in found if np.any(target.holds(a.span.values))]:
-        return "within sources", within[0], _reached(claim, within[0], specs)
-    return _otherwise(claim, best, others, specs)
-
-
-def _of_model(claim: Claim, found: Sequence[Attempt], specs: Specs) -> tuple[str, Attempt, str]:
-    """The verdict of a claim through the serving model: none is reached by less than its error."""
-    target, best = claim.printed, found[0]
-    error = model_error(specs, best.reading.conditions["measurement"])
-    low, high = best.central * (1 - error), best.central * (1 + error)
-    sides = target.holds(np.array([low, best.central, high]))
-    bounded = np.isfinite(target.low) and np.isfinite(target.high)
-    said = (
-        f"{best}, {100 * (best.central / target.value - 1):+.0f} % from the claim; nine in ten "
-        f"well specified measurements of other documents are met within {units.percent(error)}."
+def _by_document(claim: Claim, answer: str) -> Verdict:
+    """What was judged by hand, with what the document says."""
+    nothing = answer in ("unsupported", "opinion", "undecided")
+    settled = claim.settled or ("nothing" if nothing else "document")
+    overturn = (
+        "A document that says it." if nothing else "A document nearer to the matter that says otherwise."
     )
-    if np.all(sides) or (bounded and sides[1]):
-        return "confirmed", best, said
-    if np.any(sides) or low < target.value < high:
-        return "within model error", best, said
-    others = attempts(other_readings(claim, best.reading), claim.unit, specs)
-    return _otherwise(claim, best, others, specs)
+    return Verdict(claim, answer, settled, claim.primary_says or claim.note, overturn, sources=_keys(claim))
 
 
-def _otherwise(
-    claim: Claim, stated: Attempt, others: Sequence[Attempt], specs: Specs
-) -> tuple[str, Attempt, str]:
-    """On which of the other readings a claim holds, the first two by name, or how far it misses."""
-    count = f"{len(others)} other reading{'s' * (len(others) != 1)}"
-    if fitting := [a for a in others if claim.printed.holds(a.central)]:
-        held_as = " and ".join(map(str, fitting[:2]))
-        held_as += f", and {len(fitting) - 2} more" if len(fitting) > 2 else ""
-        told = f"As stated, {stated}; of {count} it holds on {len(fitting)}: {held_as}."
-        return "other basis", stated, told
-    factor = claim.printed.value / stated.central if stated.central else np.inf
-    flattering = (factor > 1) != (specs.kinds[claim.quantity].better == "lower")
-    verdict = "overstated" if flattering else "understated"
-    low, high = stated.edges
-    spread = f"sourced values allow {units.number(low)} to {units.number(high)}"
-    reach = spread if low < high else "one source each"
-    tail = f"; none of {count} fits" if others else ""
-    return verdict, stated, f"{stated}, {reach}: {verdict} {_size(factor)}{tail}."
+def _not_stated(claim: Claim, said: Stated) -> Verdict:
+    """A claim whose stated form cannot be derived: its other readings, or what is missing."""
+    base, table, when = said.readings[:1], said.table, written(claim)
+    others = [r for b in base for r in listed_readings(b, claim.readings, table) if not differs(r, b)]
+    given = attempts(others, claim.unit, table).found
+    missing = next(iter(said.missing.values()), "no machine fits the claim that this one refers to")
+    if fitting := [a for a in given if a.fits(claim)]:
+        return _verdict(claim, "other basis", f"{missing}; it holds as {fitting[0]}.", fitting[0], table)
+    if said.achieved:
+        why = f"no measured run that would decide it was published{f' by {when}' if when else ''}"
+        weaker = said.weaker[:1]  # what there is was not measured
+        why = (
+            f"{weaker[0]} is {listed(kinds_of_run(weaker[0], table))}, not measured, and {why}"
+            if weaker
+            else why
+        )
+        return Verdict(claim, "undecided", "nothing", _sentence(f"{why}."), "A measured run.")
+    tail = f"; {listed(map(str, given[:3]))}" if given else ""
+    why = f"Nothing to derive it from: {missing}{tail}."
+    return Verdict(claim, "unsupported", "nothing", why, "A document that states it.")
 
 
-def _reached(claim: Claim, found: Attempt, specs: Specs) -> str:
-    """Which sourced values reach the claim, and what share of the combinations do."""
-    holds = claim.printed.holds(found.span.values)
-    picks = zip(found.span.keys, found.span.choices[int(np.argmax(holds))], strict=True)
-    rows = [specs.rows[key][pick] for key, pick in picks if pick]
-    values = " and ".join(f"{row_name(r)} at {units.text(r.amount)}" for r in rows)
-    share = f"{units.percent(np.mean(holds))} of the sourced combinations reach it"
-    return f"{found}, but {share}: with {values}."
+def _of_sources(claim: Claim, said: Stated, ledger: Mapping[str, Claim]) -> Verdict:
+    """The answer to a claim that follows from what sources state: the first line that fits."""
+    target, found, specs = claim.printed, said.found, said.table
+    best = closest(found, claim)
+    held = [a for a in found if a.holds(claim)]
+    opened = "measurement" in best.reading.conditions and "measurement" not in claim.conditions
+
+    def verdict(answer: str, why: str, a: Attempt = best) -> Verdict:
+        return _verdict(claim, answer, why, a, specs)
+
+    sides = {bool(target.holds(a.central)) for a in found}
+    if opened and len(sides) == 2:
+        why = f"It names no run, and published ones lie on both sides: {listed(map(str, found[:4]))}."
+        return verdict("undecided", why)
+    if held:
+        return verdict("holds", _fitting(held, found), held[0])
+    if claim.form == "value" and (total := _printed_total(claim, best, specs)):
+        return verdict(
+            "holds", f"{title(total.subject)} is printed so by its maker: {units.text(total.amount)}; {best}."
+        )
+    if (
+        target.holds_cut(best.central)
+        and target.holds_cut(min(best.ends))
+        and target.holds_cut(max(best.ends))
+    ):
+        return verdict("holds", f"{best}, whose last digit is cut.")
+    if said.achieved and claim.form != "statement" and (weaker := _weaker(claim, best, specs)):
+        factor, kind = _size(weaker.central / best.central), listed(kinds_of_run(weaker, specs))
+        return verdict("overstated", f"{best}, as measured; {weaker.text} is {kind}: overstated {factor}.")
+    if within := [a for a in found if a.share(claim) >= LEAST]:
+        return verdict("within sources", _reached(claim, within[0], specs), within[0])
+    if owner := owner_of(claim, best, specs, ledger):
+        return verdict("misattributed", f"{best}; the figure is that of {_owner(owner)}.")
+    if claim.form == "count" and target.low == target.high:
+        return verdict("contradicted", f"{best}, not {claim.value}.")
+    listed_for = listed_readings(best.reading, claim.readings, specs)
+    others = attempts([r for r in listed_for if not differs(r, best.reading)], claim.unit, specs)
+    if fitting := [a for a in others.found if a.fits(claim)]:
+        held_as = listed(map(str, fitting[:2])) + (
+            f", and {len(fitting) - 2} more" if len(fitting) > 2 else ""
+        )
+        return verdict("other basis", f"As stated, {best}; it holds on another basis: {held_as}.")
+    answer, told = _misses(claim, best, specs)
+    tail = _beside(claim, best, others, listed_for, specs)
+    return verdict(answer, f"{told}{tail}.")
 
 
-def _another_owner(reading: Reading, stated: Reading) -> bool:
-    owners = {(r.subject, r.conditions.get("part")) for r in (reading, stated)}
-    return len(owners) == 2 and reading.comparator == stated.comparator
+def _verdict(claim: Claim, answer: str, why: str, found: Attempt, specs: Specs) -> Verdict:
+    """An answer from an attempt; what only its maker states of its work holds for nobody."""
+    overturn = _overturn(found, specs)
+    if answer in ("holds", "within sources") and (alone := _alone(claim, found, specs)):
+        why, answer = f"{why.removesuffix('.')}; undecided, not independent: {alone}.", "undecided"
+        overturn = "A measurement by somebody else."
+    settled = _settled(claim, found, specs)
+    return Verdict(claim, answer, settled, _sentence(why), overturn, found, _sources(found, specs))
+
+
+def _printed_total(claim: Claim, best: Attempt, specs: Specs) -> Row | None:
+    """The total, on whatever basis, that a maker prints for a system and that a bare value repeats."""
+    given = {k: v for k, v in best.reading.conditions.items() if k != "basis"}
+    unit = units.parse_unit(claim.unit or "count")
+    for key in specs.printed_totals:
+        subject, quantity, conditions, _ = key
+        same = (subject, quantity) == (best.reading.subject, best.reading.quantity)
+        if same and given.items() <= read_conditions(conditions).items():
+            row = specs.rows[key][0]
+            if claim.printed.holds(float(row.amount.to(unit).m)):
+                return row
+    return None
+
+
+def _weaker(claim: Claim, best: Attempt, specs: Specs) -> Attempt | None:
+    """The published figure of that machine and work, projected or simulated, that a claim repeats."""
+    run = specs.measurements.get(best.reading.conditions.get("measurement", ""))
+    for other in specs.measurements.values() if run else ():
+        alike = all(getattr(other, name) == getattr(run, name) for name in ("accelerator", "phase", "model"))
+        if alike and other.kind not in ("", "measured"):
+            found = tried(best.reading.changed(f"measurement={other.id}"), claim.unit, specs)
+            if claim.printed.holds(found.central):
+                return found
+    return None
+
+
+def _alone(claim: Claim, found: Attempt, specs: Specs) -> str:
+    """Who alone states a figure of work, or whose estimate it is; empty if it is independent."""
+    if specs.kinds[claim.quantity].nature == "estimate":
+        return "an estimate, whose method was made to give it"
+    if claim.state in ("projected", "announced"):
+        return ""
+    sources = load_sources()
+    said = []
+    for key in found.span.keys:
+        rows = specs.rows[key]
+        if specs.kinds[rows[0].quantity].nature != "performance" or rows[0].source not in sources:
+            continue
+        makers = [sources[row.source].maker if row.source in sources else "" for row in rows]
+        maker = specs.vendor(rows[0].subject)
+        if maker and all(name == maker for name in makers):
+            said.append(f"{maker} alone states it of {title(rows[0].subject)}")
+    return listed(each(said))
+
+
+def _of_model(claim: Claim, found: Attempt, specs: Specs) -> Verdict:
+    """The answer through the serving model: its span widened by its error against the interval."""
+    target, error = claim.printed, error_of(found, specs)
+    assert error is not None
+    low, high = error.band(*found.edges)
+    inside = bool(target.holds(low) and target.holds(high))
+    apart = high < target.low or low > target.high
+    answer = "holds" if inside else "undecided"
+    told = f"{found}; with {error} it is {units.number(low)} to {units.number(high)}"
+    if apart:
+        answer, told_of = _misses(claim, found, specs)
+        told = f"{told}; {told_of}"
+    overturn = "A measurement of that deployment."
+    return Verdict(claim, answer, "model", _sentence(f"{told}."), overturn, found, _sources(found, specs))
+
+
+def _misses(claim: Claim, found: Attempt, specs: Specs) -> tuple[str, str]:
+    """Which way a claim misses, and by how much: a range where the makers' documents disagree."""
+    target = claim.printed
+    factors = sorted(target.value / edge if edge > 0 else np.inf for edge in (found.central, *found.ends))
+    over = _flatters(claim, target.value / found.central if found.central > 0 else np.inf, specs)
+    answer = "overstated" if over else "understated"
+    sizes = each(_size(factor) for factor in (factors[0], factors[-1]))
+    low, high = found.edges
+    spread = (
+        f"sourced values allow {units.number(low)} to {units.number(high)}"
+        if low < high
+        else "one source each"
+    )
+    return answer, f"{found}, {spread}: {answer} {' to '.join(sizes)}"
+
+
+def _flatters(claim: Claim, factor: float, specs: Specs) -> bool:
+    """Whether a claim that misses says more than is so; `factor` is claimed ÷ derived.
+
+    A bare comparison that fails always does. A ratio does if it is farther from 1 than it should be, or
+    credits a part that is too large; of what is better when less, a value that is too low.
+    """
+    lower = specs.kinds[claim.quantity].better == "lower"
+    if claim.form == "statement" or (lower and claim.relation in ("lt", "le")):
+        return True
+    quotient = claim.form in QUOTIENTS
+    scale = 100.0 if claim.unit == "percent" and claim.form == "share" else 1.0
+    if quotient and (not lower or claim.printed.value >= scale):
+        return factor > 1
+    return (factor > 1) != lower
 
 
 def _size(factor: float) -> str:
@@ -232,11 +266,96 @@ def _size(factor: float) -> str:
     return f"{units.number(factor, 3)} times" if factor >= 1.1 else f"by {100 * (factor - 1):.2g} %"
 
 
-def _confirmed(held: Sequence[Attempt], found: Sequence[Attempt]) -> str:
-    if len(found) == 1:
+def _beside(claim: Claim, best: Attempt, others: Tried, listed_for: Iterable[Reading], specs: Specs) -> str:
+    """What else was tried: on which other quantity it would hold, how many readings fail, what is missing."""
+    apart = [
+        r
+        for r in listed_for
+        if r.quantity != best.reading.quantity and r.comparator == best.reading.comparator
+    ]
+    leads = (
+        [a for a in attempts(apart, "", specs).found if a.fits(claim)] if claim.form == "statement" else []
+    )
+    tail = f"; beside it, {listed(map(str, leads[:2]))}" if leads else ""
+    count = len(others.found)
+    return tail + (f"; none of {count} other reading{'s' * (count != 1)} fits" if count else "")
+
+
+def _reached(claim: Claim, found: Attempt, specs: Specs) -> str:
+    """Which sourced values reach the claim, and what share of the best combinations do."""
+    holds = claim.printed.holds(found.span.values) & found.best[: len(found.span.values)]
+    share = units.percent(found.share(claim))
+    if not np.any(holds):
+        return f"{found}; combinations of the sources lie on both sides, {share} of them beyond the claim."
+    picks = zip(found.span.keys, found.span.choices[int(np.argmax(holds))], strict=True)
+    rows = [specs.rows[key][pick] for key, pick in picks if pick]
+    values = listed(f"{row_name(r)} at {units.text(r.amount)}" for r in rows)
+    return f"{found}, but {share} of the sourced combinations reach it{f': with {values}' if values else ''}."
+
+
+def _fitting(held: Sequence[Attempt], found: Sequence[Attempt]) -> str:
+    if len(found) == 1 or len({a.reading.comparator for a in found}) == 1:
         return f"{held[0]}."
-    fits = " and ".join(f"{title(a.reading.comparator)} ({a.text})" for a in held)
+    fits = listed(f"{title(a.reading.comparator)} ({a.text})" for a in held)
     return f"It fits {len(held)} of the {len(found)} machines tried: {fits}."
+
+
+def _owner(found: Attempt) -> str:
+    """The machine, part or quantity that a figure belongs to."""
+    part = found.reading.conditions.get("part")
+    return f"the {title(part)} of {title(found.reading.subject)}" if part else found.reading.text
+
+
+def _settled(claim: Claim, found: Attempt, specs: Specs) -> str:
+    """By what a computed claim is settled."""
+    if specs.kinds[claim.quantity].nature != "performance":
+        return "arithmetic"
+    return ", ".join(["measurement", *kinds_of_run(found, specs)])
+
+
+def _sources(found: Attempt, specs: Specs) -> tuple[str, ...]:
+    return tuple(each(specs.rows[key][0].source for key in found.span.keys))
+
+
+def _overturn(found: Attempt, specs: Specs) -> str:
+    """The document that would change the answer."""
+    rows = [specs.rows[key][0] for key in found.span.keys]
+    told = each(f"{row_name(row)}" for row in rows if row.quantity != "count") or each(map(row_name, rows))
+    return f"A document of the maker with another value of {listed(told[:2])}." if told else ""
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+# --- words of degree -------------------------------------------------------------------------------
+
+
+def _by_proxies(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> Verdict:
+    """The answer to a word of degree, or to a comparison that names no quantity."""
+    found = measures(claim, specs, ledger)
+    holding, failing = (
+        [f"{n} {a.text}" for n, a, held in found if a and held is side] for side in (True, False)
+    )
+    missing = [name for name, a, _ in found if a is None]
+    count, total = len(holding), len(holding) + len(failing)
+    if not total:
+        why = f"None of the measures of {claim.quantity} can be computed: {listed(missing)}."
+        return Verdict(claim, "unsupported", "nothing", why, "A document that states one of them.")
+    wanted = total if claim.value in ("", "all") else int(claim.value)
+    answer = "holds" if count >= wanted else "partly" if count else "overstated"
+    if claim.value == "all" and answer == "partly":
+        answer = "contradicted"
+    parts = [f"of {total} measures of “{claim.quantity}” {count} hold"]
+    parts += [f"they are {listed(holding)}"] if holding else []
+    parts += [f"against it: {listed(failing)}"] if failing else []
+    parts += [f"not stated: {listed(missing)}"] if missing else []
+    sources = each(key for _, a, _ in found if a for key in _sources(a, specs))
+    overturn = "A document with another value of one of them."
+    return Verdict(claim, answer, "proxy", _sentence("; ".join(parts) + "."), overturn, sources=tuple(sources))
+
+
+# --- all of them -----------------------------------------------------------------------------------
 
 
 def judge_all(claims: Iterable[Claim], specs: Specs) -> list[Verdict]:
@@ -248,7 +367,7 @@ def judge_all(claims: Iterable[Claim], specs: Specs) -> list[Verdict]:
 
 
 def scorecard(claims: Iterable[Claim], specs: Specs) -> pd.DataFrame:
-    """One line a claim: the figure claimed, the one derived, its span, the verdict, the reason."""
+    """One line a claim: the figure claimed, the one derived, its span, the answer, how, the reason."""
     return pd.DataFrame([_line(verdict) for verdict in judge_all(claims, specs)])
 
 
@@ -260,12 +379,15 @@ def _line(verdict: Verdict) -> dict[str, Any]:
         "article": claim.article,
         "category": claim.category,
         "claim": claim.statement,
-        "claimed": claim.claimed if claim.value else "",
+        "claimed": claim.claimed if claim.value and not claim.word else "",
         "derived": verdict.derived,
         "low": low,
         "high": high,
         "ratio": verdict.quotient,
-        "verdict": verdict.verdict,
+        "answer": verdict.answer,
+        "settled": verdict.settled,
+        "reported": claim.reported,
         "why": verdict.why,
+        "overturn": verdict.overturn,
         "sources": ";".join(verdict.sources),
     }

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from cm384.table.records import Deployment, Kernel, Measurement
 from cm384.table.specs import Specs
 
 EIGHT_BIT = ("fp8", "int8")
+COARSE, FEW = 0.25, 5  # an error above the one, or from fewer documents, settles little
 
 
 def validate(rows: Iterable[Measurement], specs: Specs) -> pd.DataFrame:
@@ -102,16 +105,64 @@ def shown(lines: pd.DataFrame) -> pd.DataFrame:
     return told.assign(**{name: [form(value) for value in told[name]] for name, form in forms.items()})
 
 
-def model_error(specs: Specs, measurement: str) -> float:
-    """The 90th percentile of the model's error over well specified rows of that phase.
+@dataclass(frozen=True)
+class ModelError:
+    """The error that nine in ten documents keep: each counts once, whatever number of runs it has.
 
-    The rows of the document that the measurement is from are left out, so that no claim is judged
-    by itself.
+    Of a ratio of two predictions it is that of ratios, one pair for each pair of documents.
     """
-    named = specs.measurements[measurement]
-    rows = (row for row in specs.measurements.values() if row.phase == named.phase and not row.assumed)
-    others = [row for row in rows if row.source != named.source]
-    return float(summary(validate(others, specs))["nine in ten"].iloc[0])
+
+    size: float
+    documents: int
+    ratio: bool = False
+
+    @property
+    def coarse(self) -> bool:
+        """Whether it settles nothing smaller than a factor of two."""
+        return self.size > COARSE or self.documents < FEW
+
+    def band(self, low: Any, high: Any) -> tuple[Any, Any]:
+        """A span widened by the error on both sides.
+
+        >>> ModelError(0.1, 9).band(100, 200), ModelError(0.1, 4).band(100, 200)
+        ((90.0, 220.00000000000003), (50.0, 400.0))
+        """
+        if self.coarse:
+            factor = max(2.0, 1 + self.size)
+            return low / factor, high * factor
+        return low * (1 - self.size), high * (1 + self.size)
+
+    def __str__(self) -> str:
+        pairs = "ratios of pairs of " if self.ratio else ""
+        tail = ", which settles nothing smaller than a factor of two" if self.coarse else ""
+        kept = f"an error within {units.percent(self.size)} in nine of ten"
+        return f"{kept} {pairs}{self.documents} documents{tail}"
+
+
+def by_document(rows: Iterable[Measurement], specs: Specs) -> dict[str, float]:
+    """The median of log(predicted ÷ measured) over the runs of each document; NaN if none can be computed."""
+    rows = list(rows)
+    lines = validate(rows, specs).assign(source=[row.source for row in rows])
+    lines["off"] = np.log1p(lines["error"])
+    return {str(name): float(part["off"].median()) for name, part in lines.groupby("source", sort=False)}
+
+
+def model_error(specs: Specs, *named: str, ratio: bool = False) -> ModelError:
+    """The error of the model in the phase of some measurements or workloads, by document.
+
+    Well specified measured runs count, those of the documents that the named ones are from left out, so
+    that no claim is judged by itself.
+    """
+    known = [specs.measurements[specs.workloads[n].error_of if n in specs.workloads else n] for n in named]
+    phases, own = {row.phase for row in known}, {row.source for row in known}
+    rows = (row for row in specs.measurements.values() if row.phase in phases and not row.assumed)
+    off = by_document((r for r in rows if r.source not in own and r.kind in ("", "measured")), specs)
+    logs = np.array([*off.values()])
+    if ratio:
+        logs = np.array([abs(one - other) for one, other in combinations(logs, 2)])
+    errors = np.nan_to_num(np.abs(np.expm1(logs)), nan=np.inf)
+    size = float(np.quantile(errors, 0.9, method="inverted_cdf")) if len(errors) else np.inf
+    return ModelError(size, len(off), ratio)
 
 
 # --- published runs side by side ------------------------------------------------------------------

@@ -6,18 +6,16 @@ arrays. Stated figures need no function; these are the products to set beside th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from functools import reduce
 
-from cm384.derive.derivation import derivation, derive, ratio
+import numpy as np
+
+from cm384.derive.derivation import derivation, derive
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated
-from cm384.table.records import read_conditions
+from cm384.table.records import BYTES_PER_ELEMENT, Numbers, read_conditions
 from cm384.table.specs import Specs
 from cm384.table.units import Quantity
-
-# What a comparison of two machines on paper looks at.
-AREAS = ("peak", "hbm_capacity", "hbm_bandwidth", "scale_up_bandwidth", "scale_out_bandwidth")
 
 
 def per_package(specs: Specs, chip: str, quantity: str) -> Quantity:
@@ -92,31 +90,35 @@ def peak_per_power(specs: Specs, subject: str, *, precision: str, basis: str = "
     return (peak / specs.get(subject, "power", basis="all-in")).to("GFLOP/J")
 
 
-@derivation("how many of peak, memory and link totals exceed the comparator's")
-def areas_led(
-    specs: Specs, subject: str, *, comparator: str, precision: str, basis: str = "headline"
-) -> Quantity:
-    """In how many of the five areas of a comparison on paper the subject is ahead."""
-    asked: dict[str, Any] = {"peak": {"precision": precision, "basis": basis}}
-    ahead = (ratio(area, subject, comparator, specs, **asked.get(area, {})).m > 1 for area in AREAS)
-    return units.Q(sum(ahead), "count")
+@derivation("highest of the peaks in formats of at least so many bits")
+def peak_by_bits(specs: Specs, subject: str, *, bits: Numbers, basis: str = "headline") -> Quantity:
+    """The highest dense peak at no fewer bits: a chip without FP4 computes in eight bits instead.
+
+    >>> from cm384 import load_specs
+    >>> print(units.text(derive("peak_by_bits", "ascend-910c", load_specs(), bits="4")))
+    1,504 TFLOPS
+    """
+    enough = [name for name, size in BYTES_PER_ELEMENT.items() if 8 * size >= bits]
+    stated = [name for name in enough if specs.has(subject, "peak", basis=basis, precision=name)]
+    if not stated:
+        raise NotStated(f"{subject} has no peak of {bits:g} bits or more")
+    peaks = [specs.get(subject, "peak", basis=basis, precision=name) for name in stated]
+    return reduce(np.maximum, peaks)  # type: ignore[arg-type]
+
+
+@derivation("memory of the accelerators + memory of the host processors")
+def fast_memory(specs: Specs, subject: str) -> Quantity:
+    """The memory of a system with that of its hosts, as makers add the two up."""
+    return derive("hbm_capacity", subject, specs) + derive("host_memory", subject, specs)
 
 
 # --- links and switches --------------------------------------------------------------------------
 
 
-def counted_parts(specs: Specs, system: str) -> Iterator[str]:
-    """The names of the parts that a system is said to hold."""
-    for subject, quantity, text, _ in specs.rows:
-        conditions = read_conditions(text)
-        if (subject, quantity) == (system, "count") and conditions.keys() == {"part"}:
-            yield conditions["part"]
-
-
 def last_tier(specs: Specs, system: str) -> str:
     """The switch chip in which all paths meet: all its ports face the accelerators."""
     accelerators = specs.parts(system)
-    for part in counted_parts(specs, system):
+    for part in specs.counted(system):
         if part in specs.subjects and part not in accelerators and specs.has(part, "scale_up_links"):
             return part
     raise NotStated(f"no source describes the switch chips of {system}")
@@ -124,7 +126,7 @@ def last_tier(specs: Specs, system: str) -> str:
 
 def switch(specs: Specs, system: str, tier: int) -> str:
     """The switch chip that a system counts in a tier, the first being next to the accelerators."""
-    for part in counted_parts(specs, system):
+    for part in specs.counted(system):
         known = specs.named.get(part)
         if known and (known.part, known.tier) == ("switch", str(tier)):
             return part

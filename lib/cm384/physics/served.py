@@ -16,7 +16,7 @@ import numpy as np
 
 from cm384.derive.derivation import derivation, derive
 from cm384.physics import serving
-from cm384.physics.check import EIGHT_BIT, eight_bits, model_error, predict
+from cm384.physics.check import EIGHT_BIT, eight_bits, predict
 from cm384.physics.hardware import accelerator
 from cm384.physics.layers import Layers
 from cm384.physics.serving import Result
@@ -28,7 +28,9 @@ from cm384.table.specs import Specs
 from cm384.table.units import Quantity
 
 # Quantities that come through the serving model, which has an error of its own.
-MODELLED = frozenset({"predicted_throughput", "predicted_tpot", "predicted_tokens_per_tflop"})
+MODELLED = frozenset({"predicted_throughput", "predicted_tpot", "predicted_tokens_per_tflop", "useful_share",
+                      "served_throughput", "served_ratio", "tokens_per_joule", "electricity_cost",
+                      "capital_cost", "accelerators_to_serve"})  # fmt: skip
 ONE = units.Q(1, "accelerator")
 
 
@@ -89,6 +91,14 @@ def predicted_throughput(specs: Specs, subject: str, *, measurement: str) -> Qua
 def predicted_tpot(specs: Specs, subject: str, *, measurement: str) -> Quantity:
     """The time per output token that the serving model gives for a decode measurement."""
     return predict(find_measurement(specs, subject, measurement), specs).tpot
+
+
+@derivation("throughput published for one accelerator × accelerators")
+def system_throughput(specs: Specs, subject: str, *, measurement: str) -> Quantity:
+    """What all accelerators of a system give together at the throughput published for one."""
+    chip = accelerator(specs, subject)
+    one = specs.get(chip, "published_throughput", measurement=measurement)
+    return specs.get(subject, "count", part=chip) * one * ONE
 
 
 def _per_tflop(specs: Specs, subject: str, throughput: Quantity, precision: str, basis: str) -> Quantity:
@@ -205,12 +215,6 @@ def served_ratio(specs: Specs, subject: str, *, comparator: str, workload: str) 
     """The throughput of a chip over that of another on the same work, by the serving model."""
     ours = derive("served_throughput", subject, specs, workload=workload)
     return (ours / derive("served_throughput", comparator, specs, workload=workload)).to("count")
-
-
-def workload_error(specs: Specs, workload: str) -> float:
-    """The error of the model in the phase of a workload: nine in ten measurements lie within it."""
-    row = specs.workloads.get(workload)
-    return model_error(specs, row.error_of if row else workload)
 
 
 # --- exchanges -----------------------------------------------------------------------------------

@@ -70,10 +70,14 @@ R = TypeVar("R")
 
 
 def read_records(
-    path: Path, cls: type[R], checks: Mapping[str, pa.Check], unique: Sequence[str] = ()
+    path: Path,
+    cls: type[R],
+    checks: Mapping[str, pa.Check],
+    unique: Sequence[str] = (),
+    optional: Sequence[str] = (),
 ) -> dict[int, R]:
     """The lines of a file as records of a dataclass whose fields are its columns, checked, by line."""
-    table = read_table(path, columns(cls))
+    table = read_table(path, columns(cls), [name for name in columns(cls) if name not in optional])
     check_table(table, checks, path.name, unique)
     return {line: cls(**values) for line, values in zip(table.index, row_dicts(table), strict=True)}
 

@@ -31,6 +31,10 @@ BASES = {
     "sparse": "peak with structured sparsity: twice the dense one",
     "usable": "what software can allocate or is told that it has",
     "measured": "measured by a benchmark",
+    "derived": "computed by its author from another measurement",
+    "simulated": "run with a part of the work simulated",
+    "projected": "computed by its author for a case that was not run",
+    "announced": "announced by the maker, of what is not yet run",
     "die": "per compute die",
     "package": "per package",
     "one-way": "one direction of a link",
@@ -41,6 +45,16 @@ BASES = {
     "assumed": "an assumption, with its reason as the locator",
 }
 BYTES_PER_ELEMENT = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5}
+# What a figure of a quantity is, which decides what may settle a claim about it.
+NATURES = {
+    "specification": "what a thing is: its maker states it",
+    "performance": "what was run on it: only a measurement settles it, and its maker's alone does not",
+    "event": "what happened on a day: what came after an article is left out",
+    "estimate": "what somebody makes of other figures: it settles nothing",
+}
+SOURCE_KINDS = ("vendor", "official", "measurement", "analyst", "press")
+# How a published throughput came about; each is a basis.
+RUNS = ("measured", "derived", "simulated", "projected", "announced")
 PHASES = ("prefill", "decode")
 ROUTINGS = ("balanced", "eplb", "unbalanced")
 KINDS = ("about", "leaves_out", "repeats")
@@ -62,6 +76,7 @@ class Kind:
     quantity: str
     unit: str
     kind: str
+    nature: str
     default_basis: str
     better: str
     meaning: str
@@ -80,6 +95,31 @@ class Subject:
     vendor: str
     part: str
     tier: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """One line of `sources.csv`: when a document of the bibliography came out, and what it is.
+
+    `published` is a day, a month or a year, or the latest that it can be (`by 2026-08`); `maker` is
+    whose document about itself it is.
+    """
+
+    source: str
+    published: str
+    kind: str
+    maker: str
+
+    def after(self, date: str) -> bool:
+        """Whether it certainly came out after a date, as far as both are known.
+
+        >>> Source("a", "2025-06", "press", "").after("2025-05-19")
+        True
+        >>> Source("a", "2025", "press", "").after("2025-05-19")
+        False
+        """
+        told, least = self.published, min(len(date), len(self.published))
+        return not told.startswith("by ") and told[:least] > date[:least]
 
 
 @dataclass(frozen=True)
@@ -185,6 +225,7 @@ class Measurement:
     tpot: str
     throughput: str
     assumed: str
+    kind: str
     source: str
     locator: str
     note: str
@@ -206,7 +247,9 @@ class Measurement:
         found = [("published_throughput", self.measured, per_chip), ("published_tpot", tpot, "ms")]
         conditions, said = f"measurement={self.id}", (self.source, self.locator, self.note)
         return [
-            Row(self.accelerator, name, conditions, value, unit, "measured", "central", "", *said)
+            Row(
+                self.accelerator, name, conditions, value, unit, self.kind or "measured", "central", "", *said
+            )
             for name, value, unit in found
             if np.isfinite(value)
         ]
@@ -335,6 +378,22 @@ def load_subjects() -> Mapping[str, Subject]:
     return {row.subject: row for row in found.values()}
 
 
+@cache
+def load_sources() -> Mapping[str, Source]:
+    """When each document of the bibliography came out, and what it is, by its key."""
+    day = r"(by )?[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?", "a date such as 2025-06-15, 2025-06, 2025 or by 2025"
+    checks = {
+        "source": files.one_of(keys := files.read_keys()),
+        "published": files.matches(*day),
+        "kind": files.one_of(SOURCE_KINDS),
+    }
+    found = files.read_records(DATA / "sources.csv", Source, checks, unique=["source"])
+    known = {row.source: row for row in found.values()}
+    if missing := [key for key in keys if key not in known]:
+        raise InputError(f"sources.csv: no line for {missing[0]}")
+    return known
+
+
 def read_workloads() -> dict[str, Workload]:
     """The workloads of this project, checked, by name."""
     numbers = ("expert_parallel", "batch", "context", "microbatches")
@@ -412,6 +471,7 @@ def measurements_checks(subjects: Iterable[str], keys: Iterable[str] | None) -> 
         "phase": files.one_of(PHASES),
         "routing": files.one_of([*ROUTINGS, ""]),
         "assumed": files.matches(r"([a-z_]+(;[a-z_]+)*)?", "column;column"),
+        "kind": files.one_of([*RUNS, ""]),
     }
     checks |= {name: files.one_of([*BYTES_PER_ELEMENT, ""]) for name in PRECISIONS}
     amount = files.meets(lambda cell: not cell or files.is_amount(cell), "a number, or nothing")

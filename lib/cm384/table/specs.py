@@ -30,7 +30,7 @@ from cm384.table.units import Quantity
 # The bases that stand in, in this order, where a quantity has no row on the one that was asked for.
 # NVIDIA's and AMD's printed peaks count the matrix units only: for them the headline is that row.
 # What no source states or measured can still be assumed, with the reason and the range beside it.
-FALLBACK = {"headline": ("matrix",), "nominal": ("assumed",), "measured": ("assumed",)}
+FALLBACK = {"headline": ("matrix",), "nominal": ("assumed",), "measured": (*records.RUNS[1:], "assumed")}
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,9 @@ class Specs:
     `rows` holds every statement of a key, the central one first; `drawn` holds values that stand in
     for the central ones (numbers or arrays, in the unit of the central row); `measurements`,
     `workloads` and `models` are those that rows and derivations name, `named` holds what is known
-    of a subject beside its figures; `trace` notes what a derivation did when the table was made by
-    `traced`. No result of a derivation is kept here.
+    of a subject beside its figures; `totals` are the keys of systems whose printed total is taken
+    instead of the sum of their parts; `trace` notes what a derivation did when the table was made
+    by `traced`. No result of a derivation is kept here.
     """
 
     rows: Mapping[Key, tuple[Row, ...]]
@@ -87,6 +88,7 @@ class Specs:
     workloads: Mapping[str, records.Workload] = field(default_factory=dict)
     models: Mapping[str, ConfigFile] = field(default_factory=dict)
     named: Mapping[str, records.Subject] = field(default_factory=dict)
+    totals: frozenset[Key] = frozenset()
     trace: Trace | None = None
 
     def get(self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str) -> Quantity:
@@ -134,9 +136,20 @@ class Specs:
         >>> load_specs().parts("cloudmatrix-384")
         ['ascend-910c']
         """
-        counts = (read_conditions(key[2]) for key in self.rows if key[:2] == (subject, "count"))
-        counted = dict.fromkeys(given.get("part", "") for given in counts)
-        return [part for part in counted if part in self._accelerators]
+        return [part for part in self.counted(subject) if part in self._accelerators]
+
+    def counted(self, subject: str) -> list[str]:
+        """The names of the parts that a system is said to hold."""
+        return self._counted.get(subject, [])
+
+    @cached_property
+    def _counted(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for subject, quantity, text, _ in self.rows:
+            given = read_conditions(text) if quantity == "count" else {}
+            if given.keys() == {"part"} and given["part"] not in found.get(subject, []):
+                found.setdefault(subject, []).append(given["part"])
+        return found
 
     @cached_property
     def _accelerators(self) -> frozenset[str]:
@@ -160,6 +173,36 @@ class Specs:
     def vendor(self, subject: str) -> str:
         """Who sells a chip or system; empty where no row says so."""
         return self.named[subject].vendor if subject in self.named else ""
+
+    def standing(self, row: Row) -> int:
+        """How near a row's document stands to what it states: 0 is the maker's own, 3 the press.
+
+        A document that this project does not know counts as the maker's: nothing is said against it.
+        """
+        source = records.load_sources().get(row.source)
+        if source is None or source.kind == "official" or row.basis == "assumed":
+            return 0
+        if source.kind == "vendor":
+            return 0 if self.vendor(row.subject) in ("", source.maker) else 2
+        return {"measurement": 1, "analyst": 2}.get(source.kind, 3)
+
+    @cached_property
+    def printed_totals(self) -> frozenset[Key]:
+        """The keys under which makers print a total of a system that has parts."""
+        return frozenset(
+            key for key, (row, *_) in self.rows.items() if self.parts(key[0]) and not self.standing(row)
+        )
+
+    def before(self, date: str) -> Specs:
+        """The table without what was run, sold or booked after a date, as far as dates are known."""
+        sources = records.load_sources()
+
+        def known(row: Row) -> bool:
+            dated = self.kinds[row.quantity].nature in ("event", "performance")
+            return not (dated and row.source in sources and sources[row.source].after(date))
+
+        kept = {key: tuple(filter(known, rows)) for key, rows in self.rows.items()} if date else self.rows
+        return dataclasses.replace(self, rows={key: rows for key, rows in kept.items() if rows})
 
     @property
     def systems(self) -> list[str]:
@@ -250,7 +293,7 @@ def load_measurements(path: str | Path | None = None, specs: Specs | None = None
     file = Path(path) if path is not None else DATA / "measurements.csv"
     own = files.read_keys() if path is None else None
     checks = records.measurements_checks((specs or load_specs()).subjects, own)
-    rows = files.read_records(file, Measurement, checks, unique=["id"])
+    rows = files.read_records(file, Measurement, checks, unique=["id"], optional=[] if own else ["kind"])
     for line, row in rows.items():
         if not row.throughput and not (row.tpot and row.batch and row.phase == "decode"):
             expected = "a throughput, or in decode a tpot with its batch"

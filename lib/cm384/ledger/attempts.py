@@ -1,0 +1,131 @@
+"""Readings as figures: what each gives over all that sources state, and what is missing for the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cm384.derive.spread import Span, span
+from cm384.ledger.claims import Claim
+from cm384.ledger.readings import Reading
+from cm384.physics.check import ModelError, model_error
+from cm384.physics.served import MODELLED
+from cm384.table import units
+from cm384.table.errors import InputError
+from cm384.table.specs import Specs
+
+LEAST = 0.05  # of the combinations that must reach a claim
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A reading and what it gives, in the unit of the claim.
+
+    `values` are all combinations of the sources, printed totals of systems among them, `best` those in
+    which every row is of the best class of document that it has, `ends` the lowest and the highest that
+    the makers' own documents allow.
+    """
+
+    reading: Reading
+    span: Span
+    values: np.ndarray
+    best: np.ndarray
+    ends: tuple[float, float]
+
+    @property
+    def central(self) -> float:
+        """The figure at the central values."""
+        return float(self.span.central.m)
+
+    @property
+    def edges(self) -> tuple[float, float]:
+        """The lowest and the highest figure that the sources allow."""
+        return float(self.values.min()), float(self.values.max())
+
+    @property
+    def text(self) -> str:
+        """The central figure as a reader sees it."""
+        return units.text(self.span.central)
+
+    def __str__(self) -> str:
+        return f"{self.reading.text} = {self.text}"
+
+    def figure(self, specs: Specs) -> Any:
+        """The figure on another table."""
+        return self.reading.figure(specs).to(self.span.central.units)
+
+    def holds(self, claim: Claim) -> bool:
+        """Whether the central value falls in the interval, and so do both ends of the makers' documents."""
+        return bool(np.all(claim.printed.holds(np.array([self.central, *self.ends]))))
+
+    def share(self, claim: Claim) -> float:
+        """The share of the best combinations that reach the claim, or lie beyond it where two enclose it."""
+        values, target = self.values[self.best], claim.printed
+        reached = float(np.mean(target.holds(values)))
+        if reached or not (values.min() < target.low and target.high < values.max()):
+            return reached
+        beyond = values > target.value if self.central < target.value else values < target.value
+        return float(np.mean(beyond))
+
+    def fits(self, claim: Claim) -> bool:
+        """Whether the claim holds on this reading, or enough of its combinations reach it."""
+        return bool(claim.printed.holds(self.central)) or self.share(claim) >= LEAST
+
+
+def tried(reading: Reading, unit: str, specs: Specs) -> Attempt:
+    """A reading derived with its span; refuses one that no source allows."""
+    target = units.parse_unit(unit or "count")
+    found = span(lambda table: reading.figure(table).to(target), specs)
+    standing = [np.array([specs.standing(row) for row in specs.rows[key]]) for key in found.keys]
+    best, makers = (np.ones(len(found.values), dtype=bool) for _ in range(2))
+    for ranks, picks in zip(standing, found.choices.T, strict=True):
+        best &= (ranks[picks] == ranks.min()) | (picks == 0)
+        makers &= (ranks[picks] == 0) | (picks == 0)
+    values, ends = found.values, found.values[makers]
+    if specs.parts(reading.subject) or specs.parts(reading.comparator):
+        # The total that a maker prints is another value of the system.
+        total = dataclasses.replace(specs, totals=specs.printed_totals)
+        printed = float(reading.figure(total).to(target).m)
+        if not np.isclose(printed, float(found.central.m), rtol=1e-12):
+            values, ends, best = np.append(values, printed), np.append(ends, printed), np.append(best, True)
+    return Attempt(reading, found, values, best, (float(ends.min()), float(ends.max())))
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Readings that could be computed, and why each of the others could not."""
+
+    found: list[Attempt]
+    missing: dict[str, str]
+
+
+def attempts(readings: Iterable[Reading], unit: str, specs: Specs) -> Tried:
+    """What each reading gives, and what is missing for those that need a figure no source states."""
+    found, missing = [], {}
+    for reading in readings:
+        try:
+            found.append(tried(reading, unit, specs))
+        except InputError as error:
+            missing[reading.text] = str(error)
+    return Tried(found, missing)
+
+
+def closest(found: Iterable[Attempt], claim: Claim) -> Attempt:
+    """The attempt that comes nearest to a claim, on a log scale."""
+    claimed = claim.printed.value
+    return min(found, key=lambda a: abs(np.log(a.central / claimed)) if a.central > 0 else np.inf)
+
+
+def error_of(found: Attempt, specs: Specs) -> ModelError | None:
+    """The error of the serving model that a figure has; none if it does not come through it."""
+    reading = found.reading
+    if reading.quantity not in MODELLED:
+        return None
+    named = [given[name] for given in (reading.conditions, {**reading.conditions, **reading.against})
+             for name in ("measurement", "workload") if name in given]  # fmt: skip
+    ratio = bool(reading.comparator)
+    return model_error(specs, *named[: 2 if ratio else 1], ratio=ratio)
