@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +56,17 @@ SPEC = {
     "source": "a page",
     "locator": "line 1",
 }
-HEADER = "id,article,category,claim,claimed,derived,low,high,ratio,verdict,why,sources"
+MEMORY = CLAIM | {
+    "id": "X-3",
+    "statement": "It has 128 GB.",
+    "quantity": "hbm_capacity",
+    "conditions": "",
+    "value": "128",
+    "unit": "GB",
+}
+HEADER = (
+    "id,article,category,claim,claimed,derived,low,high,ratio,answer,settled,reported,why,overturn,sources"
+)
 
 
 @pytest.fixture
@@ -84,25 +95,30 @@ def test_check_prints_a_table_and_the_summary_apart(claims: Path) -> None:
     found = cm("check", claims)
     assert found.exit_code == 0
     header, *rows = found.stdout.splitlines()
-    assert header.split() == ["claim", "claimed", "derived", "verdict", "why"]
+    assert header.split() == ["claim", "claimed", "derived", "answer", "settled", "why"]
     assert [row.split()[0] for row in rows] == ["X-1", "X-2"]
-    assert "✔ confirmed" in rows[0]
-    assert "? unsupported" in rows[1]
-    assert sorted(found.stderr.strip().split(": ")[1].split(", ")) == [
-        "1 confirmed",
-        "1 unsupported",
-    ]
-    assert found.stderr.startswith("2 claims: ")
+    # 752 (register2025boogeyman) or 800 (Huawei's own slide)
+    assert "≈ within sources  arithmetic" in rows[0]
+    assert "? unsupported     nothing" in rows[1]
+    summary, unchecked = found.stderr.splitlines()
+    assert summary.startswith("2 claims: ")
+    assert sorted(summary.split(": ")[1].split(", ")) == ["1 unsupported", "1 within sources"]
+    assert (
+        unchecked
+        == "not checked: the date of articles that are not in the bibliography; nothing is left out as later"
+    )
 
 
 def test_check_csv_is_rows_only(claims: Path) -> None:
     found = cm("check", claims, "--format", "csv")
     assert found.stdout.splitlines()[0] == HEADER
     first, second = csv.DictReader(io.StringIO(found.stdout))
-    assert (first["id"], first["derived"], first["verdict"]) == ("X-1", "752", "confirmed")
+    assert (first["id"], first["derived"], first["answer"]) == ("X-1", "752", "within sources")
+    assert (first["settled"], first["reported"]) == ("arithmetic", "")
+    assert first["overturn"] == "A document of the maker with another value of Ascend 910C: peak (BF16)."
     assert (first["low"], first["high"], first["ratio"]) == ("752", "800", "1")
     assert first["claim"] == CLAIM["statement"]
-    assert (second["derived"], second["verdict"]) == ("", "unsupported")
+    assert (second["derived"], second["answer"], second["settled"]) == ("", "unsupported", "nothing")
     assert found.stderr.startswith("2 claims")
 
 
@@ -118,7 +134,7 @@ def test_check_takes_specs_of_ones_own(claims: Path, tmp_path: Path) -> None:
     specs = write(tmp_path / "specs.csv", Row, SPEC)
     found = cm("check", claims, "--specs", specs, "--format", "csv")
     first, _ = csv.DictReader(io.StringIO(found.stdout))
-    assert (first["derived"], first["verdict"]) == ("900", "understated")
+    assert (first["derived"], first["answer"]) == ("900", "understated")  # 1.2 times 752
 
 
 def test_check_takes_several_specs_files(claims: Path, tmp_path: Path) -> None:
@@ -132,15 +148,151 @@ def test_check_of_the_own_ledger() -> None:
     found = cm("check", DATA / "claims.csv", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(found.stdout)))
     assert found.exit_code == 0
-    assert {row["verdict"] for row in rows if row["id"] in ("S000-11", "S000-12")} == {"confirmed"}
+    assert {row["answer"] for row in rows if row["id"] in ("S000-11", "S000-12")} == {"holds"}
     assert found.stderr.startswith(f"{len(rows)} claims: ")
+    assert found.stderr.count("\n") == 1  # every article is dated, every document known
 
 
-def test_a_verdict_against_a_claim_is_no_failure(tmp_path: Path) -> None:
+def test_what_is_not_checked_of_a_strangers_file_is_said(tmp_path: Path) -> None:
+    """Of an article of ours the date is known: 19 May 2025, in sources.csv."""
+    specs = write(tmp_path / "specs.csv", Row, SPEC)
+    ours = CLAIM | {"article": "facefam2025huawei"}
+    undated = "the date of articles that are not in the bibliography; nothing is left out as later"
+    others = "whose documents the rows of your file are; they count as their makers'"
+    for more, lines, told in (
+        ((), [ours], []),
+        ((), [ours, JUDGED], [f"not checked: {undated}"]),
+        (("--specs", specs), [ours], [f"not checked: {others}"]),
+        (("--specs", specs), [ours, JUDGED], [f"not checked: {undated}; {others}"]),
+    ):
+        path = write(tmp_path / "claims.csv", Claim, *lines)
+        assert cm("check", path, *more).stderr.splitlines()[1:] == told
+
+
+def test_an_answer_against_a_claim_is_no_failure(tmp_path: Path) -> None:
     path = write(tmp_path / "claims.csv", Claim, CLAIM | {"value": "9,000"})
     found = cm("check", path)
     assert (found.exit_code, found.exception) == (0, None)
     assert "▲ overstated" in found.stdout
+
+
+# --- check against a file -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Path:
+    """Claims that are within sources, unsupported, and hold."""
+    return write(tmp_path / "claims.csv", Claim, CLAIM, JUDGED, MEMORY)
+
+
+def compared(three: Path, option: str, text: str) -> tuple[int, list[str]]:
+    """The exit code, and what is said on standard error after summary and what is not checked."""
+    path = three.parent / "answers.csv"
+    path.write_text(text, encoding="utf-8")
+    plain, found = cm("check", three), cm("check", three, option, path)
+    assert found.stdout == plain.stdout != ""  # the rows are the same, and nothing else is among them
+    assert found.stderr.startswith(plain.stderr)
+    return found.exit_code, found.stderr.removeprefix(plain.stderr).splitlines()
+
+
+ALL = "id,answer\nX-3,holds\nX-1,within sources\nX-2,unsupported\n"
+
+
+@pytest.mark.parametrize("option", ["--expect", "--baseline"])
+def test_the_same_answers_are_no_failure(three: Path, option: str) -> None:
+    assert compared(three, option, ALL) == (0, ["as expected"])
+    scorecard = cm("check", three, "--format", "csv").stdout
+    assert scorecard.splitlines()[0] == HEADER
+    assert compared(three, option, scorecard) == (0, ["as expected"])
+
+
+@pytest.mark.parametrize("option", ["--expect", "--baseline"])
+def test_another_answer_is_exit_1_with_what_changed(three: Path, option: str) -> None:
+    assert compared(three, option, ALL.replace("holds", "overstated")) == (
+        1,
+        ["X-3 answer: overstated is now holds", "1 changed"],
+    )
+    text = "id,answer,settled,reported\nX-3,holds,document,as said\nX-1,partly,arithmetic,\n"
+    assert compared(three, option, f"{text}X-2,unsupported,nothing,\n") == (
+        1,
+        [
+            "X-1 answer: partly is now within sources",
+            "X-3 reported: as said is now nothing",
+            "X-3 settled: document is now arithmetic",
+            "3 changed",
+        ],
+    )
+
+
+def test_numbers_and_sentences_are_not_compared(three: Path) -> None:
+    scorecard = cm("check", three, "--format", "csv").stdout
+    moved = scorecard.replace("752 TFLOPS", "751 TFLOPS").replace("None was found.", "Nothing.")
+    assert moved != scorecard
+    assert compared(three, "--baseline", moved) == (0, ["as expected"])
+
+
+def test_claim_of_which_nothing_is_expected_is_new_to_a_baseline_alone(three: Path) -> None:
+    one = "id,answer\nX-3,holds\n"
+    assert compared(three, "--expect", one) == (0, ["as expected"])
+    assert compared(three, "--baseline", one) == (
+        1,
+        ["+ X-1: within sources", "+ X-2: unsupported", "2 changed"],
+    )
+
+
+@pytest.mark.parametrize("option", ["--expect", "--baseline"])
+def test_claim_that_is_gone_is_exit_1(three: Path, option: str) -> None:
+    assert compared(three, option, f"{ALL}X-9,holds\n") == (1, ["- X-9: not among the claims", "1 changed"])
+
+
+def test_expectation_and_baseline_together(three: Path) -> None:
+    good, bad = three.parent / "good.csv", three.parent / "bad.csv"
+    good.write_text(ALL, encoding="utf-8")
+    bad.write_text("id,answer\nX-1,holds\n", encoding="utf-8")
+    for expect, baseline, changes in (
+        (good, good, []),
+        (bad, good, ["X-1 answer: holds is now within sources"]),
+        (good, bad, ["+ X-2: unsupported", "+ X-3: holds", "X-1 answer: holds is now within sources"]),
+    ):
+        found = cm("check", three, "--expect", expect, "--baseline", baseline)
+        assert found.exit_code == (1 if changes else 0)
+        assert found.stderr.splitlines()[2:-1] == changes
+
+
+def test_changed_table_is_noticed_against_a_baseline(three: Path, tmp_path: Path) -> None:
+    before = tmp_path / "before.csv"
+    before.write_text(cm("check", three, "--format", "csv").stdout, encoding="utf-8")
+    specs = write(tmp_path / "specs.csv", Row, SPEC)  # 900 TFLOPS
+    found = cm("check", three, "--specs", specs, "--baseline", before)
+    assert found.exit_code == 1
+    assert found.stderr.splitlines()[-2:] == ["X-1 answer: within sources is now understated", "1 changed"]
+
+
+@pytest.mark.parametrize("option", ["--expect", "--baseline"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,answer\nX-1,hold\n", "line 2, column answer: 'hold' is not known; did you mean 'holds'?"),
+        ("id,answer\nX-1,\n", "line 2, column answer: '' is not known; known: contradicted, holds"),
+        ("id,verdict\nX-1,holds\n", "line 1: unknown column 'verdict'; known: answer, article"),
+        ("id,settled\nX-1,nothing\n", "line 1: missing column 'answer'"),
+        ("answer\nholds\n", "line 1: missing column 'id'"),
+        ("id,answer\nX-1,holds\nX-2,partly\nX-1,holds\n", "line 2, column id: 'X-1'; expected "),
+        ("", "empty file; expected the columns id,article,"),
+        ("id,answer\n", "no rows below the header"),
+    ],
+)  # fmt: skip
+def test_bad_file_to_compare_with(three: Path, option: str, text: str, message: str) -> None:
+    path = three.parent / "answers.csv"
+    path.write_text(text, encoding="utf-8")
+    found = refusal("check", three, option, path)
+    assert re.sub("^answers.csv:? ", "", found).startswith(message)
+    assert found.startswith("answers.csv")
+
+
+@pytest.mark.parametrize("option", ["--expect", "--baseline"])
+def test_file_to_compare_with_that_is_not_there(three: Path, option: str) -> None:
+    assert refusal("check", three, option, "absent.csv") == "absent.csv: no such file"
 
 
 @pytest.mark.parametrize(
@@ -224,7 +376,13 @@ def test_explain_takes_specs_of_ones_own(tmp_path: Path) -> None:
         (["peak_from_units", "h20", "-c", "precison=bf16"], "unknown condition for peak_from_unit"),
         (["peak_from_units", "h100-sxm"], "peak_from_units of h100-sxm needs precision"),
         (["ridge_point", "h100-sxm"], "ridge_point of h100-sxm needs precision"),
-        (["areas_led", "h20", "-c", "precision=bf16"], "areas_led of h20 needs comparator"),
+        (
+            ["accelerators_to_match", "hgx-h20", "-c", "precision=bf16"],
+            "accelerators_to_match of hgx-h20 needs comparator",
+        ),
+        (["peak_by_bits", "ascend-910c"], "peak_by_bits of ascend-910c needs bits"),
+        (["peak_by_bits", "ascend-910c", "-c", "bits=32"], "ascend-910c has no peak of 32 bits or more"),
+        (["peak_by_bits", "ascend-910c", "-c", "bits=few"], "condition bits: expected a number, got 'few'"),
         (["peak", "h20", "-c", "subject=h20"], "h20 has no peak for subject=h20"),
         (["ridge_point", "h20", "-c", "specs=1"], "unknown condition for ridge_point 'specs'"),
     ],
@@ -347,7 +505,7 @@ def test_run_hands_over_what_was_given_and_resolved_paths(
 # --- the whole ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["report", "run", "check", "explain", "refresh"])
+@pytest.mark.parametrize("command", ["report", "run", "check", "validate", "explain", "refresh"])
 def test_every_command_has_help(command: str) -> None:
     found = cm(command, "--help")
     assert found.exit_code == 0

@@ -1,7 +1,7 @@
 """No datum changes unnoticed: what follows from the data is committed, and this is its difference.
 
 `data/derived/figures.csv` holds every figure of every chip, system and model with its span over the
-sources, and every stated row with all its statements; `scorecard.csv` the verdicts. After a change
+sources, and every stated row with all its statements; `scorecard.csv` the answers. After a change
 that is meant, `make refresh` writes both again; `git diff` then shows what the change moved.
 """
 

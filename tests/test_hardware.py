@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,31 @@ import strangers
 
 from cm384 import Deployment, decode, derive, explain, load_model, load_specs, prefill, ratio, span
 from cm384.derive.derivation import ADDITIVE, DERIVATIONS, compares
-from cm384.physics.hardware import AREAS, per_package
+from cm384.physics.hardware import per_package
 from cm384.table import units
 from cm384.table.errors import InputError
+from cm384.table.records import Row
+from cm384.table.specs import Specs
 from cm384.table.words import title, words
 
 SPECS = load_specs()
+
+
+def with_rows(*facts: str) -> Specs:
+    """The table with rows of a stranger: subject, quantity, conditions or -, value, unit, basis."""
+    added = {}
+    for fact in facts:
+        subject, quantity, conditions, amount, unit, basis = fact.split()
+        row = Row(subject, quantity, conditions.strip("-"), float(amount), unit, basis, "central", "",
+                  "a page", "line 1", "")  # fmt: skip
+        added[row.key] = (row,)
+    return dataclasses.replace(SPECS, rows={**SPECS.rows, **added})
+
+
+# A GB200 NVL72 has 36 Grace CPUs of 480 GB (17 TB as NVIDIA prints it).
+HOSTS = with_rows(
+    "gb200-nvl72 count part=grace 36 count nominal", "grace host_memory - 480 GB nominal"
+)  # fmt: skip
 
 
 def value(quantity: str, subject: str, unit: str, **conditions: str) -> float:
@@ -259,7 +279,120 @@ def test_a_systems_own_printed_headline_does_not_enter_its_total() -> None:
     assert [row.subject for row in rows] == ["cloudmatrix-384", "ascend-910c"]
 
 
-# --- ridge points and areas -----------------------------------------------------------------------
+def test_total_that_a_maker_prints_is_taken_where_it_is_asked_for() -> None:
+    """xu2025connect: 8 EFLOPS, of 8,192 packages of 1,034 TFLOPS (huawei2026ascend950); nvidia2022hopper:
+    16 PFLOPS, of 8 x 1,978.9 TFLOPS."""
+    printed = dataclasses.replace(SPECS, totals=SPECS.printed_totals)
+    for system, parts, whole in (("atlas-950", 8192 * 1.034, 8000.0), ("hgx-h100", 8 * 1.9789, 16.0)):
+        sums, stated = (derive("peak", system, table, precision="fp8") for table in (SPECS, printed))
+        assert float(sums.to("PFLOPS").m) == pytest.approx(parts, rel=1e-12)
+        assert float(stated.to("PFLOPS").m) == whole
+        (row,) = explain("peak", system, printed, precision="fp8").rows
+        assert (row.subject, row.quantity) == (system, "peak")
+    # 300 PFLOPS are SemiAnalysis's word: not the maker's.
+    summed = derive("peak", "cloudmatrix-384", printed, precision="bf16")
+    assert float(summed.to("PFLOPS").m) == pytest.approx(288.768)
+
+
+# --- memory of other parts, peaks by bits ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chip", "bits", "tflops"),
+    [
+        ("ascend-910c", "4", 1504),  # ascendmsmodeling: INT8 is the narrowest that it has
+        ("ascend-910c", "8", 1504),
+        ("ascend-910c", "16", 752),
+        ("ascend-910c", "9", 752),
+        ("gb200", "4", 10_000),  # nvidia2025blackwell, table 2, dense
+        ("gb200", "8", 5000),
+        ("gb200", "16", 2500),
+        ("h800-sxm", "8", 1979),  # lmsys2025h20: FP8
+        ("cloudmatrix-384", "8", 384 * 1504),
+        ("gb200-nvl72", "4", 720_000),
+    ],
+)
+def test_peak_by_bits(chip: str, bits: str, tflops: float) -> None:
+    assert value("peak_by_bits", chip, "TFLOPS", bits=bits) == pytest.approx(tflops, rel=1e-12)
+
+
+def test_peak_by_bits_on_a_basis() -> None:
+    """Of the 910C no source states what the matrix units do at eight bits."""
+    assert value("peak_by_bits", "ascend-910c", "TFLOPS", bits="8", basis="matrix") == 707.8
+
+
+@pytest.mark.parametrize(
+    ("subject", "bits", "message"),
+    [
+        ("kunpeng", "8", "kunpeng has no peak of 8 bits or more"),
+        ("ascend-910c", "32", "ascend-910c has no peak of 32 bits or more"),
+        ("cloudmatrix-384", "32", "ascend-910c has no peak of 32 bits or more"),
+        ("ascend-910c", "eight", "condition bits: expected a number, got 'eight'"),
+        ("ascend-910c", "0", "condition bits: expected a number above 0, got '0'"),
+    ],
+)
+def test_peak_by_bits_that_a_chip_lacks(subject: str, bits: str, message: str) -> None:
+    assert refusal("peak_by_bits", subject, bits=bits) == message
+
+
+def test_peak_by_bits_needs_bits() -> None:
+    assert refusal("peak_by_bits", "h20") == "peak_by_bits of h20 needs bits"
+
+
+def test_memory_of_the_hosts_is_theirs_alone_and_fast_memory_both() -> None:
+    """nvidia2025blackwell: 72 GPUs of 192 GB and 36 Grace CPUs; 480 GB each as NVIDIA's 17 TB imply."""
+    found = {name: float(derive(name, "gb200-nvl72", HOSTS).to("GB").m)
+             for name in ("host_memory", "hbm_capacity", "fast_memory")}  # fmt: skip
+    assert found == pytest.approx({"host_memory": 17_280, "hbm_capacity": 13_824, "fast_memory": 31_104})
+    read = [row.name.split("[")[0] for row in explain("fast_memory", "gb200-nvl72", HOSTS).rows]
+    assert read == ["gb200-nvl72.count", "gb200.hbm_capacity", "gb200-nvl72.count", "grace.host_memory"]
+
+
+def test_memory_of_the_hosts_may_be_stated_for_each_accelerator() -> None:
+    table = with_rows("h20 host_memory - 250 GB nominal")
+    found = [float(derive(name, "hgx-h20", table).to("GB").m) for name in ("host_memory", "fast_memory")]
+    assert found == pytest.approx([8 * 250, 8 * (250 + 96)])
+
+
+@pytest.mark.parametrize("quantity", ["host_memory", "fast_memory"])
+def test_memory_of_hosts_that_nobody_describes_is_not_stated(quantity: str) -> None:
+    assert "no host_memory" in refusal(quantity, "cloudmatrix-384")
+
+
+def test_parts_without_a_peak_count_in_the_memory_of_a_system() -> None:
+    """72 x 192 GB and 36 x 128 GB; peaks and stacks are those of the accelerators still."""
+    table = with_rows(
+        "gb200-nvl72 count part=helper 36 count nominal",
+        "helper hbm_capacity - 128 GB nominal",
+        "helper hbm_bandwidth - 2 TB/s nominal",
+    )
+    assert 72 * 192 + 36 * 128 == 18_432
+    assert float(derive("hbm_capacity", "gb200-nvl72", table).to("GB").m) == pytest.approx(18_432)
+    assert float(derive("hbm_bandwidth", "gb200-nvl72", table).to("TB/s").m) == pytest.approx(72 * 8 + 36 * 2)
+    assert float(derive("hbm_capacity_from_stacks", "gb200-nvl72", table).to("GB").m) == pytest.approx(13_824)
+    assert float(derive("peak", "gb200-nvl72", table, precision="bf16").to("PFLOPS").m) == 180
+    assert table.parts("gb200-nvl72") == ["gb200"]
+    assert value("hbm_capacity", "gb200-nvl72", "GB") == pytest.approx(
+        13_824
+    )  # the table itself is as before
+    usable = derive("hbm_capacity", "gb200-nvl72", table, basis="usable")  # which only the GPUs have
+    assert float(usable.to("GB").m) == pytest.approx(72 * 186)
+
+
+def test_throughput_of_a_system_is_that_of_its_accelerators() -> None:
+    """huawei2025cloudmatrix: 1,943 tokens/s a package in decode, 384 packages."""
+    asked = {"measurement": "CM384-DECODE-4K-50MS"}
+    found = derive("system_throughput", "cloudmatrix-384", SPECS, **asked)
+    assert found.to("token/s").m == 384 * 1943 == 746_112
+    assert [row.value for row in explain("system_throughput", "cloudmatrix-384", SPECS, **asked).rows] == [
+        1943, 384,
+    ]  # fmt: skip
+    assert refusal("system_throughput", "ascend-910c", **asked) == "ascend-910c is not made of accelerators"
+    message = refusal("system_throughput", "gb200-nvl72", **asked)
+    assert message.startswith("gb200 has no published_throughput for measurement=CM384-DECODE-4K-50MS")
+
+
+# --- ridge points and comparisons -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -279,38 +412,10 @@ def test_ridge_point(chip: str, conditions: dict[str, str], intensity: float) ->
     assert found == pytest.approx(intensity, rel=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("subject", "comparator", "led"),
-    [
-        ("cloudmatrix-384", "gb200-nvl72", 5),
-        ("gb200-nvl72", "cloudmatrix-384", 0),
-        # 752 > 148 TFLOPS, 128 > 96 GB, 3.2 < 4 TB/s, 392 < 450 GB/s, 400 > 200 Gbit/s
-        ("ascend-910c", "h20", 3),
-        # a tie leads nothing: both have 400 Gbit/s of scale-out
-        ("ascend-910c", "gb200", 0),
-        ("gb200", "ascend-910c", 4),
-    ],
-)
-def test_areas_led(subject: str, comparator: str, led: int) -> None:
-    found = value("areas_led", subject, "count", comparator=comparator, precision="bf16")
-    assert found == led
-
-
-def test_areas_are_those_the_comparison_names() -> None:
-    assert AREAS == (
-        "peak",
-        "hbm_capacity",
-        "hbm_bandwidth",
-        "scale_up_bandwidth",
-        "scale_out_bandwidth",
-    )
-
-
 def test_only_comparisons_take_a_comparator() -> None:
     found = {name for name in DERIVATIONS if compares(name)}
     assert found == {
-        "areas_led", "accelerators_to_match", "power_to_match", "accelerators_to_serve",
-        "served_ratio",
+        "accelerators_to_match", "power_to_match", "accelerators_to_serve", "served_ratio",
     }  # fmt: skip
     assert not compares("hbm_capacity")
 
@@ -326,7 +431,9 @@ ASKED: dict[str, tuple[str, dict[str, Any]]] = {
     "scale_up_bandwidth_from_links": ("cloudmatrix-384", {}),
     "ridge_point": ("cloudmatrix-384", {"precision": "bf16"}),
     "accelerators_from_nodes": ("cloudmatrix-384", {}),
-    "areas_led": ("cloudmatrix-384", {"precision": "bf16", "comparator": "gb200-nvl72"}),
+    "peak_by_bits": ("cloudmatrix-384", {"bits": 8}),
+    "fast_memory": ("gb200-nvl72", {}),
+    "system_throughput": ("cloudmatrix-384", {"measurement": DECODE}),
     "peak_per_power": ("cloudmatrix-384", {"precision": "bf16"}),
     "price_per_peak": ("cloudmatrix-384", {"precision": "bf16"}),
     "price_per_accelerator": ("cloudmatrix-384", {}),
@@ -391,15 +498,15 @@ def test_every_derivation_is_asked() -> None:
 def test_derivation_broadcasts(quantity: str) -> None:
     """Over arrays, a derivation gives in one call what it gives draw by draw."""
     subject, conditions = ASKED[quantity]
-    found = explain(quantity, subject, SPECS, **conditions)
+    found = explain(quantity, subject, HOSTS, **conditions)
     factors = np.array([1.0, 0.9, 1.1])
     keys = [row.key for row in found.rows if row.quantity not in WHOLE]
 
     def derived(scale: Any) -> Any:
         # Each row by a factor of its own, so that no effect cancels another.
         power = {key: 1 + i % 5 / 9 for i, key in enumerate(keys)}
-        values = {key: SPECS.options(key)[0] * scale ** power[key] for key in keys}
-        result = derive(quantity, subject, SPECS.replace(values), **conditions)
+        values = {key: HOSTS.options(key)[0] * scale ** power[key] for key in keys}
+        result = derive(quantity, subject, HOSTS.replace(values), **conditions)
         return result.to(found.value.units).m
 
     one_by_one = [float(derived(factor)) for factor in factors]
@@ -408,11 +515,11 @@ def test_derivation_broadcasts(quantity: str) -> None:
     assert one_by_one[0] == pytest.approx(float(found.value.m), rel=1e-12)
 
 
-def test_areas_led_counts_draw_by_draw() -> None:
-    key = SPECS.find("ascend-910c", "hbm_capacity")
-    changed = SPECS.replace({key: np.array([128.0, 36.0, 35.0])})  # the tie is at 36 GB
-    found = derive("areas_led", "cloudmatrix-384", changed, comparator="gb200-nvl72", precision="bf16")
-    assert found.m.tolist() == [5, 4, 4]
+def test_highest_peak_is_taken_draw_by_draw() -> None:
+    key = SPECS.find("ascend-910c", "peak", precision="int8")
+    changed = SPECS.replace({key: np.array([1504.0, 752.0, 700.0])})  # at sixteen bits it has 752
+    found = derive("peak_by_bits", "ascend-910c", changed, bits="8")
+    assert found.to("TFLOPS").m.tolist() == [1504, 752, 752]
 
 
 def test_one_replaced_row_moves_a_product_in_proportion() -> None:
@@ -453,7 +560,8 @@ def test_missing_precision_is_named(quantity: str) -> None:
 
 
 def test_missing_comparator_is_named() -> None:
-    assert "comparator" in refusal("areas_led", "h20", precision="bf16")
+    message = refusal("accelerators_to_match", "hgx-h20", precision="bf16")
+    assert message == "accelerators_to_match of hgx-h20 needs comparator"
 
 
 @pytest.mark.parametrize("name", ["subject", "quantity", "specs"])
@@ -465,7 +573,7 @@ def test_condition_with_the_name_of_an_argument_is_refused(quantity: str, name: 
 
 
 def test_unknown_comparator_is_named() -> None:
-    message = refusal("areas_led", "h20", precision="bf16", comparator="h10")
+    message = refusal("accelerators_to_match", "hgx-h20", precision="bf16", comparator="h10")
     assert message.startswith("unknown subject 'h10'")
 
 

@@ -17,14 +17,16 @@ from rendered import Tab
 
 from cm384 import load_claims, load_specs, scorecard
 from cm384.ledger import claims
+from cm384.ledger.board import TONES
 from cm384.notebooks import find_notebook
-from cm384.table.records import load_notes, short_names
+from cm384.table.documents import load_notes, short_names
 
 SPECS = load_specs()
-LINES = scorecard(load_claims(specs=SPECS), SPECS)
+CLAIMS = load_claims(specs=SPECS)
+LINES = scorecard(CLAIMS, SPECS)
+REPEATS = LINES["id"].isin([claim.id for claim in CLAIMS if claim.same_as])
 LINES["article"] = LINES["article"].map(short_names(load_notes()))
 PAGE = "00-scorecard.html"
-HEAPS = SHOWN["heaps"]
 TABLE = "claim-by-claim"  # the heading above the table
 
 
@@ -42,8 +44,12 @@ CELLS = table_of(find_notebook("00"))
 FILTERS = {
     "article": sorted(set(LINES["article"])),
     "category": sorted(claims.CATEGORIES),
-    "verdict": sorted(claims.VERDICTS),
+    "answer": sorted(claims.ANSWERS),
+    "settled": sorted(set(LINES["settled"])),
 }
+COLUMNS = ["id", "claim", "article", "category", "claimed", "derived", "span", "5–95 %", "stands in",
+           "answer", "settled", "reported", "why", "overturn", "sources"]  # fmt: skip
+DETAILS = ["span", "5–95 %", "stands in", "overturn", "sources"]  # hidden until they are asked for
 
 
 def shown(page: Page) -> list[str]:
@@ -83,15 +89,23 @@ def test_filter_shows_exactly_the_claims_of_the_ledger(tab: Tab, name: str) -> N
 
 def test_filters_and_search_work_together(tab: Tab) -> None:
     page = tab.open(PAGE)
-    combinations = product(FILTERS["article"][:2], ("system spec", "parity"), ("overstated",))
-    for combination in combinations:
+    found = []
+    for combination in product(
+        FILTERS["article"][:2], ("system spec", "parity"), ("partly", "overstated"), ("proxy", "arithmetic")
+    ):
         keep = pd.Series(True, LINES.index)
         for name, value in zip(FILTERS, combination, strict=True):
             control(page, name).select_option(value)
             keep &= LINES[name] == value
         assert shown(page) == ids(keep)
+        found += ids(keep)
+    assert found
+    for name in ("article", "category"):
+        control(page, name).select_option("")
     control(page, "search").fill("GB200")
+    keep = (LINES["answer"] == "overstated") & (LINES["settled"] == "arithmetic")
     keep &= CELLS.apply(lambda row: "gb200" in " ".join(row).lower(), axis=1)
+    assert keep.any()
     assert shown(page) == ids(keep)
     page.get_by_role("button", name="show all").click()
     page.get_by_text(f"{len(LINES)} of {len(LINES)} claims").wait_for()
@@ -119,8 +133,10 @@ def test_search_takes_what_an_article_prints(tab: Tab, typed: str, written: str)
 
 def number(text: str) -> float:
     """What a cell sorts by: nothing comes before any number."""
-    spelt = next((text.replace(w, v) for w, v in claims.MULTIPLES.items() if w in text), text)
-    found = re.search(r"\d+(\.\d+)?", spelt.replace(",", ""))
+    if words := [word for word in claims.MULTIPLES if word in text]:
+        over, under = claims.MULTIPLES[max(words, key=len)]
+        return float(over) / float(under)
+    found = re.search(r"\d+(\.\d+)?", text.replace(",", ""))
     return float(found[0]) if found else -1
 
 
@@ -130,7 +146,7 @@ def mark_off(text: str) -> str:
 
 @pytest.mark.parametrize(
     ("name", "key"),
-    [("id", str), ("claimed", number), ("derived", number), ("verdict", mark_off)],
+    [("id", str), ("claimed", number), ("derived", number), ("answer", mark_off), ("settled", str)],
 )
 def test_header_sorts(tab: Tab, name: str, key: Callable[[str], float | str]) -> None:
     """Numbers as numbers; up, down, and back to the order of the ledger."""
@@ -156,47 +172,61 @@ def test_header_sorts_by_the_keyboard(tab: Tab) -> None:
 
 
 def test_tiles_of_the_first_page_lead_to_their_claims(tab: Tab) -> None:
-    count = tab.open("index.html").locator("ul.verdicts a").count()
-    assert count == len(HEAPS)
-    for i, heap in enumerate(HEAPS.values()):
+    """The number counts each claim once; the table behind it has the repetitions, too."""
+    tiles = tab.open("index.html").locator("ul.answers > li")
+    assert tiles.count() == len(TONES)
+    for i, answers in enumerate(TONES.values()):
         page = tab.open("index.html")
-        tile = page.locator("ul.verdicts a").nth(i)
-        wanted = ids(LINES["verdict"].isin(heap))
-        assert tile.locator("strong").inner_text() == str(len(wanted))
-        tile.click()
+        tile = page.locator("ul.answers > li").nth(i)
+        keep = LINES["answer"].isin(answers)
+        assert tile.locator("strong").inner_text() == str((keep & ~REPEATS).sum())
+        if not keep.any():
+            assert tile.locator("a").count() == 0
+            continue
+        tile.locator("a").click()
         page.wait_for_url(f"**/{PAGE}?**#{TABLE}")
-        assert shown(page) == wanted
-        assert control(page, "verdict").input_value() == "|".join(heap)
+        assert shown(page) == ids(keep)
+        known = [answer for answer in answers if (LINES["answer"] == answer).any()]
+        assert control(page, "answer").input_value() == "|".join(known)
     page.get_by_role("button", name="show all").click()
     page.get_by_text(f"{len(LINES)} of {len(LINES)} claims").wait_for()
 
 
+def test_address_presets_several_filters(tab: Tab) -> None:
+    page = tab.open(f"{PAGE}?answer=overstated&settled=arithmetic")
+    assert shown(page) == ids((LINES["answer"] == "overstated") & (LINES["settled"] == "arithmetic"))
+    assert control(page, "settled").input_value() == "arithmetic"
+
+
 def test_unknown_preset_shows_everything(tab: Tab) -> None:
-    page = tab.open(f"{PAGE}?verdict=wrong&article=<b>")
+    page = tab.open(f"{PAGE}?answer=wrong&article=<b>")
     assert shown(page) == list(LINES["id"])
     assert tab.errors == []
 
 
 def test_coming_back_from_a_working_finds_the_same_claims(tab: Tab) -> None:
     page = tab.open(PAGE)
-    control(page, "verdict").select_option("overstated")
+    control(page, "answer").select_option("overstated")
     control(page, "search").fill("power")
     wanted, count = shown(page), said(page)
-    assert 0 < len(wanted) < len(ids(LINES["verdict"] == "overstated"))
+    assert 0 < len(wanted) < len(ids(LINES["answer"] == "overstated"))
     page.locator(".scorecard tbody a").first.click()
     page.wait_for_url("**/article-*")
     page.go_back()
     expect(page.locator(".filters output")).to_have_text(count)
     assert shown(page) == wanted
-    assert control(page, "verdict").input_value() == "overstated"
+    assert control(page, "answer").input_value() == "overstated"
 
 
-def test_spans_and_sources_are_shown_on_request(tab: Tab) -> None:
+def test_details_are_shown_on_request(tab: Tab) -> None:
     page = tab.open(PAGE)
     heads = page.locator(".scorecard thead th")
-    assert heads.count() == 8
-    control(page, "spans and sources").check()
-    assert heads.count() == page.locator(".scorecard tbody tr").first.locator("td").count() > 9
+    assert [head.strip() for head in heads.all_inner_texts()] == [
+        name for name in COLUMNS if name not in DETAILS
+    ]
+    control(page, "spans, sources, what would overturn it").check()
+    assert [head.strip() for head in heads.all_inner_texts()] == COLUMNS
+    assert page.locator(".scorecard tbody tr").first.locator("td").count() == len(COLUMNS)
     assert page.locator('.scorecard a[href^="bibliography.html#"]').count() > len(LINES)
 
 
@@ -205,7 +235,7 @@ def test_without_scripts_it_is_a_plain_complete_table(browser: Browser, site: Pa
     shape: ViewportSize = {"width": width, "height": 900}
     with browser.new_context(java_script_enabled=False, viewport=shape) as context:
         page = context.new_page()
-        page.goto(f"{site.as_uri()}/{PAGE}?verdict=overstated#{TABLE}")
+        page.goto(f"{site.as_uri()}/{PAGE}?answer=overstated#{TABLE}")
         assert page.locator("th", has_text="stands in").is_visible()
         rows = page.locator('tr:has(> td:first-child > a[href^="article-"])')
         assert rows.count() == len(LINES)
@@ -222,11 +252,18 @@ def test_nothing_is_wider_than_the_page(tab: Tab, width: int) -> None:
 
 def test_on_a_phone_every_cell_stands_beside_its_name(tab: Tab) -> None:
     page = tab.open(PAGE, width=360)
-    cell = page.locator('.scorecard td[data-label="why"]').first
-    assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == '"why"'
-    assert cell.evaluate("cell => getComputedStyle(cell).display") == "grid"
+    control(page, "spans, sources, what would overturn it").check()
+    for name in ("why", "overturn", "sources"):
+        cell = page.locator(f'.scorecard td[data-label="{name}"]').first
+        assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == f'"{name}"'
+        assert cell.evaluate("""cell => {
+            const words = document.createRange();
+            words.selectNodeContents(cell);
+            const edge = cell.getBoundingClientRect().left + 80;
+            return [...words.getClientRects()].every(line => line.left >= edge);
+        }""")
     assert page.locator(".scorecard").evaluate("frame => frame.scrollWidth <= frame.clientWidth")
-    for name in ("id", "derived", "verdict"):
+    for name in ("id", "derived", "answer"):
         expect(page.get_by_role("button", name=f"{name}: Activate to sort")).to_be_visible()
 
 
@@ -243,7 +280,7 @@ def test_only_the_scorecard_loads_the_component(tab: Tab) -> None:
 
 
 @pytest.mark.parametrize(("width", "bottom"), [(1440, 900), (360, 2 * 780)])
-def test_claim_verdicts_and_telling_figures_are_seen_at_once(tab: Tab, width: int, bottom: int) -> None:
+def test_claim_answers_and_telling_figures_are_seen_at_once(tab: Tab, width: int, bottom: int) -> None:
     """In one screen of a laptop, in two of a phone."""
     page = tab.open("index.html", width=width)
     cards = page.locator("ul.cards > li")

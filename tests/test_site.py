@@ -134,7 +134,8 @@ def small(tmp_path: Path) -> Path:
     shutil.copytree(NOTEBOOKS, tmp_path / "src", ignore=skipped)
     for path in (*(tmp_path / "src").glob("*.md"), tmp_path / "src" / "02-supernode.ipynb"):
         elsewhere = r"\[([^][]+)\]\((?!02)\d\d-[\w-]+\.ipynb[^)]*\)"
-        path.write_text(re.sub(elsewhere, r"\1", read(path)), encoding="utf-8")
+        text = re.sub(elsewhere, r"\1", read(path)).replace("\n00-scorecard\n", "\n")
+        path.write_text(text, encoding="utf-8")
     listing = tmp_path / "src" / "_templates" / "notebooks.j2"
     listing.write_text("- [the one](02-supernode.ipynb)\n", encoding="utf-8")
     return tmp_path

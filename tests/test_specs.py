@@ -437,6 +437,75 @@ def test_two_traces_do_not_mix() -> None:
     assert (len(trace.keys), len(other.keys)) == (1, 0)
 
 
+# --- whose word a row is, and when it came out ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("subject", "source", "standing", "own"),
+    [
+        ("ascend-910c", "huawei2025cloudmatrix", 0, True),  # Huawei's, of its own
+        ("cloudmatrix-384", "huawei2025cloudmatrix", 0, True),
+        ("h100-sxm", "huawei2025cloudmatrix", 2, False),  # what a rival says counts as an analyst's
+        ("h100-sxm", "nvidia2022hopper", 0, True),
+        ("united-states", "nvidia2022hopper", 0, False),  # of what nobody sells
+        ("ascend-910c", "mlcommons2023h100", 1, False),  # independent measurement
+        ("cloudmatrix-384", "semianalysis2025cloudmatrix", 2, False),
+        ("cloudmatrix-384", "facefam2025huawei", 3, False),  # press
+        ("ascend-910c", "a page of a stranger", 0, False),  # nothing is known against it
+    ],
+)
+def test_how_near_a_document_stands(subject: str, source: str, standing: int, own: bool) -> None:
+    specs = load_specs()
+    row = dataclasses.replace(own_rows()[0], subject=subject, source=source, basis="nominal")
+    assert (specs.standing(row), specs.by_maker(row)) == (standing, own)
+    assumed = dataclasses.replace(row, basis="assumed")
+    assert (specs.standing(assumed), specs.by_maker(assumed)) == (0, own)
+
+
+def test_totals_that_makers_print() -> None:
+    specs = load_specs()
+    found = {key for key in specs.printed_totals if key[1] in ("peak", "hbm_capacity")}
+    assert ("cloudmatrix-384", "hbm_capacity", "", "nominal") in found  # 49.2 TB, huawei2025cloudmatrix
+    assert ("hgx-h100", "peak", "precision=fp8", "matrix") in found  # 16 PFLOPS, nvidia2022hopper
+    peak = ("cloudmatrix-384", "peak", "precision=bf16", "headline")  # 300, semianalysis2025cloudmatrix
+    assert peak in specs.rows
+    assert peak not in found
+    assert all(specs.parts(subject) for subject, *_ in specs.printed_totals)
+    assert not specs.totals  # and none is taken unless it is asked for
+
+
+def test_what_happened_after_a_date_is_left_out_and_what_a_thing_is_stays() -> None:
+    """19 May 2025: before huawei2025cloudmatrix (15 June), after lmsys2025largescale (5 May)."""
+    specs = load_specs()
+    then = specs.before("2025-05-19")
+    assert not then.has("ascend-910c", "published_throughput", measurement="CM384-DECODE-4K-50MS")
+    assert then.has("h100-sxm", "published_throughput", measurement="SGL-H100-PREFILL-4K-DEFAULT")
+    assert not then.has("nvidia", "charge", product="h20", stage="booked")
+    assert then.has("nvidia", "charge", product="h20", stage="guided")
+    natures = {specs.kinds[key[1]].nature for key in specs.rows.keys() - then.rows.keys()}
+    assert natures == {"performance", "event"}
+    # A later document about what the machine is counts.
+    key = specs.find("ascend-910c", "hbm_capacity")
+    assert then.rows[key] == specs.rows[key]
+    assert specs.rows[key][0].source == "huawei2025cloudmatrix"
+    assert specs.before("").rows == specs.rows
+
+
+def test_day_of_an_article_itself_is_not_after_it() -> None:
+    specs, asked = load_specs(), {"measurement": "CM384-DECODE-4K-50MS"}
+    told = {date: specs.before(date).has("ascend-910c", "published_throughput", **asked)
+            for date in ("2025-06-14", "2025-06-15", "2025-05", "2025-06", "2025", "2024")}  # fmt: skip
+    assert told == {"2025-06-14": False, "2025-06-15": True, "2025-05": False, "2025-06": True,
+                    "2025": True, "2024": False}  # fmt: skip
+
+
+def test_row_of_a_stranger_is_never_too_late(tmp_path: Path) -> None:
+    run = {"subject": "h20", "quantity": "published_throughput", "conditions": "measurement=MINE",
+           "unit": "token/s/accelerator", "basis": "measured"}  # fmt: skip
+    then = load_specs(write(tmp_path, run)).before("2020")
+    assert then.get("h20", "published_throughput", measurement="MINE").m == 10
+
+
 # --- explaining -----------------------------------------------------------------------------------
 
 
@@ -569,14 +638,40 @@ def test_every_measurement_is_in_the_table() -> None:
         stated = float(line["throughput"] or 1e3 * float(line["batch"]) / float(line["tpot"] or 1))
         row = found.pop((*name, "published_throughput"))
         assert (row.value, row.unit) == (pytest.approx(stated), "token/s/accelerator")
-        assert (row.source, row.locator, row.basis) == (line["source"], line["locator"], "measured")
+        assert (row.source, row.locator, row.basis) == (line["source"], line["locator"], line["kind"])
         if line["tpot"]:
             row = found.pop((*name, "published_tpot"))
             assert (row.value, row.unit) == (float(line["tpot"]), "ms")
+            assert (row.source, row.locator, row.basis) == (line["source"], line["locator"], line["kind"])
     # What a document prints of a deployment that it does not describe is a row of specs.csv.
     extra = [row for row in cells("specs.csv") if row["quantity"].startswith("published_")]
     assert {name[1] for name in found} == {row["conditions"] for row in extra}
     assert not {row["conditions"].split("=")[1] for row in extra} & set(specs.measurements)
+
+
+def test_runs_that_nobody_measured_are_told_apart() -> None:
+    """lmsys2025largescale: read off DeepSeek's profile, perfect balance and drafts simulated;
+    huawei2025cloudmatrix, table 3: 6,688 tokens/s if the experts were balanced."""
+    assert {name: row.kind for name, row in load_specs().measurements.items() if row.kind != "measured"} == {
+        "DSK-H800-PREFILL-PROFILE": "derived",
+        "SGL-H100-PREFILL-4K-PERFECT": "simulated",
+        "CM384-PREFILL-PERFECT": "projected",
+        "DSK-H800-DECODE-PROFILE": "derived",
+        "SGL-H100-DECODE-2K-ONE-BATCH": "derived",
+        "SGL-H100-DECODE-SIMMTP": "simulated",
+        "SGL-H100-DECODE-SIMMTP-TWO-BATCH": "simulated",
+        "SGL-H100-DECODE-SIMMTP-ONE-BATCH": "simulated",
+        "SGL-GB200-DECODE-FP8-FP4-B768": "derived",
+    }
+
+
+def test_run_that_was_not_measured_stands_in_on_its_own_basis() -> None:
+    specs, asked = load_specs(), {"measurement": "CM384-PREFILL-PERFECT"}
+    key = specs.find("ascend-910c", "published_throughput", **asked)
+    assert (key[3], specs.rows[key][0].value) == ("projected", 6688)
+    assert not specs.has("ascend-910c", "published_throughput", "simulated", **asked)
+    key = specs.find("ascend-910c", "published_throughput", measurement="CM384-PREFILL-DEFAULT")
+    assert (key[3], specs.rows[key][0].value) == ("measured", 5655)
 
 
 def test_models_of_the_measurements_are_in_the_table() -> None:
@@ -603,7 +698,23 @@ def test_units_of_the_vocabulary_are_known() -> None:
         assert kind.default_basis in BASES
         assert kind.better in ("higher", "lower", "neither")
         assert kind.kind in ("stated", "derived")
+        assert kind.nature in ("specification", "performance", "event", "estimate")
         assert kind.meaning
+
+
+def test_figures_of_work_events_and_estimates_are_told_apart_from_specifications() -> None:
+    """What a measurement alone settles, what came after an article, and what settles nothing."""
+    others = {
+        name: kind.nature for name, kind in load_specs().kinds.items() if kind.nature != "specification"
+    }
+    assert others == dict.fromkeys(
+        ("published_throughput", "published_tpot", "predicted_throughput", "predicted_tpot",
+         "tokens_per_tflop", "predicted_tokens_per_tflop", "useful_share", "served_throughput",
+         "served_ratio", "tokens_per_joule", "accelerators_to_serve", "system_throughput"), "performance",
+    ) | dict.fromkeys(
+        ("net_profit", "rd_spending", "charge", "lost_revenue", "revenue_share", "ai_chip_output",
+         "lost_revenue_filed", "export_rule_cost"), "event",
+    ) | {"valuation_by_multiple": "estimate"}  # fmt: skip
 
 
 def test_derived_quantities_are_the_registered_derivations() -> None:

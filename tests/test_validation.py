@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,17 @@ import pandas as pd
 import pytest
 
 from cm384 import load_specs
-from cm384.physics.check import check_terms, in_words, predict, shown, summary, validate
+from cm384.physics.check import (
+    ModelError,
+    by_document,
+    check_terms,
+    in_words,
+    model_error,
+    predict,
+    shown,
+    summary,
+    validate,
+)
 from cm384.table.errors import DATA, InputError
 from cm384.table.records import load_kernels
 from cm384.table.specs import load_measurements
@@ -107,6 +118,87 @@ def test_words_and_lines_for_the_terminal() -> None:
     assert "1 cannot be computed" in in_words(broken)
 
 
+# --- the error by document -----------------------------------------------------------------------
+
+
+def off(*names: str) -> float:
+    """The median of log(predicted ÷ measured) over some runs."""
+    return float(np.median([np.log1p(ERRORS[name]) for name in names]))
+
+
+WIDE = off("VLLM-H200-DECODE-EP32", "VLLM-H200-DECODE-EP72", "VLLM-H200-DECODE-EP96")
+
+
+def test_each_document_counts_once() -> None:
+    """Three runs of one and two of another: the median of each, halfway in logarithms between two."""
+    names = ["VLLM-H200-DECODE-EP32", "VLLM-H200-DECODE-EP72", "VLLM-H200-DECODE-EP96",
+             "SGL-GB200-DECODE-FP8-FP4", "SGL-GB200-DECODE-FP8-FP4-B768"]  # fmt: skip
+    found = by_document((SPECS.measurements[name] for name in names), SPECS)
+    assert list(found) == ["vllm2025wideep", "lmsys2025gb200part2"]
+    assert found["vllm2025wideep"] == pytest.approx(
+        np.log1p(ERRORS["VLLM-H200-DECODE-EP32"])
+    )  # the middle one
+    product = (1 + ERRORS[names[3]]) * (1 + ERRORS[names[4]])
+    assert np.exp(found["lmsys2025gb200part2"]) == pytest.approx(np.sqrt(product))
+
+
+def test_document_of_which_nothing_can_be_computed_has_no_error() -> None:
+    lost = dataclasses.replace(SPECS.measurements["KIMI-H200-DECODE"], model="tiger", source="lost")
+    assert np.isnan(by_document([lost], SPECS)["lost"])
+
+
+def test_error_of_prefill_is_that_of_two_other_documents() -> None:
+    """Measured, nothing assumed: one run of lmsys2025largescale, two of vllm2026gb300; not Huawei's own."""
+    found = model_error(SPECS, "CM384-PREFILL-PERFECT")
+    assert (found.documents, found.ratio, found.coarse) == (2, False, True)
+    assert found.size == pytest.approx(ERRORS["SGL-H100-PREFILL-4K-DEFAULT"])
+    assert found.size == pytest.approx(0.099, abs=0.003)
+    assert off("VLLM-GB300-PREFILL-TP2", "VLLM-B300-PREFILL-TP2") < np.log1p(found.size)
+    assert model_error(SPECS, "prefill") == found  # the workload says whose phase it has
+    other = model_error(SPECS, "SGL-H100-PREFILL-4K-PERFECT")  # Huawei's measured run, not the projected one
+    assert other.documents == 2
+    assert other.size == pytest.approx(ERRORS["CM384-PREFILL-DEFAULT"])
+
+
+def test_error_of_decode_is_that_of_the_worst_but_its_own() -> None:
+    """Of seven documents nine in ten are seven."""
+    found = model_error(SPECS, "CM384-DECODE-4K-50MS")
+    assert (found.documents, found.coarse) == (7, True)
+    assert found.size == pytest.approx(np.expm1(WIDE)) == pytest.approx(0.43, abs=0.01)
+    found = model_error(SPECS, "VLLM-H200-DECODE-EP32")
+    assert (found.documents, found.coarse) == (7, False)
+    assert found.size == pytest.approx(ERRORS["SGL-GB200-DECODE-FP8"]) == pytest.approx(0.235, abs=0.006)
+
+
+def test_ratio_has_one_pair_for_each_pair_of_documents() -> None:
+    """Of 21 pairs nine in ten are 19: the third widest, vLLM's against that of GB200 in part 2."""
+    found = model_error(SPECS, "CM384-DECODE-4K-50MS", ratio=True)
+    assert (found.documents, found.ratio) == (7, True)
+    assert found.size == pytest.approx(np.expm1(WIDE - off("SGL-GB200-DECODE-FP8-FP4")))
+    both = model_error(SPECS, "CM384-PREFILL-PERFECT", "SGL-H100-PREFILL-4K-PERFECT", ratio=True)
+    assert (both.documents, both.size) == (1, np.inf)  # without both their documents there is no pair
+    assert both.band(1.0, 2.0) == (0, np.inf)  # and nothing is settled
+
+
+@pytest.mark.parametrize(
+    ("size", "documents", "coarse", "band"),
+    [
+        (0.25, 5, False, (75, 250)),
+        (0.2501, 5, True, (50, 400)),
+        (0.25, 4, True, (50, 400)),
+        (1.5, 9, True, (40, 500)),  # more than a factor of two
+    ],
+)
+def test_coarse_error_settles_nothing_below_a_factor_of_two(
+    size: float, documents: int, coarse: bool, band: tuple[float, float]
+) -> None:
+    error = ModelError(size, documents)
+    assert error.coarse is coarse
+    assert error.band(100, 200) == pytest.approx(band)
+    assert ("nothing smaller than a factor of two" in str(error)) is coarse
+    assert f" {documents} documents" in str(error)
+
+
 # --- terms ---------------------------------------------------------------------------------------
 
 
@@ -193,6 +285,7 @@ def saved(table: pd.DataFrame, folder: Path) -> Path:
         ("throughput", "0", "column throughput: '0'; expected more than 0, or nothing"),
         ("tpot", "0", "column tpot: '0'; expected more than 0, or nothing"),
         ("routing", "even", "column routing: 'even' is not known"),
+        ("kind", "measurd", "column kind: 'measurd' is not known; did you mean 'measured'?"),
     ],
 )
 def test_bad_cell_is_one_line(table: pd.DataFrame, tmp_path: Path, column: str, cell: str, line: str) -> None:
@@ -208,6 +301,15 @@ def test_bad_cell_is_one_line(table: pd.DataFrame, tmp_path: Path, column: str, 
 def test_a_strangers_file_needs_no_source(table: pd.DataFrame, tmp_path: Path) -> None:
     table["source"] = table["locator"] = ""
     assert len(load_measurements(saved(table, tmp_path), SPECS)) == 66
+
+
+def test_a_strangers_file_need_not_say_how_a_figure_came_about(table: pd.DataFrame, tmp_path: Path) -> None:
+    """What is not said is measured."""
+    found = load_measurements(saved(table.drop(columns="kind"), tmp_path), SPECS)
+    assert {row.basis for run in found for row in run.rows} == {"measured"}
+    kept = load_measurements(saved(table, tmp_path), SPECS)
+    bases = {"measured", "derived", "simulated", "projected"}
+    assert {row.basis for run in kept for row in run.rows} == bases
 
 
 def test_missing_column_is_named(table: pd.DataFrame, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from links import CLAIM_ID
 from cm384.ledger.claims import Claim, load_claims
 from cm384.ledger.verdicts import Verdict, judge_all
 from cm384.notebooks import notebooks
-from cm384.table.records import Note, load_notes
+from cm384.table.documents import Note, load_notes
 from cm384.table.specs import Specs, load_specs
 
 # What the site chooses to show: words and names.

@@ -20,22 +20,24 @@ from facts import SHOWN, Facts, facts
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from cm384.ledger import claims
-from cm384.ledger.board import MARKS, verdict_sentence
-from cm384.ledger.claims import Claim, Reading
+from cm384.ledger import claims, readings
+from cm384.ledger.board import MARKS, TONES, tally
+from cm384.ledger.claims import Claim
+from cm384.ledger.readings import Reading
 from cm384.ledger.verdicts import Verdict
 from cm384.show import tables
-from cm384.table import files, records, units
+from cm384.table import documents, files, records, units
 from cm384.table.errors import DATA
+from cm384.table.words import each, title, words
 
-FILLED = ("index", "calculator")  # pages that are read as files, too
+FILLED = ("index", "calculator", "rule")  # pages that are read as files, too
 MOST_NAMES = 20  # that a cell can list
 
 
 def write(folder: Path) -> None:
     """Write every generated page into the folder that Sphinx renders."""
     known = facts()
-    keys = records.articles(known.notes)
+    keys = documents.articles(known.notes)
     pages = {f"article-{key}": render("article", **article(key, known)) for key in keys}
     pages["articles"] = render("articles", articles=[summary(key, known) for key in keys])
     pages["schema"] = render("schema", **schema(known))
@@ -48,9 +50,17 @@ def fill(text: str) -> str:
 
     That place is the name of a template in a comment, or the name of a number in double braces.
     """
-    context = {"ledger": facts().ledger, "notebooks": facts().shelf, **SHOWN}
+    known = facts()
+    context = {
+        "ledger": known.ledger,
+        "tones": TONES,
+        "notebooks": known.shelf,
+        "listed": [reading_line(row) for row in readings.load_listed()],
+        "proxies": [proxy_line(row, known) for rows in readings.load_proxies().values() for row in rows],
+        **SHOWN,
+    }
     text = re.sub(r"<!-- (\w+) -->", lambda match: render(match[1], **context), text)
-    return environment().from_string(text).render(calculator.words(facts().specs))
+    return environment().from_string(text).render(calculator.words(known.specs))
 
 
 def render(template: str, **context: Any) -> str:
@@ -69,7 +79,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     jinja.filters |= {
-        "beside": lambda verdict: tables.beside(verdict.claim.claimed, verdict.derived),
+        "beside": beside,
         "filled": filled,
         "framed": framed,
         "mark": MARKS.__getitem__,
@@ -78,6 +88,12 @@ def environment() -> Environment:
     }
     jinja.globals["number"] = units.number
     return jinja
+
+
+def beside(verdict: Verdict) -> str:
+    """The derived figure of a claim, as a range where the makers' own documents disagree."""
+    ends = verdict.attempt.ends if verdict.attempt else (verdict.derived,)
+    return " to ".join(each(units.number(end, 3) for end in ends))
 
 
 def framed(table: tables.Table) -> Markup:
@@ -112,8 +128,8 @@ def filled(text: str) -> str:
 
 def summary(key: str, known: Facts) -> dict[str, Any]:
     """An article and how many of its claims hold."""
-    verdicts = [v.verdict for v in known.ledger.values() if v.claim.article == key]
-    return {"about": known.of(key, "about")[0], "sentence": verdict_sentence(verdicts)}
+    answers = [verdict.answer for verdict in known.ledger.values() if verdict.claim.article == key]
+    return {"about": known.of(key, "about")[0], "sentence": tally(answers)}
 
 
 def article(key: str, known: Facts) -> dict[str, Any]:
@@ -121,7 +137,7 @@ def article(key: str, known: Facts) -> dict[str, Any]:
     own = [verdict for verdict in known.ledger.values() if verdict.claim.article == key]
     also = repeated_in(known.claims.values())
     shared = [{other.article for other in also[verdict.claim.id]} for verdict in own]
-    names = records.short_names(known.notes)
+    names = documents.short_names(known.notes)
     others = [note for note in known.notes if note.article != key]
     repeating = [note for note in others if note.kind == "repeats"]
     return summary(key, known) | {
@@ -150,13 +166,13 @@ def article(key: str, known: Facts) -> dict[str, Any]:
 
 
 def claim_line(verdict: Verdict, also: Iterable[Claim]) -> dict[str, str]:
-    """A claim with its verdict, and who else makes it."""
+    """A claim with its answer, and who else makes it."""
     claim = verdict.claim
     derived = tables.beside(claim.claimed, verdict.derived)
     return {
         "claim": f"{claim.id}, {claim.locator}: {claim.statement}",
-        "claimed → derived": f"{claim.claimed} → {derived}" if claim.value else "–",
-        "verdict": f"{MARKS[verdict.verdict]} {verdict.verdict}. {verdict.why}",
+        "claimed → derived": f"{claim.claimed} → {derived}" if claim.value and not claim.word else "–",
+        "answer": f"{MARKS[verdict.answer]} {verdict.answer}. {verdict.why}",
         "also": ", ".join(other.id for other in also if other.article != claim.article),
     }
 
@@ -169,25 +185,56 @@ def repeated_in(ledger: Iterable[Claim]) -> dict[str, list[Claim]]:
     return {c.id: [o for o in group if o is not c] for group in roots.values() for c in group}
 
 
+# --- the rule ------------------------------------------------------------------------------------
+
+
+def reading_line(row: readings.Listed) -> dict[str, str]:
+    """What else may be meant by a quantity, as the page of the rule lists it."""
+    where = f" of {title(row.where)}" if row.where else ""
+    change = row.reading.replace(";", "; ")
+    return {"quantity": words(row.quantity) + where, "also read as": change, "because": row.why}
+
+
+def proxy_line(row: readings.Proxy, known: Facts) -> dict[str, str]:
+    """A measure of a word, and what is enough for it: more than the other side, or that share of it."""
+    given = records.read_conditions(row.reading)
+    less, bar = known.specs.kinds[given["quantity"]].better == "lower", float(row.at_least)
+    share = units.number(1 / bar if less else bar)
+    against = f", against {title(given['comparator'])}" if "comparator" in given else ""
+    enough = ("at most " if less else "at least ") + f"{share} times"
+    return {
+        "word": row.word,
+        "measure": row.why + against,
+        "enough": ("less" if less else "more") if bar == 1 else enough,
+        "computed as": row.reading.replace(";", "; "),
+    }
+
+
 # --- what a file must look like ------------------------------------------------------------------
 
 
 def schema(known: Facts) -> dict[str, Any]:
     """What the page on the files of data says, made from the checks that read them."""
     specs, keys = known.specs, files.read_keys()
+    names = files.one_of(specs.kinds)
     kinds: dict[str, tuple[type, Mapping[str, Any]]] = {
         "specs.csv": (records.Row, records.specs_checks(specs.kinds, keys)),
         "claims.csv": (Claim, claims.claims_checks(specs, list(known.claims), keys)),
         "measurements.csv": (records.Measurement, records.measurements_checks(specs.subjects, keys)),
-        "quantities.csv": (records.Kind, {}),
+        "quantities.csv": (records.Kind, {"nature": files.one_of(records.NATURES)}),
+        "readings.csv": (readings.Listed, {"quantity": names, "reading": readings.PAIRS}),
+        "proxies.csv": (readings.Proxy, {"reading": readings.PAIRS}),
+        "sources.csv": (documents.Source, {"kind": files.one_of(documents.SOURCE_KINDS)}),
     }
     return {
         "files": {name: columns(name, *kind) for name, kind in kinds.items()},
         "examples": {name: example(name) for name in kinds},
         "claims": claims,
+        "documents": documents,
         "records": records,
         "specs": specs,
         "bases": [{"basis": k, "what a value on it is": v} for k, v in records.BASES.items()],
+        "natures": [{"nature": k, "what a figure of it is": v} for k, v in records.NATURES.items()],
         "quantities": [dataclasses.asdict(kind) for kind in specs.kinds.values()],
     }
 
@@ -199,14 +246,15 @@ def columns(file: str, cls: type, checks: Mapping[str, Any]) -> list[dict[str, s
     if (names := files.columns(cls)) != list(holds):
         raise AssertionError(f"{file}: columns {names} are described as {list(holds)}")
     return [
-        {"column": name, "holds": holds[name], "accepted": accepted(checks.get(name), name)} for name in names
+        {"column": name, "holds": holds[name], "accepted": accepted(checks.get(name), file, name)}
+        for name in names
     ]
 
 
-def accepted(check: Any, column: str) -> str:
+def accepted(check: Any, file: str, column: str) -> str:
     """What a check accepts, in its own words; of a long list, that it is one."""
     if check is None:
-        return str(SHOWN["accepted"].get(column, "anything"))
+        return str(SHOWN["accepted"].get(file, {}).get(column, "anything"))
     what, *known = check.error.split("\t")
     if len(known) > MOST_NAMES:
         return "a known name, or nothing" if "" in known else "a known name"

@@ -8,11 +8,15 @@ from typing import Any
 from facts import Facts, Notebook
 
 from cm384.derive.derivation import step_text, trace
+from cm384.ledger.attempts import Attempt, attempts
 from cm384.ledger.claims import Claim
-from cm384.ledger.verdicts import Attempt, Verdict, as_stated, attempts, other_readings
+from cm384.ledger.readings import listed_readings
+from cm384.ledger.stated import Stated, as_of, considered, kinds_of_run, measures, written
+from cm384.ledger.verdicts import Verdict
 from cm384.show import tables
-from cm384.table.records import Row
-from cm384.table.words import each, title, words
+from cm384.table.records import Key, Row
+from cm384.table.specs import Specs
+from cm384.table.words import each, listed, title, words
 
 MOST_ROWS = 15  # more are summed up by source
 
@@ -25,35 +29,88 @@ def closest(claim: Claim, shelf: Iterable[Notebook]) -> Notebook | None:
 
 def entry(verdict: Verdict, known: Facts) -> dict[str, Any]:
     """What the working of one claim says."""
-    claim, found = verdict.claim, verdict.attempt
+    claim = verdict.claim
     keys, places = claim.primary.split(";"), claim.primary_locator.split("; ")
     if len(keys) != len(places):
         keys, places = [claim.primary], [claim.primary_locator]
-    derived = working(claim, found, known) if found and not claim.same_as else {}
+    shown: dict[str, Any] = {"read_as": "", "found": None, "tried": [], "rows": 0}
+    if claim.derivable and not claim.same_as:
+        shown |= reckoned(verdict, known)
+    elif verdict.settled == "proxy" and claim.word and not claim.same_as:
+        shown |= weighed(claim, known)
     return {
         "claim": claim,
         "verdict": verdict,
         "book": closest(claim, known.shelf),
         "said_in": [(key.split(";"), place) for key, place in zip(keys, places, strict=True)],
-        **(derived or {"found": None, "rows": 0}),
+        **shown,
     }
 
 
-def working(claim: Claim, found: Attempt, known: Facts) -> dict[str, Any]:
-    """How a claim was derived, what its other readings give, and the rows it was read from."""
-    specs, span = known.specs, found.span
-    stated = as_stated(claim, specs, known.claims)
-    others = [*stated, *other_readings(claim, found.reading)]
-    tried = attempts([r for r in others if r != found.reading], claim.unit, specs)
-    rows = [row for key in span.keys for row in specs.rows[key]]
-    low, high = float(span.low.m), float(span.high.m)
+def reckoned(verdict: Verdict, known: Facts) -> dict[str, Any]:
+    """How a claim that is a matter of arithmetic was read, and what came of each of its readings."""
+    claim, found = verdict.claim, verdict.attempt
+    said = considered(claim, known.specs, known.claims)
+    base = found.reading if found else next(iter(said.readings), None)
+    others = listed_readings(base, claim.readings, said.table) if base else []
+    beside = attempts(others, claim.figure_unit, said.table)
+    gives = [a for a in (*said.found, *beside.found) if a.reading != base]
+    missing = {**said.missing, **beside.missing}
+    later = {a.reading.text: a for a in said.later}
     return {
+        "read_as": "; ".join([base.text, *taken(claim, said, known)]) if base else "",
         "found": found,
-        "machines": len(stated),
-        "refers": claim.comparator in known.ledger,
-        "steps": each(map(step_text, trace(found.figure, specs).steps)),
+        "tried": [
+            *each(f"{'✔' if claim.printed.holds(a.central) else '✖'} {a}" for a in gives),
+            *(f"– {a}: {listed(kinds_of_run(a, said.table))}, not measured" for a in said.weaker),
+            *(f"– {a}: published after the article" for a in later.values()),
+            *(f"– {text}: {why.split('; ')[0]}" for text, why in missing.items() if text not in later),
+        ],
+        **(working(found, said.table) if found else {}),
+    }
+
+
+def weighed(claim: Claim, known: Facts) -> dict[str, Any]:
+    """Against whom the measures of a word were taken, how many it needs, and the rows they were read from."""
+    table = as_of(known.specs, written(claim))
+    gives = [a for _, a, _ in measures(claim, table, known.claims) if a]
+    others = listed(each(title(a.reading.comparator) for a in gives))
+    needed = f"; at least {claim.value} must hold" if claim.value.isdecimal() else ""
+    return {
+        "read_as": f"the listed measures of “{claim.quantity}” against {others}{needed}",
+        **read_from((key for a in gives for key in a.span.keys), table),
+    }
+
+
+def taken(claim: Claim, said: Stated, known: Facts) -> list[str]:
+    """What was taken of a claim that leaves something open."""
+    found, machines = [], len({reading.comparator for reading in said.readings})
+    if claim.comparator in known.claims:
+        found.append(f"the article names no machine here: the one that {claim.comparator} fits is meant")
+    elif machines > 1:
+        found.append(f"the article names no machine: all {machines} were tried")
+    if len(said.readings) > machines:
+        found.append(f"it names no run: {len(said.readings)} that can be meant were tried")
+    if said.achieved:
+        found.append("said as achieved, so only what was measured decides")
+    return found
+
+
+def working(found: Attempt, table: Specs) -> dict[str, Any]:
+    """How a figure was derived, what the sources allow, and the rows that it was read from."""
+    (low, high), ends = found.edges, found.ends
+    return {
+        "steps": each(map(step_text, trace(found.figure, table).steps)),
         "span": tables.interval(low, high) if low < high else "",
-        "tried": [f"{'✔' if claim.printed.holds(a.central) else '✖'} {a}" for a in tried],
+        "ends": tables.interval(*ends) if ends[0] < ends[1] and ends != (low, high) else "",
+        **read_from(found.span.keys, table),
+    }
+
+
+def read_from(keys: Iterable[Key], table: Specs) -> dict[str, Any]:
+    """The rows under some keys; many are summed up by source."""
+    rows = [row for key in dict.fromkeys(keys) for row in table.rows[key]]
+    return {
         "rows": len(rows),
         "read": by_source(rows) if len(rows) > MOST_ROWS else tables.rows_table(rows),
     }

@@ -1,19 +1,22 @@
 // The table of all claims gets filters, sorting and a search, by DataTables. Without scripts it
-// stays a plain table. An address such as ?verdict=overstated&article=GMEX presets the filters.
+// stays a plain table. An address such as ?answer=overstated&article=GMEX presets the filters.
 "use strict";
 
-const FILTERS = ["article", "category", "verdict"];
+const FILTERS = ["article", "category", "answer", "settled"];
 const SORTED = ["id", "claimed", "derived", ...FILTERS];
-const DETAILS = ["span", "5–95 %", "stands in", "sources"]; // shown on request, and in the working
-const MULTIPLES = { double: 2, twice: 2 };
+const DETAILS = ["span", "5–95 %", "stands in", "overturn", "sources"]; // shown on request, and in the working
+const MULTIPLES = {
+  half: 1 / 2, "two thirds": 2 / 3, third: 1 / 3, "three quarters": 3 / 4, quarter: 1 / 4, fifth: 1 / 5, tenth: 1 / 10,
+  double: 2, twice: 2, triple: 3, threefold: 3, quadruple: 4, fourfold: 4, fivefold: 5, tenfold: 10,
+};
 
 function heads(table) {
   return [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
 }
 
-// A verdict without its mark, any other text as it is.
+// An answer without its mark, any other text as it is.
 function plain(text) {
-  return text.trim().replace(/^[^\p{L}\p{N}–]+ /u, "");
+  return text.trim().replace(/^[^\p{L}\p{N}]+ /u, "");
 }
 
 // What is searched for, as this site writes it: 60 % for 60%, straight quotes for round ones.
@@ -55,7 +58,7 @@ function enhance(table) {
     cells.forEach((cell, i) => {
       cell.dataset.label = names[i];
       if (SORTED.includes(names[i])) cell.dataset.order = sortKey(names[i], cell.textContent);
-      cell.classList.toggle("none", cell.textContent === "–");
+      cell.classList.toggle("none", ["", "–"].includes(cell.textContent));
     });
   }
   const data = new DataTable(table, {
@@ -83,7 +86,7 @@ function enhance(table) {
   form.append(...selects.map((control) => labelled(control.name, control)), labelled("search", search));
   const details = document.createElement("input");
   details.type = "checkbox";
-  form.append(labelled("spans and sources", details), reset, count);
+  form.append(labelled("spans, sources, what would overturn it", details), reset, count);
 
   const columns = FILTERS.map((name) => names.indexOf(name));
   data.search.fixed("filters", (_, __, row) =>

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cm384.derive.derivation import trace
 from cm384.derive.spread import Span, span
 from cm384.ledger.claims import Claim
 from cm384.ledger.readings import Reading
@@ -80,18 +81,21 @@ def tried(reading: Reading, unit: str, specs: Specs) -> Attempt:
     """A reading derived with its span; refuses one that no source allows."""
     target = units.parse_unit(unit or "count")
     found = span(lambda table: reading.figure(table).to(target), specs)
-    standing = [np.array([specs.standing(row) for row in specs.rows[key]]) for key in found.keys]
     best, makers = (np.ones(len(found.values), dtype=bool) for _ in range(2))
-    for ranks, picks in zip(standing, found.choices.T, strict=True):
+    for key, picks in zip(found.keys, found.choices.T, strict=True):
+        ranks = np.array([specs.standing(row) for row in specs.rows[key]])
+        own = np.array([specs.by_maker(row) for row in specs.rows[key]])
         best &= (ranks[picks] == ranks.min()) | (picks == 0)
-        makers &= (ranks[picks] == 0) | (picks == 0)
+        makers &= own[picks] | (picks == 0)
     values, ends = found.values, found.values[makers]
     if specs.parts(reading.subject) or specs.parts(reading.comparator):
         # The total that a maker prints is another value of the system.
-        total = dataclasses.replace(specs, totals=specs.printed_totals)
-        printed = float(reading.figure(total).to(target).m)
+        total = trace(reading.figure, dataclasses.replace(specs, totals=specs.printed_totals))
+        printed = float(total.value.to(target).m)
         if not np.isclose(printed, float(found.central.m), rtol=1e-12):
-            values, ends, best = np.append(values, printed), np.append(ends, printed), np.append(best, True)
+            values, best = np.append(values, printed), np.append(best, True)
+            if all(map(specs.by_maker, (row for row in total.rows if row.key in specs.printed_totals))):
+                ends = np.append(ends, printed)
     return Attempt(reading, found, values, best, (float(ends.min()), float(ends.max())))
 
 

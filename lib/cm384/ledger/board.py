@@ -17,7 +17,7 @@ from cm384.ledger.verdicts import scorecard
 from cm384.show import figures
 from cm384.show.tables import Table, beside, table, with_span
 from cm384.table import units
-from cm384.table.records import load_notes, short_names
+from cm384.table.documents import load_notes, short_names
 from cm384.table.specs import Specs
 from cm384.table.words import listed
 
@@ -40,7 +40,7 @@ LOOKS = {
     "opinion": ("–", "o", figures.GREY),
 }
 MARKS = {answer: mark for answer, (mark, _, _) in LOOKS.items()}
-# What the answers come to.
+# What the answers come to, of several claims; and of one.
 TONES = {
     "hold": ("holds",),
     "depend on what is meant or believed": ("within sources", "other basis", "partly", "undecided"),
@@ -48,6 +48,8 @@ TONES = {
     "say less than is so": ("understated",),
     "cannot be known, or are opinions": ("unsupported", "opinion"),
 }
+OF_ONE = ("holds", "depends on what is meant or believed", "does not hold", "says less than is so",
+          "cannot be known, or is an opinion")  # fmt: skip
 
 
 def claims_of(category: str, specs: Specs) -> list[Claim]:
@@ -58,7 +60,7 @@ def claims_of(category: str, specs: Specs) -> list[Claim]:
 def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
     """The reconciliation of some claims as a phone has room for it: the answer with its reason."""
     cells = []
-    for line in scorecard(claims, specs).to_dict("records"):
+    for line in scorecard(claims, specs, among=load_claims(specs=specs)).to_dict("records"):
         found = with_span(line["derived"], line["low"], line["high"], claimed=line["claimed"])
         cells.append(
             {
@@ -74,7 +76,9 @@ def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
 def readings_table(claim: Claim, specs: Specs) -> Table:
     """A claim as stated and on each of its other readings, with what each gives or what it lacks."""
     said = considered(claim, specs, {c.id: c for c in load_claims(specs=specs)})
-    others = attempts(listed_readings(said.readings[0], claim.readings, said.table), claim.unit, said.table)
+    others = attempts(
+        listed_readings(said.readings[0], claim.readings, said.table), claim.figure_unit, said.table
+    )
     cells = [
         {
             "reading": a.reading.text,
@@ -89,9 +93,11 @@ def readings_table(claim: Claim, specs: Specs) -> Table:
 
 def tally(answers: Sequence[str]) -> str:
     """What some answers come to, in one sentence."""
-    counts = {tone: sum(answers.count(answer) for answer in held) for tone, held in TONES.items()}
-    told = listed(f"{count} {tone}" for tone, count in counts.items() if count)
-    return f"Of {len(answers)} claims, {told}."
+    counts = [sum(answers.count(answer) for answer in held) for held in TONES.values()]
+    told = zip(counts, TONES, OF_ONE, strict=True)
+    return (
+        f"Of {len(answers)} claims, {listed(f'{n} {one if n == 1 else tone}' for n, tone, one in told if n)}."
+    )
 
 
 def distinct(lines: pd.DataFrame, claims: Iterable[Claim]) -> list[str]:
@@ -138,7 +144,8 @@ def scorecard_figure(claims: Iterable[Claim], specs: Specs) -> figures.Picture:
             place += 1.4
     _legend(figure, axis)
     columns = ["claimed", "derived", "low", "high", "ratio", "answer"]
-    return figures.picture(figure, _hits(lines), lines[columns].reset_index())
+    met = [bool(ledger[str(name)].printed.holds(line["derived"])) for name, line in lines.iterrows()]
+    return figures.picture(figure, _hits(lines, np.array(met, dtype=bool)), lines[columns].reset_index())
 
 
 def _is_sized(claim: Claim) -> bool:
@@ -147,14 +154,17 @@ def _is_sized(claim: Claim) -> bool:
     return sized and claim.category != "market/finance" and not claim.same_as
 
 
-def _hits(lines: pd.DataFrame) -> str:
+def _hits(lines: pd.DataFrame, met: np.ndarray) -> str:
     """How many of some printed figures are met, and how far off the rest are."""
-    met = lines["answer"].isin(["holds", "within sources"])
-    said = f"{met.sum()} of {len(lines)} technical figures, or sources do"
-    if met.all():
-        return f"Derivation meets {said}"
-    worst = np.exp(np.abs(np.log(lines.loc[~met, "ratio"]))).max()
-    return f"Derivation meets {said}; the rest miss by up to {units.number(worst, 3)} times"
+    near = np.array(lines["answer"] == "within sources") & ~met
+    alone = int((met & (lines["answer"] == "undecided")).sum())
+    said = f"meets {met.sum()} of {len(lines)} technical figures"
+    said += f" ({alone} by their maker's own runs)" if alone else ""
+    said += f", sources reach {near.sum()} more" if near.any() else ""
+    if np.all(met | near):
+        return f"Derivation {said}"
+    worst = np.exp(np.abs(np.log(lines.loc[~(met | near), "ratio"]))).max()
+    return f"Derivation {said}; the rest miss by up to {units.number(worst, 3)} times"
 
 
 def _edges(lines: pd.DataFrame) -> tuple[float, float]:
@@ -218,7 +228,7 @@ def answers_figure(lines: pd.DataFrame, by: str) -> figures.Picture:
 def _agreement(counts: pd.DataFrame) -> str:
     """How many claims hold, and in which row of the counts most and fewest of them do."""
     held = counts.reindex(columns=["holds"], fill_value=0)["holds"]
-    finding = f"{held.sum():.0f} of {counts.to_numpy().sum():.0f} claims hold"
+    finding = f"Of {counts.to_numpy().sum():.0f} claims, {held.sum():.0f} hold{'s' * (held.sum() == 1)}"
     if len(counts) < 2:
         return finding
     shares = (held / counts.sum(axis=1)).sort_values(kind="stable")

@@ -78,12 +78,18 @@ class Claim:
     primary_locator: str
     primary_says: str
     quote: str
+    overturn: str
     note: str
 
     @property
     def printed(self) -> Printed:
         """What the printed figure stands for."""
         return printed(self.value, self.form, self.relation, self.unit)
+
+    @property
+    def figure_unit(self) -> str:
+        """The unit in which it is derived: its own, but for an increase, which is read as a ratio."""
+        return "" if self.form == "increase" else self.unit
 
     @property
     def claimed(self) -> str:
@@ -145,42 +151,40 @@ def printed(value: str, form: str, relation: str = "", unit: str = "") -> Printe
     of a whole number are not significant. A bound ends at the figure itself. A count is exact unless it
     ends in three zeros or is said with "about". An increase is the ratio that it makes.
 
-    >>> printed("3.6", "ratio"), printed("half", "ratio").low == printed("50", "share").low / 100
-    (Printed(value=3.6, low=3.55, high=3.65, open=False, cut=3.7), True)
+    >>> printed("3.6", "ratio"), printed("half", "ratio").low
+    (Printed(value=3.6, low=3.55, high=3.65, open=False, cut=3.7), 0.454545454545)
     >>> printed("double", "ratio", "gt")
     Printed(value=2.0, low=2.0, high=inf, open=True, cut=-inf)
     >>> printed("50", "increase", unit="percent").value
     1.5
     """
     if form == "range":
-        ends = [printed(end, "value") for end in value.split("-")]
-        return Printed((ends[0].value + ends[1].value) / 2, ends[0].low, ends[1].high)
-    if value in MULTIPLES and MULTIPLES[value][1] != "1":
-        return _part(value, relation, 100.0 if unit == "percent" else 1.0)
-    digits = Decimal(
-        (MULTIPLES[value][0] if value in MULTIPLES else value).replace(",", "").replace("−", "-")
-    )
-    whole = digits == digits.to_integral_value() and "." not in str(digits)
+        low, high = (printed(end, "value") for end in value.split("-"))
+        return Printed((low.value + high.value) / 2, low.low, high.high)
+    over, under = MULTIPLES.get(value, (value.replace(",", "").replace("−", "-"), "1"))
+    digits, scale = Decimal(over), Decimal(100 if unit == "percent" else 1)
+    whole = digits == digits.to_integral_value() and "." not in over
     last = Decimal(1).scaleb(int((digits.normalize() if whole else digits).as_tuple().exponent))
-    if value in MULTIPLES and unit == "percent":
-        digits, last = 100 * digits, 100 * last
     if form == "increase":
-        scale = 100 if unit == "percent" else 1
         digits, last = 1 + digits / scale, last / scale
-    centre = float(digits)
+    elif value in MULTIPLES:
+        digits, last = digits * scale, last * scale
+    centre = float(digits / Decimal(under))
     if relation in ("gt", "ge"):
         return Printed(centre, centre, np.inf, open=relation == "gt")
     if relation in ("lt", "le"):
         return Printed(centre, -np.inf, centre, open=relation == "lt")
     if form == "date" or (form == "count" and relation != "about" and digits % 1000):
         return Printed(centre, centre, centre)
-    half = 0.5 * float(last)
-    cut = centre + min(float(last), MOST_OF_ONE_DIGIT * abs(centre))
     if relation == "about":
         return _factor(centre, np.inf)
+    if under != "1":  # a part reaches as far as the digit that it divides by
+        other = printed(under, "ratio")
+        return Printed(centre, round(float(digits) / other.high, 12), round(float(digits) / other.low, 12))
     if form in QUOTIENTS and abs(digits / last) < 10:
-        return _factor(centre, half)
-    half = min(half, MOST * abs(centre))
+        return _factor(centre, 0.5 * float(last))
+    half = min(0.5 * float(last), MOST * abs(centre))
+    cut = centre + min(float(last), MOST_OF_ONE_DIGIT * abs(centre))
     return Printed(centre, round(centre - half, 12), round(centre + half, 12), cut=cut)
 
 
@@ -189,20 +193,6 @@ def _factor(centre: float, half: float) -> Printed:
     most = 1 + MOST_OF_ONE_DIGIT
     low, high = max(centre - half, centre / most), min(centre + half, centre * most)
     return Printed(centre, round(low, 12), round(high, 12))
-
-
-def _part(word: str, relation: str, scale: float) -> Printed:
-    """What "half" or "a third" stands for: as far either way as the digit that it divides by."""
-    over, under = MULTIPLES[word]
-    centre = scale * float(over) / float(under)
-    if relation in ("gt", "ge"):
-        return Printed(centre, centre, np.inf, open=relation == "gt")
-    if relation in ("lt", "le"):
-        return Printed(centre, -np.inf, centre, open=relation == "lt")
-    other = printed(under, "ratio", relation)
-    return Printed(
-        centre, round(scale * float(over) / other.high, 12), round(scale * float(over) / other.low, 12)
-    )
 
 
 # --- reading -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 from cm384.ledger.claims import ANSWERS, Claim
 from cm384.ledger.stated import written
 from cm384.table import files
-from cm384.table.records import load_sources
+from cm384.table.documents import load_sources
 from cm384.table.specs import Specs
 
 # The columns of a scorecard that a file may hold; numbers and sentences are not compared.
@@ -23,7 +24,7 @@ def read(path: Path) -> pd.DataFrame:
     """Answers by id: a scorecard in CSV, or a file with the columns id and answer alone; checked."""
     table = files.read_table(path, KNOWN, ("id", "answer"))
     files.check_table(table, {"answer": files.one_of(ANSWERS)}, path.name, unique=["id"])
-    given = path.read_text(encoding="utf-8-sig").splitlines()[0].split(",")
+    given = next(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
     return table[["id", *(name for name in COMPARED if name in given)]]
 
 
@@ -43,8 +44,8 @@ def changes(lines: pd.DataFrame, wanted: pd.DataFrame, whole: bool) -> list[str]
 def unchecked(claims: Iterable[Claim], specs: Specs) -> str:
     """What cannot be checked of a file of somebody else, in words; empty if all can."""
     known, told = load_sources(), []
-    if undated := sum(not written(claim) for claim in claims):
-        told.append(f"the date of {undated} claims, so nothing is left out as later")
+    if any(not written(claim) for claim in claims):
+        told.append("the date of articles that are not in the bibliography; nothing is left out as later")
     if sum(row.source not in known for rows in specs.rows.values() for row in rows):
         told.append("whose documents the rows of your file are; they count as their makers'")
     return "; ".join(told)

@@ -166,6 +166,7 @@ def load_listed() -> list[Listed]:
     """What else may be meant by each quantity, checked."""
     checks = {
         "quantity": files.one_of(load_specs().kinds),
+        "where": files.one_of([*load_specs().subjects, ""]),
         "reading": PAIRS,
         "why": files.matches(r"\S.*", "a reason"),
     }

@@ -116,17 +116,26 @@ def flips(claim: Claim, found: Attempt, specs: Specs) -> list[Flip]:
     return sorted(lines, key=lambda f: (not f.statements, round(f.distance, 6)))
 
 
+BESIDE = np.array([1 - 1e-9, 1, 1 + 1e-9])
+
+
 def _flip(claim: Claim, found: Attempt, key: Key, specs: Specs, error: ModelError | None) -> Flip:
     """How one row flips a claim: the factor that does it first, and the statements that do."""
     central, options = specs.rows[key][0].value, specs.options(key)
 
-    def standing(factors: np.ndarray) -> np.ndarray:
-        values = found.figure(specs.replace({key: central * factors})).m
-        return np.broadcast_to(stands(claim, values, error), factors.shape)
+    def sides(factors: np.ndarray) -> np.ndarray:
+        """0 where the claim stands, else on which side the figure lies: no narrow claim is stepped over."""
+        values = np.broadcast_to(found.figure(specs.replace({key: central * factors})).m, factors.shape)
+        side = np.where(stands(claim, values, error), 0, np.where(values >= claim.printed.high, 1, -1))
+        return np.where(np.isnan(values), lost, side)
 
-    factor, held = np.nan, standing(options / options[0])
+    lost = -1  # what cannot run ends a claim that stands, and makes none stand
+    lost = int(sides(np.ones(1))[0]) or lost
+    factor, held = np.nan, sides(options / options[0]) == 0
     with contextlib.suppress(InputError):  # a whole number, or one that has to fit with others
-        factor = nearest(standing)
+        factor = nearest(sides)
+        if np.isfinite(factor) and np.all((sides(factor * BESIDE) == 0) == held[0]):  # jumped over
+            factor = np.nan
     rows = zip(specs.rows[key], held, strict=True)
     return Flip(key, factor, tuple(row for row, holds in rows if holds != held[0]))
 
@@ -189,7 +198,7 @@ def solve(claim_id: str, row: str, specs: Specs, claims: Iterable[Claim] | None 
 
 
 def _solution(claim: Claim, found: Attempt, key: Key, specs: Specs) -> Solution:
-    target = units.Q(claim.printed.value, claim.unit or "count")
+    target = units.Q(claim.printed.value, claim.figure_unit or "count")
     return solve_for(found.reading.figure, specs, key, target)
 
 
@@ -242,34 +251,54 @@ def solve_ledger(row: str, specs: Specs, claims: Iterable[Claim]) -> pd.DataFram
 
 
 UNSTATED = "no source"
+STARTS = (1e3, 1e-3, 1e9, 1e-9, 1e15)  # a search reaches a thousand times either way
 
 
 def _with_row(row: str, claim: Claim, specs: Specs) -> Specs:
-    """The table with a row that no source states, if that is the one asked for, at any value."""
-    subject, _, quantity = row.split("[")[0].rpartition(".")
+    """The table with a row that no source states, if that is the one asked for, at any value.
+
+    Conditions and basis are those in brackets, else those of the claim that rows of the quantity have.
+    """
+    name, _, bracket = row.removesuffix("]").partition("[")
+    subject, _, quantity = name.rpartition(".")
     kind = specs.kinds.get(quantity)
     stated = any(key[:2] == (subject, quantity) for key in specs.rows)
-    if stated or kind is None or kind.kind != "stated" or subject not in specs.subjects:
+    known = specs.subjects | specs.condition_values.get("part", frozenset())
+    if stated or kind is None or kind.kind != "stated" or subject not in known:
         return specs
+    alike = [key for key in specs.rows if key[1] == quantity]
+    taken = {name for key in alike for name in read_conditions(key[2])}
     given = read_conditions(claim.conditions)
-    basis = given.pop("basis", kind.default_basis)
-    mine = {name: value for name, value in given.items() if "." not in name}
+    if given.get("basis") in {key[3] for key in alike}:
+        taken.add("basis")
+    mine = {name: value for name, value in given.items() if name in taken}
+    mine |= read_conditions(";".join(pair for pair in bracket.split(";") if "=" in pair))
+    basis = mine.pop("basis", kind.default_basis)
     added = Row(
         subject, quantity, write_conditions(mine), 1.0, kind.unit, basis, "central", "", UNSTATED, "", ""
     )
     return dataclasses.replace(specs, rows={**specs.rows, added.key: (added,)})
 
 
+def _searched(claim: Claim, found: Attempt, key: Key, specs: Specs) -> Solution:
+    """The value of a row that no source states, wherever it lies."""
+    solution = _solution(claim, found, key, specs)
+    for start in STARTS:
+        if solution.value is not None:
+            break
+        row = dataclasses.replace(specs.rows[key][0], value=start)
+        table = dataclasses.replace(specs, rows={**specs.rows, key: (row,)})
+        with contextlib.suppress(InputError):  # what cannot run there
+            solution = _solution(claim, found, key, table)
+    return solution
+
+
 def _needed(claim: Claim, found: Attempt, key: Key, specs: Specs) -> dict[str, Any]:
     """What one row would have to be, in its unit, with the reason."""
     name, row = key_name(key), specs.rows[key][0]
     stated = row.source != UNSTATED
-    if not stated:  # the search begins near the answer
-        goal = claim.printed.value / found.central
-        row = dataclasses.replace(row, value=goal)
-        specs = dataclasses.replace(specs, rows={**specs.rows, key: (row,)})
     try:
-        solution = _solution(claim, found, key, specs)
+        solution = (_solution if stated else _searched)(claim, found, key, specs)
     except InputError as error:  # a whole number, or one that has to fit with others
         return {"row": name, "why": f"{name} cannot be varied: {error}"}
     why = str(solution)

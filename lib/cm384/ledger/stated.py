@@ -15,7 +15,8 @@ from cm384.ledger.readings import OPEN, Reading, differs, listed_readings, load_
 from cm384.physics.check import comparable
 from cm384.physics.served import MODELLED
 from cm384.table import units
-from cm384.table.records import Measurement, load_sources
+from cm384.table.documents import load_sources
+from cm384.table.records import Measurement
 from cm384.table.specs import Specs
 from cm384.table.words import each, title
 
@@ -27,12 +28,14 @@ class Stated:
     """A claim at its word: its readings, what those that may decide give, and what they were read from.
 
     `missing` says why a reading could not be computed, `weaker` holds figures of work that nobody
-    measured, which decide nothing of what is said as achieved.
+    measured, which decide nothing of what is said as achieved; `later`, where nothing decides, what came
+    out after the article.
     """
 
     readings: list[Reading]
     found: list[Attempt]
     weaker: list[Attempt]
+    later: list[Attempt]
     missing: Mapping[str, str]
     achieved: bool
     table: Specs
@@ -49,12 +52,15 @@ def considered(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> State
     achieved = work and claim.state in ("", "achieved")
     if achieved:
         readings = without_doubles(as_run(reading, table) for reading in readings)
-    tries = attempts(readings, claim.unit, table)
+    tries = attempts(readings, claim.figure_unit, table)
     alone = achieved and not claim.comparator
     split: dict[bool, list[Attempt]] = {True: [], False: []}
     for a in tries.found:
         split[bool(alone and kinds_of_run(a, table))].append(a)
-    return Stated(readings, split[False], split[True], tries.missing, achieved, table)
+    later: list[Attempt] = []
+    if not tries.found and written(claim):
+        later = attempts(as_stated(claim, specs, ledger), claim.figure_unit, specs).found
+    return Stated(readings, split[False], split[True], later, tries.missing, achieved, table)
 
 
 @lru_cache(maxsize=32)
@@ -180,7 +186,7 @@ def owner_of(claim: Claim, best: Attempt, specs: Specs, ledger: Mapping[str, Cla
         return None
     listed_for = listed_readings(best.reading, claim.readings, specs)
     candidates = _owners(claim, best.reading, listed_for, specs, ledger)
-    found = attempts(candidates, claim.unit, specs).found
+    found = attempts(candidates, claim.figure_unit, specs).found
     return next((a for a in found if claim.printed.holds(a.central)), None)
 
 
@@ -232,11 +238,8 @@ def measures(
     found: list[tuple[str, Attempt | None, bool]] = []
     for proxy in load_proxies()[claim.quantity]:
         reading = plain.changed(proxy.reading)
-        name = (
-            proxy.why.lower()
-            if reading.comparator == plain.comparator
-            else f"{proxy.why.lower()} against {title(reading.comparator)}"
-        )
+        name = proxy.why[0].lower() + proxy.why[1:]
+        name += f" against {title(reading.comparator)}" if reading.comparator != plain.comparator else ""
         tries = [r for r in runs(_same_kind(reading, specs), specs) if r.subject != r.comparator]
         gives = attempts(tries or [], "", specs).found
         if (

@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 
 from cm384.ledger.attempts import LEAST, Attempt, Tried, attempts, closest, error_of, tried
-from cm384.ledger.claims import QUOTIENTS, REPORTED, Claim
+from cm384.ledger.claims import REPORTED, Claim
 from cm384.ledger.readings import Reading, differs, listed_readings
 from cm384.ledger.stated import Stated, as_of, considered, kinds_of_run, measures, owner_of, written
 from cm384.physics.served import MODELLED
 from cm384.table import units
+from cm384.table.documents import load_sources
 from cm384.table.errors import InputError
-from cm384.table.records import Row, load_sources, read_conditions
+from cm384.table.records import Row, read_conditions
 from cm384.table.specs import Specs
 from cm384.table.words import each, listed, row_name, title
 
@@ -60,8 +61,7 @@ def judge(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> Verdict:
     if claim.judged:
         return _by_document(claim, claim.judged)
     if claim.state == "opined":
-        why = claim.note or "An opinion, which nothing can settle."
-        return Verdict(claim, "opinion", "nothing", why, sources=_keys(claim))
+        return _by_document(claim, "opinion")
     if claim.word:
         return _by_proxies(claim, as_of(specs, written(claim)), ledger)
     said = considered(claim, specs, ledger)
@@ -78,29 +78,29 @@ def _by_document(claim: Claim, answer: str) -> Verdict:
     """What was judged by hand, with what the document says."""
     nothing = answer in ("unsupported", "opinion", "undecided")
     settled = claim.settled or ("nothing" if nothing else "document")
-    overturn = (
-        "A document that says it." if nothing else "A document nearer to the matter that says otherwise."
+    overturn = claim.overturn or (
+        "A document that says it." if nothing else "A document nearer to the matter."
     )
-    return Verdict(claim, answer, settled, claim.primary_says or claim.note, overturn, sources=_keys(claim))
+    why = claim.primary_says or claim.note or "An opinion, which nothing can settle."
+    return Verdict(claim, answer, settled, why, overturn, sources=_keys(claim))
 
 
 def _not_stated(claim: Claim, said: Stated) -> Verdict:
     """A claim whose stated form cannot be derived: its other readings, or what is missing."""
     base, table, when = said.readings[:1], said.table, written(claim)
     others = [r for b in base for r in listed_readings(b, claim.readings, table) if not differs(r, b)]
-    given = attempts(others, claim.unit, table).found
+    given = attempts(others, claim.figure_unit, table).found
     missing = next(iter(said.missing.values()), "no machine fits the claim that this one refers to")
     if fitting := [a for a in given if a.fits(claim)]:
         return _verdict(claim, "other basis", f"{missing}; it holds as {fitting[0]}.", fitting[0], table)
-    if said.achieved:
-        why = f"no measured run that would decide it was published{f' by {when}' if when else ''}"
-        weaker = said.weaker[:1]  # what there is was not measured
-        why = (
-            f"{weaker[0]} is {listed(kinds_of_run(weaker[0], table))}, not measured, and {why}"
-            if weaker
-            else why
-        )
-        return Verdict(claim, "undecided", "nothing", _sentence(f"{why}."), "A measured run.")
+    if said.achieved or said.later:
+        what = "no measured run that would decide it" if said.achieved else "nothing that would decide it"
+        why = f"{what} was published{f' by {when}' if when else ''}"
+        if said.weaker:  # what there is was not measured
+            kinds = listed(kinds_of_run(said.weaker[0], table))
+            why = f"{said.weaker[0]} is {kinds}, not measured, and {why}"
+        later = f"; later documents give {listed(map(str, said.later[:3]))}" if said.later else ""
+        return Verdict(claim, "undecided", "nothing", _sentence(f"{why}{later}."), "A document of that time.")
     tail = f"; {listed(map(str, given[:3]))}" if given else ""
     why = f"Nothing to derive it from: {missing}{tail}."
     return Verdict(claim, "unsupported", "nothing", why, "A document that states it.")
@@ -139,10 +139,10 @@ def _of_sources(claim: Claim, said: Stated, ledger: Mapping[str, Claim]) -> Verd
         return verdict("within sources", _reached(claim, within[0], specs), within[0])
     if owner := owner_of(claim, best, specs, ledger):
         return verdict("misattributed", f"{best}; the figure is that of {_owner(owner)}.")
+    listed_for = listed_readings(best.reading, claim.readings, specs)
+    others = attempts([r for r in listed_for if not differs(r, best.reading)], claim.figure_unit, specs)
     if claim.form == "count" and target.low == target.high:
         return verdict("contradicted", f"{best}, not {claim.value}.")
-    listed_for = listed_readings(best.reading, claim.readings, specs)
-    others = attempts([r for r in listed_for if not differs(r, best.reading)], claim.unit, specs)
     if fitting := [a for a in others.found if a.fits(claim)]:
         held_as = listed(map(str, fitting[:2])) + (
             f", and {len(fitting) - 2} more" if len(fitting) > 2 else ""
@@ -166,7 +166,7 @@ def _verdict(claim: Claim, answer: str, why: str, found: Attempt, specs: Specs) 
 def _printed_total(claim: Claim, best: Attempt, specs: Specs) -> Row | None:
     """The total, on whatever basis, that a maker prints for a system and that a bare value repeats."""
     given = {k: v for k, v in best.reading.conditions.items() if k != "basis"}
-    unit = units.parse_unit(claim.unit or "count")
+    unit = units.parse_unit(claim.figure_unit or "count")
     for key in specs.printed_totals:
         subject, quantity, conditions, _ = key
         same = (subject, quantity) == (best.reading.subject, best.reading.quantity)
@@ -183,7 +183,7 @@ def _weaker(claim: Claim, best: Attempt, specs: Specs) -> Attempt | None:
     for other in specs.measurements.values() if run else ():
         alike = all(getattr(other, name) == getattr(run, name) for name in ("accelerator", "phase", "model"))
         if alike and other.kind not in ("", "measured"):
-            found = tried(best.reading.changed(f"measurement={other.id}"), claim.unit, specs)
+            found = tried(best.reading.changed(f"measurement={other.id}"), claim.figure_unit, specs)
             if claim.printed.holds(found.central):
                 return found
     return None
@@ -228,32 +228,31 @@ def _misses(claim: Claim, found: Attempt, specs: Specs) -> tuple[str, str]:
     """Which way a claim misses, and by how much: a range where the makers' documents disagree."""
     target = claim.printed
     factors = sorted(target.value / edge if edge > 0 else np.inf for edge in (found.central, *found.ends))
-    over = _flatters(claim, target.value / found.central if found.central > 0 else np.inf, specs)
-    answer = "overstated" if over else "understated"
-    sizes = each(_size(factor) for factor in (factors[0], factors[-1]))
+    # Overstated says better of the subject than is so: of what is better when less, too low a figure.
+    lower = specs.kinds[claim.quantity].better == "lower"
+    answer = "overstated" if (target.value > found.central) != lower else "understated"
     low, high = found.edges
-    spread = (
+    allowed = (
         f"sourced values allow {units.number(low)} to {units.number(high)}"
         if low < high
         else "one source each"
     )
-    return answer, f"{found}, {spread}: {answer} {' to '.join(sizes)}"
+    return answer, f"{found}, {allowed}: {answer} {_sizes(factors)}{', since less is better' * lower}"
 
 
-def _flatters(claim: Claim, factor: float, specs: Specs) -> bool:
-    """Whether a claim that misses says more than is so; `factor` is claimed ÷ derived.
+def _sizes(factors: Sequence[float]) -> str:
+    """How far claimed and derived are apart, as a range where the makers' documents disagree.
 
-    A bare comparison that fails always does. A ratio does if it is farther from 1 than it should be, or
-    credits a part that is too large; of what is better when less, a value that is too low.
+    >>> _sizes([1.17, 1.25]), _sizes([0.96, 0.98]), _sizes([2, 2])
+    ('1.17 to 1.25 times', 'by 2 to 4.2 %', '2 times')
     """
-    lower = specs.kinds[claim.quantity].better == "lower"
-    if claim.form == "statement" or (lower and claim.relation in ("lt", "le")):
-        return True
-    quotient = claim.form in QUOTIENTS
-    scale = 100.0 if claim.unit == "percent" and claim.form == "share" else 1.0
-    if quotient and (not lower or claim.printed.value >= scale):
-        return factor > 1
-    return (factor > 1) != lower
+    sizes = sorted((_size(factor) for factor in (min(factors), max(factors))), key=_leading)
+    first, last = (size.removesuffix(" times").removesuffix(" %") for size in sizes)
+    return sizes[0] if first == last else f"{first} to {sizes[1].removeprefix('by ')}"
+
+
+def _leading(size: str) -> float:
+    return float(size.removeprefix("by ").split()[0].replace(",", ""))
 
 
 def _size(factor: float) -> str:
@@ -321,7 +320,7 @@ def _overturn(found: Attempt, specs: Specs) -> str:
     """The document that would change the answer."""
     rows = [specs.rows[key][0] for key in found.span.keys]
     told = each(f"{row_name(row)}" for row in rows if row.quantity != "count") or each(map(row_name, rows))
-    return f"A document of the maker with another value of {listed(told[:2])}." if told else ""
+    return f"A document of the maker with another value of {listed(told[:2]) or 'a file it was read from'}."
 
 
 def _sentence(text: str) -> str:
@@ -352,23 +351,29 @@ def _by_proxies(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> Verd
     parts += [f"not stated: {listed(missing)}"] if missing else []
     sources = each(key for _, a, _ in found if a for key in _sources(a, specs))
     overturn = "A document with another value of one of them."
-    return Verdict(claim, answer, "proxy", _sentence("; ".join(parts) + "."), overturn, sources=tuple(sources))
+    return Verdict(
+        claim, answer, "proxy", _sentence("; ".join(parts) + "."), overturn, sources=tuple(sources)
+    )
 
 
 # --- all of them -----------------------------------------------------------------------------------
 
 
-def judge_all(claims: Iterable[Claim], specs: Specs) -> list[Verdict]:
-    """The verdicts of a ledger, in its order; refuses a table of draws."""
+def judge_all(claims: Iterable[Claim], specs: Specs, among: Iterable[Claim] = ()) -> list[Verdict]:
+    """The verdicts of some claims, in their order; refuses a table of draws.
+
+    `among` are the claims that they may refer to, beside themselves.
+    """
     if specs.sampled:
         raise InputError("a verdict needs one value a row; this table holds several")
-    ledger = {claim.id: claim for claim in claims}
-    return [judge(claim, specs, ledger) for claim in ledger.values()]
+    own = {claim.id: claim for claim in claims}
+    ledger = {claim.id: claim for claim in among} | own
+    return [judge(claim, specs, ledger) for claim in own.values()]
 
 
-def scorecard(claims: Iterable[Claim], specs: Specs) -> pd.DataFrame:
+def scorecard(claims: Iterable[Claim], specs: Specs, among: Iterable[Claim] = ()) -> pd.DataFrame:
     """One line a claim: the figure claimed, the one derived, its span, the answer, how, the reason."""
-    return pd.DataFrame([_line(verdict) for verdict in judge_all(claims, specs)])
+    return pd.DataFrame([_line(verdict) for verdict in judge_all(claims, specs, among)])
 
 
 def _line(verdict: Verdict) -> dict[str, Any]:

@@ -136,7 +136,7 @@ class ModelError:
         pairs = "ratios of pairs of " if self.ratio else ""
         tail = ", which settles nothing smaller than a factor of two" if self.coarse else ""
         kept = f"an error within {units.percent(self.size)} in nine of ten"
-        return f"{kept} {pairs}{self.documents} documents{tail}"
+        return f"{kept} {pairs or 'of '}{self.documents} documents{tail}"
 
 
 def by_document(rows: Iterable[Measurement], specs: Specs) -> dict[str, float]:

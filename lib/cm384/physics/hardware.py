@@ -98,7 +98,7 @@ def peak_by_bits(specs: Specs, subject: str, *, bits: Numbers, basis: str = "hea
     >>> print(units.text(derive("peak_by_bits", "ascend-910c", load_specs(), bits="4")))
     1,504 TFLOPS
     """
-    enough = [name for name, size in BYTES_PER_ELEMENT.items() if 8 * size >= bits]
+    enough = [name for name, size in BYTES_PER_ELEMENT.items() if 8 * size >= np.max(bits)]
     stated = [name for name in enough if specs.has(subject, "peak", basis=basis, precision=name)]
     if not stated:
         raise NotStated(f"{subject} has no peak of {bits:g} bits or more")

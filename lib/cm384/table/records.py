@@ -1,8 +1,8 @@
 """One record class for each file of `data/`, and what a cell of it must look like.
 
 A row of `specs.csv` is one sourced fact, a `Measurement` a deployment and what it was measured to
-do, a `Workload` the same work for every chip, a `Kernel` a benchmark of one kernel alone, a `Note`
-something said of an article.
+do, a `Workload` the same work for every chip, a `Kernel` a benchmark of one kernel
+alone.
 """
 
 from __future__ import annotations
@@ -52,12 +52,10 @@ NATURES = {
     "event": "what happened on a day: what came after an article is left out",
     "estimate": "what somebody makes of other figures: it settles nothing",
 }
-SOURCE_KINDS = ("vendor", "official", "measurement", "analyst", "press")
 # How a published throughput came about; each is a basis.
 RUNS = ("measured", "derived", "simulated", "projected", "announced")
 PHASES = ("prefill", "decode")
 ROUTINGS = ("balanced", "eplb", "unbalanced")
-KINDS = ("about", "leaves_out", "repeats")
 # The settings of a deployment that are numbers, and those that are precisions.
 NUMBERS = ("accelerators", "expert_parallel", "tensor_parallel", "batch", "context", "output",
            "microbatches", "draft_tokens", "tokens_per_step")  # fmt: skip
@@ -95,31 +93,6 @@ class Subject:
     vendor: str
     part: str
     tier: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """One line of `sources.csv`: when a document of the bibliography came out, and what it is.
-
-    `published` is a day, a month or a year, or the latest that it can be (`by 2026-08`); `maker` is
-    whose document about itself it is.
-    """
-
-    source: str
-    published: str
-    kind: str
-    maker: str
-
-    def after(self, date: str) -> bool:
-        """Whether it certainly came out after a date, as far as both are known.
-
-        >>> Source("a", "2025-06", "press", "").after("2025-05-19")
-        True
-        >>> Source("a", "2025", "press", "").after("2025-05-19")
-        False
-        """
-        told, least = self.published, min(len(date), len(self.published))
-        return not told.startswith("by ") and told[:least] > date[:least]
 
 
 @dataclass(frozen=True)
@@ -319,31 +292,6 @@ class Kernel:
 
 
 @dataclass(frozen=True)
-class Note:
-    """One line of `articles.csv`: what an article is, leaves out, or repeats."""
-
-    article: str
-    kind: str
-    topic: str
-    text: str
-    source: str
-
-
-def articles(notes: Iterable[Note]) -> list[str]:
-    """The keys of the articles, in order."""
-    return [note.article for note in notes if note.kind == "about"]
-
-
-def short_names(notes: Iterable[Note]) -> dict[str, str]:
-    """What the articles are called in a table, by key.
-
-    >>> short_names(load_notes())["gmex2025ascend"]
-    'GMEX'
-    """
-    return {n.article: n.topic.split(":")[0] for n in notes if n.kind == "about"}
-
-
-@dataclass(frozen=True)
 class Peer:
     """One line of `peers.csv`: what another tool predicts for a measurement."""
 
@@ -378,22 +326,6 @@ def load_subjects() -> Mapping[str, Subject]:
     return {row.subject: row for row in found.values()}
 
 
-@cache
-def load_sources() -> Mapping[str, Source]:
-    """When each document of the bibliography came out, and what it is, by its key."""
-    day = r"(by )?[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?", "a date such as 2025-06-15, 2025-06, 2025 or by 2025"
-    checks = {
-        "source": files.one_of(keys := files.read_keys()),
-        "published": files.matches(*day),
-        "kind": files.one_of(SOURCE_KINDS),
-    }
-    found = files.read_records(DATA / "sources.csv", Source, checks, unique=["source"])
-    known = {row.source: row for row in found.values()}
-    if missing := [key for key in keys if key not in known]:
-        raise InputError(f"sources.csv: no line for {missing[0]}")
-    return known
-
-
 def read_workloads() -> dict[str, Workload]:
     """The workloads of this project, checked, by name."""
     numbers = ("expert_parallel", "batch", "context", "microbatches")
@@ -415,19 +347,6 @@ def load_kernels() -> list[Kernel]:
         "source": files.one_of(files.read_keys()),
     }
     return [*files.read_records(DATA / "kernels.csv", Kernel, checks, unique=["id"]).values()]
-
-
-def load_notes() -> list[Note]:
-    """What is said of the articles beside their claims, checked."""
-    keys = files.read_keys()
-    checks = {
-        "article": files.one_of(keys),
-        "kind": files.one_of(KINDS),
-        "topic": files.matches(r"\S.*", "a topic"),
-        "text": files.matches(r"\S.*", "a sentence"),
-        "source": files.each_of(keys),
-    }
-    return [*files.read_records(DATA / "articles.csv", Note, checks).values()]
 
 
 def read_rows(path: Path, kinds: Mapping[str, Kind], keys: Iterable[str] | None = None) -> dict[int, Row]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from cm384.table import files, records, units
+from cm384.table import documents, files, records, units
 from cm384.table.config import ConfigFile
 from cm384.table.draws import Draws
 from cm384.table.errors import DATA, InputError, NotStated, check_known
@@ -179,12 +179,17 @@ class Specs:
 
         A document that this project does not know counts as the maker's: nothing is said against it.
         """
-        source = records.load_sources().get(row.source)
+        source = documents.load_sources().get(row.source)
         if source is None or source.kind == "official" or row.basis == "assumed":
             return 0
         if source.kind == "vendor":
             return 0 if self.vendor(row.subject) in ("", source.maker) else 2
         return {"measurement": 1, "analyst": 2}.get(source.kind, 3)
+
+    def by_maker(self, row: Row) -> bool:
+        """Whether a row is known to be the maker's own word on its chip or system."""
+        source = documents.load_sources().get(row.source)
+        return source is not None and source.kind == "vendor" and source.maker == self.vendor(row.subject)
 
     @cached_property
     def printed_totals(self) -> frozenset[Key]:
@@ -195,7 +200,7 @@ class Specs:
 
     def before(self, date: str) -> Specs:
         """The table without what was run, sold or booked after a date, as far as dates are known."""
-        sources = records.load_sources()
+        sources = documents.load_sources()
 
         def known(row: Row) -> bool:
             dated = self.kinds[row.quantity].nature in ("event", "performance")
