@@ -228,7 +228,7 @@ def answers_figure(lines: pd.DataFrame, by: str) -> figures.Picture:
 def _agreement(counts: pd.DataFrame) -> str:
     """How many claims hold, and in which row of the counts most and fewest of them do."""
     held = counts.reindex(columns=["holds"], fill_value=0)["holds"]
-    finding = f"Of {counts.to_numpy().sum():.0f} claims, {held.sum():.0f} hold{'s' * (held.sum() == 1)}"
+    finding = f"Of {counts.to_numpy().sum():.0f} claims, {held.sum():.0f} hold{'s' * bool(held.sum() == 1)}"
     if len(counts) < 2:
         return finding
     shares = (held / counts.sum(axis=1)).sort_values(kind="stable")
