@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -88,9 +87,10 @@ def tried(reading: Reading, unit: str, specs: Specs) -> Attempt:
         best &= (ranks[picks] == ranks.min()) | (picks == 0)
         makers &= own[picks] | (picks == 0)
     values, ends = found.values, found.values[makers]
-    if specs.parts(reading.subject) or specs.parts(reading.comparator):
+    asked = {(name, key[1]) for name in (reading.subject, reading.comparator) for key in found.keys}
+    if any(key[:2] in asked for key in specs.printed_totals):
         # The total that a maker prints is another value of the system.
-        total = trace(reading.figure, dataclasses.replace(specs, totals=specs.printed_totals))
+        total = trace(reading.figure, specs.by_totals())
         printed = float(total.value.to(target).m)
         if not np.isclose(printed, float(found.central.m), rtol=1e-12):
             values, best = np.append(values, printed), np.append(best, True)

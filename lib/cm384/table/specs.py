@@ -222,7 +222,19 @@ class Specs:
     def traced(self) -> tuple[Specs, Trace]:
         """A copy that notes the rows that are read and the steps that are taken, and the notes."""
         trace = Trace()
-        return dataclasses.replace(self, trace=trace), trace
+        return self._copy(trace=trace), trace
+
+    def _copy(self, **changes: Any) -> Specs:
+        """A copy with the same rows, which keeps the lists of names that follow from them."""
+        copy = dataclasses.replace(self, **changes)
+        copy.__dict__.update(
+            {name: getattr(self, name) for name in ("_counted", "_accelerators", "subjects")}
+        )
+        return copy
+
+    def by_totals(self) -> Specs:
+        """A copy that takes the totals that makers print of their systems, not the sums of the parts."""
+        return self._copy(totals=self.printed_totals)
 
     def replace(self, values: Mapping[Key, Any]) -> Specs:
         """A copy in which the keys have other values: quantities, or numbers in the row's unit."""
@@ -232,7 +244,7 @@ class Specs:
                 raise InputError(f"no row {key_name(key)} to replace")
             if isinstance(value, units.Quantity):
                 numbers[key] = value.to(self.rows[key][0].unit).m
-        return dataclasses.replace(self, drawn=ChainMap(numbers, self.drawn))  # type: ignore[arg-type]
+        return self._copy(drawn=ChainMap(numbers, self.drawn))  # type: ignore[arg-type]
 
     def sample(self, count: int, seed: int, start: int = 0) -> Specs:
         """A copy in which every value that sources dispute is an array of `count` draws of theirs.
@@ -242,7 +254,7 @@ class Specs:
         """
         if count < 1:
             raise InputError(f"samples: expected at least 1, got {count}")
-        return dataclasses.replace(self, drawn=Draws(self.rows, self.options, count, seed, start))
+        return self._copy(drawn=Draws(self.rows, self.options, count, seed, start))
 
     @property
     def sampled(self) -> bool:
