@@ -18,6 +18,15 @@ from cm384.notebooks import NOTEBOOKS
 sys.path.insert(0, str(NOTEBOOKS / "_ext"))  # the modules of the site are no package
 
 
+# Files whose tests wait for processes of their own: begun first, so that no worker ends with them alone.
+FIRST = ("test_report.py", "test_reruns.py", "test_browser.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that wait longest come first; the rest stays in order."""
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
+
+
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that a whole `report` writes to, once for all workers of the test run."""
