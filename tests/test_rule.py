@@ -30,7 +30,7 @@ from cm384.ledger import verdicts as verdict_rule
 from cm384.ledger.claims import ANSWERS, REPORTED, Claim, Printed, load_claims, printed
 from cm384.ledger.readings import load_listed, load_proxies
 from cm384.ledger.verdicts import Verdict, judge_all
-from cm384.physics.check import ModelError
+from cm384.physics.check import ModelError, by_document
 from cm384.table import documents
 from cm384.table.documents import Source
 from cm384.table.errors import InputError
@@ -857,8 +857,6 @@ def test_a_dropped_width_changes_an_answer(
               WATT | {"value": "4"}]  # fmt: skip
     before = [answer(tmp_path, SPECS, probe) for probe in probes]
     monkeypatch.setattr(module, name, value)
-    if module is attempts_of:
-        monkeypatch.setattr(verdict_rule, name, value)
     assert [answer(tmp_path, SPECS, probe) for probe in probes] != before
 
 
@@ -925,3 +923,37 @@ def test_swapping_two_lines_of_the_rule_changes_an_answer(tmp_path: Path, world:
         claims = load_claims(strangers.write(tmp_path / "claims.csv", Claim, probe), specs)
         changed.append(judge_all(claims, specs)[0].answer != swapped(one).judge_all(claims, specs)[0].answer)
     assert any(changed)
+
+
+def test_a_word_beside_a_claim_that_fits_nothing_is_unsupported(tmp_path: Path) -> None:
+    nothing = HBM | {"id": "T-1", "value": "99"}
+    beside = WORD | {"id": "T-2", "comparator": "T-1"}
+    found = judged(tmp_path, SPECS, nothing, beside)[1]
+    assert found.answer == "unsupported"
+    assert "no machine fits T-1" in found.why
+
+
+def test_a_claim_judged_by_hand_names_no_machine(tmp_path: Path) -> None:
+    by_hand = HBM | {"id": "T-1", "value": "3.6", "judged": "partly", "note": "By hand."}
+    path = strangers.write(tmp_path / "claims.csv", Claim, by_hand, HBM | {"id": "T-2", "comparator": "T-1"})
+    assert "line 3, column comparator: 'T-1'" in strangers.refused(load_claims, path, SPECS)
+
+
+def test_a_kernel_that_only_its_maker_measured_does_not_hold(tmp_path: Path) -> None:
+    """huawei2025cloudmatrix, table 9: 1,346 GB/s a die of the memory-bound MLA kernel."""
+    claim = SIZE | {
+        "quantity": "hbm_bandwidth",
+        "conditions": "op=mla;basis=measured",
+        "value": "2,692",
+        "unit": "GB/s",
+    }
+    (found,) = judged(tmp_path, SPECS, claim)
+    assert found.answer == "undecided"
+    assert "Huawei alone states it of Ascend 910C" in found.why
+
+
+def test_an_error_of_no_document_settles_nothing() -> None:
+    error = ModelError(np.inf, 0)
+    assert by_document([], SPECS) == {}
+    assert "inf" not in str(error)
+    assert error.band(1.0, 2.0)[1] == np.inf

@@ -71,9 +71,13 @@ class Attempt:
         beyond = values > target.value if self.central < target.value else values < target.value
         return float(np.mean(beyond))
 
+    def reached(self, claim: Claim) -> bool:
+        """Whether enough of the best combinations reach the claim."""
+        return self.share(claim) >= LEAST
+
     def fits(self, claim: Claim) -> bool:
         """Whether the claim holds on this reading, or enough of its combinations reach it."""
-        return bool(claim.printed.holds(self.central)) or self.share(claim) >= LEAST
+        return bool(claim.printed.holds(self.central)) or self.reached(claim)
 
 
 def tried(reading: Reading, unit: str, specs: Specs) -> Attempt:

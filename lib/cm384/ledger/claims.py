@@ -295,7 +295,7 @@ def claims_checks(specs: Specs, ids: Iterable[str], keys: Iterable[str] | None) 
 def _check_reference(claim: Claim, ids: dict[str, dict[str, str]], bad: Any) -> None:
     """Refuse a comparator that is a claim without a comparison of its own."""
     meant = ids.get(claim.comparator, {})
-    if meant and (meant["comparator"] in ids or meant["form"] not in QUOTIENTS):
+    if meant and (meant["comparator"] in ids or meant["form"] not in QUOTIENTS or meant["judged"]):
         raise bad(
             "comparator", claim.comparator, "a ratio or share that does not refer to another claim itself"
         )

@@ -148,21 +148,13 @@ def as_run(reading: Reading, specs: Specs) -> Reading:
 def _measured(name: str, specs: Specs) -> str:
     """The measured run of the same work, or the run itself."""
     run = specs.measurements.get(name)
-    if run is None or run.kind in ("", "measured"):
+    if run is None or run.as_run:
         return name
-    same = (
-        "accelerator",
-        "model",
-        "phase",
-        "batch",
-        "context",
-        "tensor_parallel",
-        "matrix_precision",
-        "microbatches",
-    )
+    same = ("accelerator", "model", "phase", "batch", "context", "tensor_parallel", "matrix_precision",
+            "microbatches")  # fmt: skip
     for other in specs.measurements.values():
         alike = all(getattr(other, field) == getattr(run, field) for field in same)
-        if other.kind in ("", "measured") and alike and other.source == run.source:
+        if other.as_run and alike and other.source == run.source:
             return other.id
     return name
 
@@ -179,10 +171,8 @@ def owner_of(claim: Claim, best: Attempt, specs: Specs, ledger: Mapping[str, Cla
 
     None for a bare comparison, and none if nobody's central value is printed so.
     """
-    if claim.form not in ("value", "ratio", "share", "increase", "count") or claim.relation not in (
-        "eq",
-        "about",
-    ):
+    printed = claim.form in ("value", "ratio", "share", "increase", "count")
+    if not printed or claim.relation not in ("eq", "about"):
         return None
     listed_for = listed_readings(best.reading, claim.readings, specs)
     candidates = _owners(claim, best.reading, listed_for, specs, ledger)
@@ -234,7 +224,10 @@ def measures(
     """Each proxy of a claim's word: what it is, what it gives (none if not stated), whether it holds."""
     plain = Reading(claim.subject, "", claim.comparator, {})
     if claim.comparator in ledger:
-        plain = _meant(plain, beside(ledger[claim.comparator], specs, ledger)[0], specs)
+        meant = beside(ledger[claim.comparator], specs, ledger)
+        if not meant:
+            return [(f"no machine fits {claim.comparator}", None, False)]
+        plain = _meant(plain, meant[0], specs)
     found: list[tuple[str, Attempt | None, bool]] = []
     for proxy in load_proxies()[claim.quantity]:
         reading = plain.changed(proxy.reading)
@@ -242,9 +235,7 @@ def measures(
         name += f" against {title(reading.comparator)}" if reading.comparator != plain.comparator else ""
         tries = [r for r in runs(_same_kind(reading, specs), specs) if r.subject != r.comparator]
         gives = attempts(tries or [], "", specs).found
-        if (
-            not gives and specs.parts(reading.subject) and specs.parts(reading.comparator)
-        ):  # of one chip, then
+        if not gives and specs.parts(reading.subject) and specs.parts(reading.comparator):  # of one chip
             chips = {name: specs.parts(name)[0] for name in (reading.subject, reading.comparator)}
             gives = attempts([_per_chip(reading, chips)], "", specs).found
         if not gives:

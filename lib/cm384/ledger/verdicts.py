@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cm384.ledger.attempts import LEAST, Attempt, Tried, attempts, closest, error_of, tried
+from cm384.ledger.attempts import Attempt, Tried, attempts, closest, error_of, tried
 from cm384.ledger.claims import REPORTED, Claim
 from cm384.ledger.readings import Reading, differs, listed_readings
 from cm384.ledger.stated import Stated, as_of, considered, kinds_of_run, measures, owner_of, written
@@ -23,7 +23,7 @@ from cm384.physics.served import MODELLED
 from cm384.table import units
 from cm384.table.documents import load_sources
 from cm384.table.errors import InputError
-from cm384.table.records import Row, read_conditions
+from cm384.table.records import RUNS, Row, read_conditions
 from cm384.table.specs import Specs
 from cm384.table.words import each, listed, row_name, title
 
@@ -135,7 +135,7 @@ def _of_sources(claim: Claim, said: Stated, ledger: Mapping[str, Claim]) -> Verd
     if said.achieved and claim.form != "statement" and (weaker := _weaker(claim, best, specs)):
         factor, kind = _size(weaker.central / best.central), listed(kinds_of_run(weaker, specs))
         return verdict("overstated", f"{best}, as measured; {weaker.text} is {kind}: overstated {factor}.")
-    if within := [a for a in found if a.share(claim) >= LEAST]:
+    if within := [a for a in found if a.reached(claim)]:
         return verdict("within sources", _reached(claim, within[0], specs), within[0])
     if owner := owner_of(claim, best, specs, ledger):
         return verdict("misattributed", f"{best}; the figure is that of {_owner(owner)}.")
@@ -182,7 +182,7 @@ def _weaker(claim: Claim, best: Attempt, specs: Specs) -> Attempt | None:
     run = specs.measurements.get(best.reading.conditions.get("measurement", ""))
     for other in specs.measurements.values() if run else ():
         alike = all(getattr(other, name) == getattr(run, name) for name in ("accelerator", "phase", "model"))
-        if alike and other.kind not in ("", "measured"):
+        if alike and not other.as_run:
             found = tried(best.reading.changed(f"measurement={other.id}"), claim.figure_unit, specs)
             if claim.printed.holds(found.central):
                 return found
@@ -199,7 +199,8 @@ def _alone(claim: Claim, found: Attempt, specs: Specs) -> str:
     said = []
     for key in found.span.keys:
         rows = specs.rows[key]
-        if specs.kinds[rows[0].quantity].nature != "performance" or rows[0].source not in sources:
+        work = specs.kinds[rows[0].quantity].nature == "performance" or rows[0].basis in RUNS
+        if not work or rows[0].source not in sources:
             continue
         makers = [sources[row.source].maker if row.source in sources else "" for row in rows]
         maker = specs.vendor(rows[0].subject)

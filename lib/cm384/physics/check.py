@@ -135,13 +135,16 @@ class ModelError:
     def __str__(self) -> str:
         pairs = "ratios of pairs of " if self.ratio else ""
         tail = ", which settles nothing smaller than a factor of two" if self.coarse else ""
+        if not np.isfinite(self.size):
+            return f"an error that {self.documents} documents cannot tell{tail}"
         kept = f"an error within {units.percent(self.size)} in nine of ten"
         return f"{kept} {pairs or 'of '}{self.documents} documents{tail}"
 
 
 def by_document(rows: Iterable[Measurement], specs: Specs) -> dict[str, float]:
     """The median of log(predicted ÷ measured) over the runs of each document; NaN if none can be computed."""
-    rows = list(rows)
+    if not (rows := list(rows)):
+        return {}
     lines = validate(rows, specs).assign(source=[row.source for row in rows])
     lines["off"] = np.log1p(lines["error"])
     return {str(name): float(part["off"].median()) for name, part in lines.groupby("source", sort=False)}
@@ -156,7 +159,7 @@ def model_error(specs: Specs, *named: str, ratio: bool = False) -> ModelError:
     known = [specs.measurements[specs.workloads[n].error_of if n in specs.workloads else n] for n in named]
     phases, own = {row.phase for row in known}, {row.source for row in known}
     rows = (row for row in specs.measurements.values() if row.phase in phases and not row.assumed)
-    off = by_document((r for r in rows if r.source not in own and r.kind in ("", "measured")), specs)
+    off = by_document((row for row in rows if row.source not in own and row.as_run), specs)
     logs = np.array([*off.values()])
     if ratio:
         logs = np.array([abs(one - other) for one, other in combinations(logs, 2)])

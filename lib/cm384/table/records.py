@@ -228,6 +228,11 @@ class Measurement:
         ]
 
     @property
+    def as_run(self) -> bool:
+        """Whether the figure was measured: neither projected nor simulated nor derived from another."""
+        return self.kind in ("", "measured")
+
+    @property
     def measured(self) -> float:
         """Tokens a second and accelerator, as stated or as the time per token implies."""
         if self.throughput:
