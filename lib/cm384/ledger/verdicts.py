@@ -217,7 +217,8 @@ def _of_model(claim: Claim, found: Attempt, specs: Specs) -> Verdict:
     inside = bool(target.holds(low) and target.holds(high))
     apart = high < target.low or low > target.high
     answer = "holds" if inside else "undecided"
-    told = f"{found}; with {error} it is {units.number(low)} to {units.number(high)}"
+    widened = f"it is {units.number(low)} to {units.number(high)}" if high < np.inf else "it may be anything"
+    told = f"{found}; with {error} {widened}"
     if apart:
         answer, told_of = _misses(claim, found, specs)
         told = f"{told}; {told_of}"

@@ -133,12 +133,12 @@ class ModelError:
         return low * (1 - self.size), high * (1 + self.size)
 
     def __str__(self) -> str:
-        pairs = "ratios of pairs of " if self.ratio else ""
-        tail = ", which settles nothing smaller than a factor of two" if self.coarse else ""
         if not np.isfinite(self.size):
-            return f"an error that {self.documents} documents cannot tell{tail}"
+            return f"an error that no {'pairs of ' if self.ratio else ''}documents tell"
+        pairs = "ratios of pairs of" if self.ratio else "of"
+        tail = ", which settles nothing smaller than a factor of two" if self.coarse else ""
         kept = f"an error within {units.percent(self.size)} in nine of ten"
-        return f"{kept} {pairs or 'of '}{self.documents} documents{tail}"
+        return f"{kept} {pairs} {self.documents} documents{tail}"
 
 
 def by_document(rows: Iterable[Measurement], specs: Specs) -> dict[str, float]:
