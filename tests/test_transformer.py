@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cm384.__main__ import main
 from cm384.physics.transformer import (
     Model,
     decode_flop,
@@ -168,6 +170,188 @@ def test_which_layers_are_dense(tmp_path: Path) -> None:
     assert load_model("qwen3-32b").layers == {"dense": 64}
 
 
+# Of the config.json of MiniMax-M2.7.
+MINIMAX = {
+    "architectures": ["MiniMaxM2ForCausalLM"],
+    "attn_type_list": [1] * 62,
+    "dtype": "bfloat16",
+    "head_dim": 128,
+    "hidden_act": "silu",
+    "hidden_size": 3072,
+    "intermediate_size": 1536,
+    "max_position_embeddings": 204800,
+    "model_type": "minimax_m2",
+    "mtp_transformer_layers": 1,
+    "num_attention_heads": 48,
+    "num_experts_per_tok": 8,
+    "num_hidden_layers": 62,
+    "num_key_value_heads": 8,
+    "num_local_experts": 256,
+    "num_mtp_modules": 3,
+    "qk_norm_type": "per_layer",
+    "quantization_config": {"quant_method": "fp8", "fmt": "float8_e4m3fn", "weight_block_size": [128, 128]},
+    "rms_norm_eps": 1e-06,
+    "rope_theta": 5000000,
+    "rotary_dim": 64,
+    "scoring_func": "sigmoid",
+    "shared_intermediate_size": 0,
+    "tie_word_embeddings": False,
+    "use_cache": True,
+    "use_mtp": True,
+    "use_qk_norm": True,
+    "use_routing_bias": True,
+    "vocab_size": 200064,
+}
+# The config.json of Mixtral-8x7B-v0.1.
+MIXTRAL = {
+    "architectures": ["MixtralForCausalLM"],
+    "attention_dropout": 0.0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "hidden_act": "silu",
+    "hidden_size": 4096,
+    "initializer_range": 0.02,
+    "intermediate_size": 14336,
+    "max_position_embeddings": 32768,
+    "model_type": "mixtral",
+    "num_attention_heads": 32,
+    "num_experts_per_tok": 2,
+    "num_hidden_layers": 32,
+    "num_key_value_heads": 8,
+    "num_local_experts": 8,
+    "output_router_logits": False,
+    "rms_norm_eps": 1e-05,
+    "rope_theta": 1000000.0,
+    "router_aux_loss_coef": 0.02,
+    "sliding_window": None,
+    "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16",
+    "transformers_version": "4.36.0.dev0",
+    "use_cache": True,
+    "vocab_size": 32000,
+}
+
+
+def test_experts_in_every_layer(tmp_path: Path) -> None:
+    # The checkpoints' metadata: safetensors total of Mixtral-8x7B-v0.1 and of MiniMax-M2.
+    mixtral = load(tmp_path, MIXTRAL)
+    assert mixtral.parameters == 46_702_792_704
+    # One of 8 experts is 3 x 4096 x 14336; a token goes to 2 of them: "12.9 B" in its announcement.
+    assert mixtral.active_parameters == 46_702_792_704 - 32 * 6 * 3 * 4096 * 14336 == 12_879_925_248
+    minimax = load(tmp_path, MINIMAX)
+    assert minimax.parameters == 228_689_764_864
+    assert minimax.layers == {"moe": 62}
+    # M2 states a width that its code does not read; the total above is without it.
+    assert load(tmp_path, MINIMAX | {"mlp_intermediate_size": 8192}).parameters == minimax.parameters
+    assert kv_bytes(minimax) == 62 * 2 * 8 * 128 * 2
+    # Norms as wide as all heads together, where Qwen has one of a head's width for queries and keys.
+    per_head = load(tmp_path, MINIMAX | {"qk_norm_type": "per_head"})
+    assert minimax.parameters - per_head.parameters == 62 * (48 + 8 - 2) * 128
+    unnormed = load(tmp_path, MINIMAX | {"use_qk_norm": False, "use_routing_bias": False})
+    assert minimax.parameters - unnormed.parameters == 62 * ((48 + 8) * 128 + 256)
+
+
+# --- fields ---------------------------------------------------------------------------------------
+
+# Kimi K2.5 is Kimi K2 beside a vision tower, as its config.json has it.
+KIMI = {
+    "model_type": "kimi_k25",
+    "media_placeholder_token_id": 163605,
+    "use_unified_vision_chunk": True,
+    "vision_config": {"vt_hidden_size": 1152, "vt_num_hidden_layers": 27},
+    "text_config": config("kimi-k2", quantization_config=...),
+}
+
+
+def inside(**changes: Any) -> dict[str, Any]:
+    return KIMI | {"text_config": KIMI["text_config"] | changes}
+
+
+@pytest.mark.parametrize("name", ["text_config", "language_config", "llm_config"])
+def test_a_nested_model_of_text_is_read(tmp_path: Path, name: str) -> None:
+    nested = {name if field == "text_config" else field: value for field, value in KIMI.items()}
+    model = load(tmp_path, nested)
+    assert model.parameters == load_model("kimi-k2").parameters == 1_026_408_232_448
+    assert model.active_parameters == 32_861_500_928
+
+
+def test_what_stands_beside_a_nested_model_holds_for_it(tmp_path: Path) -> None:
+    untied = load(tmp_path, inside(tie_word_embeddings=None))
+    tied = load(tmp_path, inside(tie_word_embeddings=None) | {"tie_word_embeddings": True})
+    assert untied.parameters - tied.parameters == 163840 * 7168
+
+
+def test_a_field_that_leaves_the_cost_as_it_is_passes(tmp_path: Path) -> None:
+    fields: list[dict[str, Any]] = [
+        # As Transformers 5 writes a model whose every layer attends to all.
+        config("qwen3-32b", layer_types=["full_attention"] * 64, rope_parameters={"rope_type": "default"}),
+        # As Qwen2.5 has it: the window is there and switched off.
+        config("qwen3-32b", sliding_window=131072, use_sliding_window=False, max_window_layers=80),
+        # As Qwen3-Coder has it: no shared expert, and the norms that Qwen3 has anyway.
+        config("qwen3-32b", shared_expert_intermediate_size=0, use_qk_norm=True, qkv_bias=False),
+        config("qwen3-32b", index_topk=None, num_experts=0, mystery=False),
+    ]
+    for stated in fields:
+        assert load(tmp_path, stated).parameters == load_model("qwen3-32b").parameters
+    same = config(num_routed_experts=256, num_shared_experts=1, num_key_value_heads=128, qk_head_dim=192)
+    assert load(tmp_path, same).parameters == load_model("deepseek-v3").parameters
+
+
+def compressed(weights: Any, activations: Any, **more: Any) -> dict[str, Any]:
+    """A `quantization_config` as llm-compressor writes it."""
+    weights, activations = (
+        part and dict(zip(("type", "num_bits"), part, strict=True)) for part in (weights, activations)
+    )
+    group = {"targets": ["Linear"], "weights": weights, "input_activations": activations}
+    return {"quant_method": "compressed-tensors", "config_groups": {"group_0": group}, **more}
+
+
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ({"quant_method": "fp8", "fmt": "e4m3"}, ""),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, ""),
+        ({"quant_algo": "FP8", "kv_cache_scheme": "FP8"}, ""),
+        ({"quant_method": "blockwise_int8"}, ""),
+        (compressed(("float", 8), ("float", 8)), ""),
+        (compressed(("int", 8), ("int", 8)), ""),
+        (compressed(("float", 4), ("float", 4), format="nvfp4-pack-quantized"), ""),
+        # Kimi-K2.5 and Kimi-K2-Thinking, whose attention and activations stay in BF16.
+        (compressed(("int", 4), None), "weights in int4 with activations in bf16"),
+        (compressed(("float", 8), None), "weights in fp8 with activations in bf16"),
+        (compressed(("int", 4), ("int", 8)), "weights in int4 with activations in int8"),
+        (
+            compressed(("float", 4), None, format="mxfp4-pack-quantized"),
+            "weights in mxfp4 with activations in bf16",
+        ),
+        (compressed(("float", 4), ("float", 4), format="mxfp4-pack-quantized"), "weights in mxfp4"),
+        ({"quant_method": "mxfp4"}, "weights in mxfp4"),
+        ({"quant_method": "gptq", "bits": 4}, "weights in gptq"),
+        ({"quant_method": "awq", "bits": 4}, "weights in awq"),
+        ({"quant_method": "fp8", "quant_algo": "MIXED_PRECISION"}, "weights in MIXED_PRECISION"),
+        ({"quant_method": "modelopt", "quant_algo": "W4A8_AWQ"}, "weights in W4A8_AWQ"),
+        ({"bits": 4}, "weights in a format without a name"),
+        ("int4", "weights in int4"),
+    ],
+)
+def test_a_format_not_modelled_counts_parameters_and_takes_no_time(
+    tmp_path: Path, stated: Any, told: str
+) -> None:
+    model = load(tmp_path, config(quantization_config=stated))
+    assert model.parameters == 671_026_419_200
+    start = f"{tmp_path / 'config.json'}: field 'quantization_config': {told}"
+    assert model.untimed.startswith(start) if told else model.untimed == ""
+    assert (" are not modelled;" in model.untimed) == bool(told)
+
+
+def test_the_format_stands_nested_too_and_under_a_name_of_ascend(tmp_path: Path) -> None:
+    for stated in (inside(quantization_config={"quant_method": "awq"}), inside(quantize="w4a8")):
+        assert "field 'text_config.quanti" in load(tmp_path, stated).untimed
+    beside = KIMI | {"quantization_config": {"quant_method": "awq"}}
+    assert "field 'quantization_config': weights in awq are" in load(tmp_path, beside).untimed
+    assert load(tmp_path, config(quantize="w8a8_dynamic")).untimed == ""
+
+
 # --- bytes ----------------------------------------------------------------------------------------
 
 
@@ -302,7 +486,7 @@ def test_flop_are_two_per_weight_met(name: str, context: int) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (config(model_type="mixtral"), "'model_type': expected one of deepseek_v2, .*\"mixtral\""),
+        (config(model_type="gemma"), "'model_type': expected one of deepseek_v2, .*\"gemma\"$"),
         (config(model_type=...), "'model_type': expected one of .*, but it is missing"),
         (config(model_type=["llama"]), "'model_type'"),
         (config(hidden_size=...), "'hidden_size'.* missing"),
@@ -318,9 +502,56 @@ def test_flop_are_two_per_weight_met(name: str, context: int) -> None:
         (config(tie_word_embeddings="no"), "'tie_word_embeddings': expected true or false"),
         (config("qwen3-32b", head_dim=...), "'head_dim'.* missing"),
         (config("qwen3-32b", num_key_value_heads=7), "'num_key_value_heads': expected a divisor"),
-        (config("qwen3-32b", use_sliding_window=True), "'use_sliding_window'"),
+        (config("qwen3-32b", use_sliding_window=True), "'use_sliding_window': attention in windows is not"),
         (config("qwen3-235b-a22b", mlp_only_layers="1"), "'mlp_only_layers': expected a list"),
         (config("qwen3-235b-a22b", num_experts=...), "'num_experts'.* missing"),
+        (config(n_shared_experts=...), "'n_shared_experts'.* missing"),
+        (config(first_k_dense_replace=...), "'first_k_dense_replace'.* missing"),
+        # The names of another tool.
+        (config(n_routed_experts=..., num_routed_experts=256), "missing; rename 'num_routed_experts' to it"),
+        (config(n_shared_experts=..., num_shared_experts=1), "missing; rename 'num_shared_experts' to it"),
+        (config(num_shared_experts=2), "'num_shared_experts': expected the name 'n_shared_experts'"),
+        (config(num_mtp_modules=3), "'num_mtp_modules': expected the name 'num_nextn_predict_layers'"),
+        # What changes the cost.
+        (
+            config(index_topk=2048, index_n_heads=64, index_head_dim=128, mystery=1),
+            "fields 'index_head_dim', 'index_n_heads', 'index_topk': sparse attention is not modelled",
+        ),
+        (
+            config(model_type="deepseek_v32", index_topk=2048),
+            r"not \"deepseek_v32\"; sparse attention \(index_topk\) is not modelled",
+        ),
+        (
+            MIXTRAL | {"model_type": "gpt_oss", "sliding_window": 128},
+            r"not \"gpt_oss\"; attention in windows \(sliding_window\) is not modelled",
+        ),
+        (MIXTRAL | {"sliding_window": 4096}, "'sliding_window': attention in windows is not modelled"),
+        (
+            config("qwen3-32b", layer_types=["full_attention", "sliding_attention"] * 32),
+            "'layer_types': attention that differs by layer is not modelled",
+        ),
+        (config("qwen3-32b", layer_types="full"), "'layer_types': attention that differs"),
+        (MINIMAX | {"attn_type_list": [0, 1] * 31}, "'attn_type_list': attention that differs"),
+        (MINIMAX | {"shared_intermediate_size": 3072}, "'shared_intermediate_size': a shared expert"),
+        (MINIMAX | {"qk_norm_type": "none"}, "'qk_norm_type': expected one of per_head, per_layer"),
+        (
+            config("qwen3-235b-a22b", shared_expert_intermediate_size=512),
+            "'shared_expert_.*: a shared expert",
+        ),
+        (config("llama-3-8b", linear_num_key_heads=16), "'linear_num_key_heads': linear attention is not"),
+        (
+            config("llama-3-8b", mystery=3, n_shared_experts=1),
+            "fields 'mystery', 'n_shared_experts': not known to leave the cost as it is",
+        ),
+        (config("qwen3-32b", num_experts=8), "'num_experts': not known to leave"),
+        (inside(index_topk=2048), "field 'text_config.index_topk': sparse attention"),
+        (inside(num_hidden_layers=None), "'text_config.num_hidden_layers': expected .* missing"),
+        (inside(model_type="kimi_linear"), "'text_config.model_type': expected one of .*\"kimi_linear\""),
+        (inside(model_type=None), "'model_type': expected one of .*\"kimi_k25\""),
+        (
+            KIMI | {"tie_word_embeddings": True},
+            "'text_config.tie_word_embeddings': expected what stands beside text_config, not false",
+        ),
         ([1, 2], "expected a JSON object"),
         ("{", "expected JSON"),
         ("", "expected JSON"),
@@ -348,6 +579,30 @@ def test_a_folder_is_its_config(tmp_path: Path) -> None:
 def test_bad_context(context: float, query_length: int) -> None:
     with pytest.raises(InputError, match="context"):
         decode_flop(load_model("deepseek-r1"), [4096, context], query_length)
+
+
+@pytest.mark.parametrize("precision", ["int4", "mxfp4", "w4a8", "fp6", "fp16", "hif4", "awq"])
+def test_a_format_that_exists_is_no_slip_of_another(tmp_path: Path, precision: str) -> None:
+    told = f"{precision!r} is not modelled; known: bf16, fp4, fp8, int8"
+    with pytest.raises(InputError, match=f"^precision {told}$"):
+        kv_bytes(load_model("deepseek-r1"), precision)
+    measured = tmp_path / "measured.csv"
+    lines = (DATA / "measurements.csv").read_text().splitlines()
+    measured.write_text("\n".join([lines[0], lines[1].replace(",fp8,", f",{precision},", 1)]) + "\n")
+    result = CliRunner().invoke(main, ["validate", str(measured)])
+    assert f"measured.csv line 2, column matrix_precision: {told}" in result.output
+    claims = tmp_path / "claims.csv"
+    claims.write_text(f"""id,statement,subject,quantity,conditions,form,value,unit
+X-1,Fast,ascend-910c,peak,precision={precision},value,1,PFLOP/s
+""")
+    result = CliRunner().invoke(main, ["check", str(claims)])
+    assert f"claims.csv line 2, column conditions: precision {told}" in result.output
+
+
+@pytest.mark.parametrize(("slip", "meant"), [("ftp8", "fp8"), ("in8", "int8"), ("nvfp4", "fp4")])
+def test_a_slip_of_a_format_names_the_nearest(slip: str, meant: str) -> None:
+    with pytest.raises(InputError, match=f"unknown precision '{slip}'; did you mean '{meant}'"):
+        kv_bytes(load_model("deepseek-r1"), slip)
 
 
 def test_bad_precision_and_layer() -> None:

@@ -96,14 +96,17 @@ class LatentAttention:
 
 @dataclass(frozen=True)
 class GroupedQueryAttention:
-    """Grouped-query attention (GQA, arXiv 2305.13245): query heads share fewer KV heads."""
+    """Grouped-query attention (GQA, arXiv 2305.13245): query heads share fewer KV heads.
+
+    `qk_norms` counts the weights of the norms of queries and keys.
+    """
 
     heads: int
     kv_heads: int
     head_dim: int
     qkv_bias: bool = False
     output_bias: bool = False
-    qk_norm: bool = False
+    qk_norms: int = 0
 
     def operators(self, hidden: int, absorbed: bool) -> dict[str, Operator]:
         """One layer's operators; without a latent there is nothing to absorb."""
@@ -126,4 +129,4 @@ class GroupedQueryAttention:
     def norms_and_biases(self, hidden: int) -> int:
         """One layer's parameters outside its matrices: query and key norms, and biases."""
         biases = self.qkv_bias * (self.heads * self.head_dim + self.kv_elements)
-        return biases + self.output_bias * hidden + self.qk_norm * 2 * self.head_dim
+        return biases + self.output_bias * hidden + self.qk_norms

@@ -31,12 +31,22 @@ Layer = Literal["dense", "moe", "mtp"]
 Attention = LatentAttention | GroupedQueryAttention
 
 LATENT = ("deepseek_v2", "deepseek_v3", "kimi_k2")
-GROUPED_QUERY = ("llama", "qwen2", "qwen3", "qwen3_moe")
+# Every layer of these holds experts, as wide as `intermediate_size` says.
+ALL_EXPERTS = ("mixtral", "minimax_m2")
+GROUPED_QUERY = ("llama", "qwen2", "qwen3", "qwen3_moe", *ALL_EXPERTS)
+# What only files of one family state and its published code does not read: MLA has no KV heads, and
+# the checkpoints of MiniMax-M2 hold neither draft layers nor a dense FFN.
+NEUTRAL = dict.fromkeys(LATENT, ("num_key_value_heads", "head_dim", "qk_head_dim")) | {
+    "minimax_m2": ("use_mtp", "num_mtp_modules", "mtp_transformer_layers", "mlp_intermediate_size")
+}
 
 
 @dataclass(frozen=True)
 class Model:
-    """One model's shape. Nothing counts multi-token prediction (MTP) unless its name says so."""
+    """One model's shape. Nothing counts multi-token prediction (MTP) unless its name says so.
+
+    `untimed` says why no time can be predicted, where its weights are in a format not modelled.
+    """
 
     name: str
     hidden_size: int
@@ -53,6 +63,7 @@ class Model:
     shared_experts: int = 0
     experts_per_token: int = 0
     router_bias: bool = False
+    untimed: str = ""
 
     @property
     def layers(self) -> dict[Layer, int]:
@@ -232,9 +243,10 @@ def bytes_per_element(precision: str) -> float:
 def load_model(name_or_path: str | Path | ConfigFile) -> Model:
     """The model of that name in `data/models/`, or of a `config.json` or the folder that holds it.
 
-    The config of a table (`Specs.models`) is taken as it is. InputError, in one line that names
-    file and field, for an architecture that is not known here and for a field that is missing, of
-    the wrong type or out of range.
+    The config of a table (`Specs.models`) is taken as it is. A model of text inside one of images is
+    read alone: nothing counts a vision tower. InputError, in one line that names file and field, for
+    an architecture that is not known here, for a field that is missing, of the wrong type or out of
+    range, and for one that may change the cost and is not modelled.
     """
     if not isinstance(name_or_path, ConfigFile):
         name_or_path = find_config(name_or_path)
@@ -255,18 +267,23 @@ def find_config(name_or_path: str | Path) -> ConfigFile:
 
 @cache
 def _model_of(config: ConfigFile) -> Model:
-    family = config.fields.get("model_type")
+    family = config.value("model_type")
     if family in LATENT:
-        return _latent_model(config, family)
-    if family in GROUPED_QUERY:
-        return _grouped_query_model(config, family)
-    raise config.error("model_type", f"one of {', '.join(LATENT + GROUPED_QUERY)}")
+        model = _latent_model(config, family)
+    elif family in GROUPED_QUERY:
+        model = _grouped_query_model(config, family)
+    else:
+        error = config.error("model_type", f"one of {', '.join(LATENT + GROUPED_QUERY)}")
+        raise InputError(f"{error}{config.not_modelled}")
+    model = replace(model, untimed=config.untimed)
+    config.refuse_unread(NEUTRAL.get(family, ()))
+    return model
 
 
 def _latent_model(config: ConfigFile, family: str) -> Model:
     """A model of the DeepSeek-V2/V3 family (modeling_deepseek.py of the published checkpoints)."""
     layers, experts = config.count("num_hidden_layers"), config.count("n_routed_experts")
-    first = config.count("first_k_dense_replace", 0, least=0, most=layers)
+    first = config.count("first_k_dense_replace", least=0, most=layers)
     step = config.count("moe_layer_freq", 1)
     attention = LatentAttention(
         heads=config.count("num_attention_heads"),
@@ -281,27 +298,38 @@ def _latent_model(config: ConfigFile, family: str) -> Model:
     return replace(
         _with_experts(_dense_model(config, attention), config, experts, moe_layers),
         mtp_layers=config.count("num_nextn_predict_layers", 0, least=0),
-        shared_experts=config.count("n_shared_experts", 0, least=0),
+        shared_experts=config.count("n_shared_experts", least=0),
         # Balancing without an auxiliary loss, new in V3, adds a bias to each expert's score.
         router_bias=family != "deepseek_v2",
     )
 
 
 def _grouped_query_model(config: ConfigFile, family: str) -> Model:
-    """A Llama or Qwen model (modeling_llama.py, modeling_qwen*.py of Transformers)."""
+    """A Llama, Qwen, Mixtral or MiniMax-M2 model (modeling_*.py of Transformers)."""
     layers, hidden = config.count("num_hidden_layers"), config.count("hidden_size")
     heads, kv_heads = config.count("num_attention_heads"), config.count("num_key_value_heads")
     if heads % kv_heads:
         raise config.error("num_key_value_heads", f"a divisor of {heads} heads")
-    if config.flag("use_sliding_window"):
-        raise config.error("use_sliding_window", "false, as windows are not modelled")
     llama, qwen2, bias = family == "llama", family == "qwen2", config.flag("attention_bias")
-    qwen3 = not (llama or qwen2)
-    width = config.count("head_dim", None if qwen3 else hidden // heads)
+    normed = family in ("qwen3", "qwen3_moe", "minimax_m2")
+    width = config.count("head_dim", None if normed else hidden // heads)
+    # MiniMax norms all heads as one vector, Qwen each head with the same weights.
+    kinds = {"per_head": 2, "per_layer": heads + kv_heads}
+    kind = config.value("qk_norm_type", "per_layer" if family == "minimax_m2" else "per_head")
+    if kind not in kinds:
+        raise config.error("qk_norm_type", f"one of {', '.join(kinds)}")
     attention = GroupedQueryAttention(
-        heads, kv_heads, width, qkv_bias=bias or qwen2, output_bias=bias and not qwen2, qk_norm=qwen3
+        heads,
+        kv_heads,
+        width,
+        qkv_bias=bias or qwen2,
+        output_bias=bias and not qwen2,
+        qk_norms=kinds[kind] * width if config.flag("use_qk_norm", normed) else 0,
     )
     model = _dense_model(config, attention, ffn_bias=llama and config.flag("mlp_bias"))
+    if family in ALL_EXPERTS:
+        model = _with_experts(model, config, config.count("num_local_experts"), layers, "intermediate_size")
+        return replace(model, router_bias=config.flag("use_routing_bias", family == "minimax_m2"))
     if family != "qwen3_moe":
         return model
     step, dense = config.count("decoder_sparse_step", 1), config.layers("mlp_only_layers")
@@ -323,13 +351,15 @@ def _dense_model(config: ConfigFile, attention: Attention, ffn_bias: bool = Fals
     )
 
 
-def _with_experts(dense: Model, config: ConfigFile, experts: int, moe_layers: int) -> Model:
+def _with_experts(
+    dense: Model, config: ConfigFile, experts: int, moe_layers: int, size: str = "moe_intermediate_size"
+) -> Model:
     """The model with `experts` routed ones in each of so many of its layers."""
     return replace(
         dense,
         dense_layers=dense.dense_layers - moe_layers,
         moe_layers=moe_layers,
-        expert_size=config.count("moe_intermediate_size"),
+        expert_size=config.count(size),
         routed_experts=experts,
         experts_per_token=config.count("num_experts_per_tok", most=experts),
     )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from cm384.table import units
-from cm384.table.errors import DATA, InputError, suggestion
+from cm384.table.errors import DATA, InputError, not_known, suggestion
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -137,7 +137,7 @@ def among(names: Iterable[str]) -> str:
 def bad_cell(file: str, line: int, column: str, cell: str, expected: str) -> InputError:
     """The error for one cell: file, line, column, what it holds and what was expected there."""
     what, *known = expected.split("\t")
-    expectation = f" is not known{suggestion(cell, known)}" if known else f"; expected {what}"
+    expectation = not_known(cell, known) if known else f"; expected {what}"
     return InputError(f"{file} line {line}, column {column}: {cell!r}{expectation}")
 
 
