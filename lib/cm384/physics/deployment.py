@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from cm384.physics.kernels import Machine
 from cm384.physics.transformer import Model, bytes_per_element
 from cm384.table.errors import InputError, check_known
 from cm384.table.records import ROUTINGS, Deployment
@@ -36,10 +35,13 @@ def check_fields(d: Deployment, model: Model, phase: str) -> None:
     if phase == "decode":
         tokens, context = np.asarray(d.tokens_per_step), np.asarray(d.context)
         told = "tokens_per_step: expected 1 to draft_tokens + 1 = {step:g}, not {tokens:g}"
-        _refuse(tokens > step, told, step=step, tokens=tokens)
+        refuse(tokens > step, told, step=step, tokens=tokens)
         told = "context: expected at least {step:g}, the tokens of one step, not {context:g}"
-        _refuse(context < step, told, step=step, context=context)
-    bytes_per_element(d.kv_precision)
+        refuse(context < step, told, step=step, context=context)
+    for precision in (d.matrix_precision, d.attention_precision, d.kv_precision):
+        bytes_per_element(precision)
+    if model.untimed:
+        raise InputError(model.untimed)
 
 
 def axes_of(d: Deployment) -> int:
@@ -52,21 +54,21 @@ def axes_of(d: Deployment) -> int:
         raise InputError(f"arrays of a deployment do not broadcast: {told}") from None
 
 
-def check_ranks(d: Deployment, machine: Machine, model: Model) -> None:
+def check_ranks(d: Deployment, ranks_per_package: Any, model: Model) -> None:
     """Refuse ranks that do not divide; one line that names the field."""
-    total = np.asarray(d.accelerators) * machine.ranks
+    total = np.asarray(d.accelerators) * ranks_per_package
     experts, tensor = np.asarray(d.expert_parallel), np.asarray(d.tensor_parallel)
     for field, group in (("expert_parallel", experts), ("tensor_parallel", tensor)):
         told = field + ": {ranks:g} ranks do not divide into groups of {size:g}"
-        _refuse(total % group > 0, told, ranks=total, size=group)
+        refuse(total % group > 0, told, ranks=total, size=group)
     heads = model.attention.heads
     told = "tensor_parallel: the {heads} heads of {model} do not divide over {size:g} ranks"
-    _refuse(heads % tensor > 0, told, heads=heads, model=model.name, size=tensor)
+    refuse(heads % tensor > 0, told, heads=heads, model=model.name, size=tensor)
     told = "expert_parallel: expected a multiple or a divisor of tensor_parallel = {size:g}, not {ranks:g}"
-    _refuse((experts % tensor > 0) & (tensor % experts > 0), told, size=tensor, ranks=experts)
+    refuse((experts % tensor > 0) & (tensor % experts > 0), told, size=tensor, ranks=experts)
 
 
-def _refuse(wrong: Any, told: str, **values: Any) -> None:
+def refuse(wrong: Any, told: str, **values: Any) -> None:
     """Refuse what is wrong; `told` is filled with the values of the first such configuration."""
     if np.any(wrong):
         every = {name: np.broadcast_to(value, np.shape(wrong)) for name, value in values.items()}

@@ -14,13 +14,13 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from cm384.physics import arrays
+from cm384.physics.deployment import refuse
+from cm384.physics.sizes import HALF
 from cm384.physics.transformer import bytes_per_element
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated
 from cm384.table.records import BYTES_PER_ELEMENT, Numbers, read_conditions
 from cm384.table.specs import Specs
-
-HALF = 2.0  # bytes of a 16-bit element, in which outputs and hidden states are kept
 
 
 @dataclass(frozen=True)
@@ -95,27 +95,57 @@ class Exchange:
         return self.fixed_time.at(share) + size * self.seconds_per_byte.at(share)
 
 
+@dataclass(frozen=True)
+class AllReduce:
+    """The sum of a message over a group: latencies by size, straight lines between, then a bandwidth.
+
+    Each latency is over the reciprocal of the number of ranks.
+    """
+
+    sizes: tuple[float, ...]
+    latencies: tuple[Curve, ...]
+    seconds_per_byte: Curve
+
+    def time(self, ranks: Numbers, size: Numbers) -> Any:
+        """Seconds to add up `size` bytes over `ranks`; 0 for a single one."""
+        share, within = 1.0 / ranks, arrays.minimum(size, self.sizes[-1])
+        latency = Curve(self.sizes, tuple(curve.at(share) for curve in self.latencies)).at(within)
+        moved = 2.0 * (1.0 - share) * (size - within)
+        return arrays.where(ranks > 1, latency + moved * self.seconds_per_byte.at(share), 0.0)
+
+
+FEW_KILOBYTES = 16_384.0  # of the latencies that state no size: one token of 7,168, rounded up
 VECTOR = ("norm", "add", "quantise", "rotary", "activation", "permute")
 
 
 class Machine:
     """The figures of one accelerator for one phase and set of precisions, in base units a rank."""
 
-    def __init__(self, specs: Specs, name: str, phase: str, matrix: str, attention: str, axes: int) -> None:
-        """Read from the table; draws come before `axes` further ones."""
-        _check_kernels(specs, name, phase, matrix, attention)
+    def __init__(
+        self,
+        specs: Specs,
+        name: str,
+        phase: str,
+        matrix: str,
+        attention: str,
+        core: str,
+        experts: bool,
+        axes: int,
+    ) -> None:
+        """Read from the table, for a `core` of attention; draws come before `axes` further ones."""
+        kernel = {} if core == "latent" else {"kernel": core}
+        _check_kernels(specs, name, phase, matrix, attention, kernel)
         self._specs, self._name, self._axes = specs, name, axes
-        number, has, curve, optional = self._number, self._has, self._curve, self._optional
+        number, has, optional = self._number, self._has, self._optional
         self.launch_gap = optional("launch_gap", 0.0)
         self.row_tile = number("gemm_row_tile")
         self.memory_bandwidth = number("memory_bandwidth_sustained")
-        self.ranks = number("ranks_per_package")
+        served = {"phase": phase, "precision": attention, **kernel}
         # In prefill over the logarithm of the length, with fixed times in the rates of whole calls.
         if phase == "prefill":
-            self.attention_rate = curve("attention_rate", "length", phase=phase, precision=attention)
+            self.attention_rate = self._curve("attention_rate", "length", invert=False, **served)
             self.attention_fixed_time = 0.0
         else:
-            served = {"phase": phase, "precision": attention}
             self.attention_rate = Curve((0.0,), (number("attention_rate", **served),))
             self.attention_fixed_time = number("attention_fixed_time", **served) + self.launch_gap
         # Shares of the matrix units: that an exchange takes from compute, of each decode stream.
@@ -129,17 +159,20 @@ class Machine:
         self.streams = {stream: count / whole for stream, count in split.items()}
         # Ranks that share prefill attention; 1 where it stays on its rank.
         self.sequence_parallel = optional("sequence_parallel_ranks", 1.0, phase=phase)
-        usable = (name, "hbm_capacity", "", "usable") in specs.rows
-        self.memory = number("hbm_capacity", "usable" if usable else "nominal") / self.ranks
         self.gemm = {p: self._gemm(p) for p in sorted({matrix, attention, "bf16"})}
         # The products of the experts in decode, where a benchmark of them is known.
         grouped = phase == "decode" and has("gemm_rate", kernel="grouped", precision=matrix)
         self.grouped_gemm = self._gemm(matrix, kernel="grouped") if grouped else None
-        self.attention_bandwidth = optional("attention_bandwidth", self.memory_bandwidth, phase=phase)
+        # The same where one fused kernel does them, with the activation and the order of the rows.
+        fused = {"kernel": "fused", "phase": phase}
+        has_fused = has("gemm_rate", precision=matrix, **fused)
+        self.fused_gemm = self._gemm(matrix, **fused) if has_fused else None
+        read = served if kernel else {"phase": phase}
+        self.attention_bandwidth = optional("attention_bandwidth", self.memory_bandwidth, **read)
         self.small_kernel_time = number("small_kernel_time")
-        self.all_reduce_latency = curve("all_reduce_latency", "ranks")
-        self.seconds_per_all_reduced_byte = curve("all_reduce_bandwidth", "ranks", invert=True)
-        self.dispatch, self.combine = (self._exchange(op, phase) for op in ("dispatch", "combine"))
+        self.all_reduce = self._all_reduce()
+        ops = ("dispatch", "combine") if experts else ()
+        self.exchanges = {op: self._exchange(op, phase) for op in ops}
         self.node_ranks = optional("node_ranks", None)  # None where all ranks are on one fabric
         ops = ("read", "write") if has("sequence_parallel_ranks", phase=phase) else ()
         self.peer_bandwidth = {op: number("peer_bandwidth", op=op) for op in ops}
@@ -152,7 +185,7 @@ class Machine:
         self.dispatched_bytes = general("exchange_payload", precision=matrix)
         self.collective_touches = general("collective_touches")
         self.routing_groups = general("routing_groups")
-        self.expert_balance = general("expert_balance", routing="eplb")
+        self.expert_balance = general("expert_balance", "assumed", routing="eplb")
         self.expert_skew = general("expert_skew")
         del self._specs  # a machine keeps no table alive
 
@@ -186,7 +219,19 @@ class Machine:
         fixed = self._curve("exchange_fixed_time", "ranks", op=op, phase=phase)
         return Exchange(fixed, self._curve("exchange_bandwidth", "ranks", invert=True, op=op, phase=phase))
 
+    def _all_reduce(self) -> AllReduce:
+        given = (read_conditions(text) for chip, stated, text, _ in self._specs.rows
+                 if (chip, stated) == (self._name, "all_reduce_latency"))  # fmt: skip
+        larger = sorted({float(found["size"]) for found in given if "size" in found})
+        latencies = [self._curve("all_reduce_latency", "ranks")]
+        latencies += [self._curve("all_reduce_latency", "ranks", size=f"{size:.0f}") for size in larger]
+        first = FEW_KILOBYTES if larger else 0.0
+        bandwidth = self._curve("all_reduce_bandwidth", "ranks", invert=True)
+        return AllReduce((first, *larger), tuple(latencies), bandwidth)
+
     def _gemm(self, precision: str, **kernel: str) -> Gemm:
+        fused = kernel.get("kernel") == "fused"
+        tile = self._number("gemm_row_tile", subject="serving", kernel="fused") if fused else self.row_tile
         bandwidth = self._number("gemm_bandwidth", precision=precision, **kernel)
         element = bytes_per_element(precision)
         return Gemm(
@@ -195,7 +240,7 @@ class Machine:
             output_bandwidth=self._optional("gemm_output_bandwidth", bandwidth),
             fixed_time=self._number("gemm_fixed_time", precision=precision, **kernel) + self.launch_gap,
             element_bytes=self._optional("element_bytes", element, subject="serving", precision=precision),
-            row_tile=self.row_tile,
+            row_tile=tile,
         )
 
 
@@ -203,13 +248,22 @@ class Machine:
 _MACHINES: WeakKeyDictionary[Specs, dict[tuple[Any, ...], Machine]] = WeakKeyDictionary()
 
 
-def machine(specs: Specs, name: str, phase: str, matrix: str, attention: str, axes: int = 0) -> Machine:
+def machine(
+    specs: Specs,
+    name: str,
+    phase: str,
+    matrix: str,
+    attention: str,
+    core: str = "latent",
+    experts: bool = True,
+    axes: int = 0,
+) -> Machine:
     """The rows of accelerator `name`; InputError names the field that asks for what it lacks.
 
     Draws of the table come before `axes` further ones, those of a deployment's arrays. Read once a
     table, and every time from one that notes what is read.
     """
-    key = name, phase, matrix, attention, axes
+    key = name, phase, matrix, attention, core, experts, axes
     if specs.trace is not None:
         return Machine(specs, *key)
     known = _MACHINES.setdefault(specs, {})
@@ -218,8 +272,10 @@ def machine(specs: Specs, name: str, phase: str, matrix: str, attention: str, ax
     return known[key]
 
 
-def _check_kernels(specs: Specs, name: str, phase: str, matrix: str, attention: str) -> None:
-    """Refuse a precision in which a chip has no kernels; one line that names the field."""
+def _check_kernels(
+    specs: Specs, name: str, phase: str, matrix: str, attention: str, kernel: dict[str, str]
+) -> None:
+    """Refuse a precision or an attention for which a chip has no kernels; one line that names the field."""
     precisions = kernel_precisions(specs, name)
     if not precisions:
         raise NotStated(f"accelerator: no source states how fast kernels run on {name}")
@@ -227,10 +283,25 @@ def _check_kernels(specs: Specs, name: str, phase: str, matrix: str, attention: 
         if precision not in precisions:
             error = NotStated if precision in BYTES_PER_ELEMENT else InputError
             raise error(f"{field}: {name} has no kernels in {precision}; it has {', '.join(precisions)}")
-    wanted = {"phase": phase, "precision": attention}.items()
-    rates = (text for s, q, text, _ in specs.rows if (s, q) == (name, "attention_rate"))
-    if not any(wanted <= read_conditions(text).items() for text in rates):
-        raise NotStated(f"attention_precision: no source states how fast {name} attends in {attention}")
+    wanted = ({"phase": phase, "precision": attention} | kernel).items()
+    rates = (read_conditions(text) for s, q, text, _ in specs.rows if (s, q) == (name, "attention_rate"))
+    if not any(wanted <= given.items() and ("kernel" in given) == bool(kernel) for given in rates):
+        kind = f"{kernel['kernel']} attention" if kernel else "latent attention"
+        told = f"no source states how fast {name} computes {kind} in {attention}"
+        raise NotStated(f"attention_precision: {told}")
+
+
+def check_reach(machine: Machine, name: str, tensor: Numbers, experts: Numbers) -> None:
+    """Refuse groups over several nodes where every source stays in one; one line that names the field."""
+    if machine.node_ranks is None:
+        return
+    curves = {"tensor_parallel": (tensor, "add up", machine.all_reduce.latencies[0])}
+    if dispatch := machine.exchanges.get("dispatch"):
+        curves["expert_parallel"] = experts, "exchange tokens", dispatch.fixed_time
+    for field, (ranks, do, known) in curves.items():
+        told = f"{field}: no source states how fast {{ranks:g}} ranks of {name} {do}, on nodes of {{node:g}}"
+        beyond = (ranks > machine.node_ranks) & (1.0 / known.points[0] <= machine.node_ranks)
+        refuse(beyond, told, ranks=ranks, node=machine.node_ranks)
 
 
 def kernel_precisions(specs: Specs, name: str) -> list[str]:

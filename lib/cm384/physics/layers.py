@@ -1,18 +1,17 @@
 """One layer on one rank: which kernels run in it, on how much work, and what hides behind what.
 
-Terms are in seconds. A rank's batch counts requests in decode and tokens in prefill; the ranks of
-a tensor parallel group share theirs, so a group works on `tensor_parallel` times as many.
+Terms are in seconds.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, Self
+from typing import Any
 
 from cm384.physics import arrays, kernels
-from cm384.physics.deployment import axes_of, check_fields, check_ranks
-from cm384.physics.kernels import HALF, Gemm
-from cm384.physics.operators import LatentAttention, Operator
+from cm384.physics.deployment import axes_of
+from cm384.physics.kernels import Gemm
+from cm384.physics.operators import LatentAttention
+from cm384.physics.sizes import HALF, Sizes
 from cm384.physics.transformer import Layer, Model, bytes_per_element
 from cm384.table.records import Deployment
 from cm384.table.specs import Specs
@@ -26,49 +25,28 @@ GROUPS = {
     "vector": ("attention_vector", "expert_vector", "ffn_vector"),
     "exchanges": ("sequence_parallel", "attention_reduce", "ffn_reduce", "dispatch", "combine"),
     "overlap": ("overlap",),
-    "rest": ("draft", "iteration", "host_link"),
+    "rest": ("draft", "iteration", "host_link", "prefill"),
 }  # fmt: skip
 GROUP = {term: group for group, terms in GROUPS.items() for term in terms}
 ATTENTION = ("projections", "absorption", "attention_core", "output_projection", "sequence_parallel",
              "attention_reduce", "attention_vector")  # fmt: skip
 
 
-class Layers:
+class Layers(Sizes):
     """The layers of a model in one phase of a deployment."""
 
     def __init__(self, specs: Specs, model: Model, deployment: Deployment, phase: str) -> None:
-        check_fields(deployment, model, phase)
-        self.model, self.d, self.phase, self.trace = model, deployment, phase, specs.trace
-        self.since, d = len(self.trace.open) if self.trace else 0, deployment
-        key = d.accelerator, phase, d.matrix_precision, d.attention_precision, axes_of(d)
-        self.machine = kernels.machine(specs, *key)
-        check_ranks(d, self.machine, model)
-        fields = d.context, d.tensor_parallel, d.expert_parallel, d.draft_tokens
-        numbers = (arrays.asarray(field, dtype=float)[()] for field in fields)
-        self.context, self.tensor, self.ranks, self.drafts = numbers
-        # Experts split no finer than attention are cut in shards, and all-reduced, not exchanged.
-        self.inside = self.tensor >= self.ranks
-        self.shards = arrays.maximum(self.tensor / self.ranks, 1.0)
-        # With more ranks than experts, the shared experts have ranks of their own.
-        self.apart = self.ranks > max(model.routed_experts, 1)
+        super().__init__(specs, model, deployment, phase)
+        d, core, experts = deployment, model.attention.kernel, bool(model.moe_layers)
+        precisions = d.matrix_precision, d.attention_precision
+        self.machine = kernels.machine(specs, d.accelerator, phase, *precisions, core, experts, axes_of(d))
+        exchanging = arrays.where(self.inside, 1.0, self.ranks)
+        kernels.check_reach(self.machine, d.accelerator, self.tensor, exchanging)
         # Ranks a token goes to: its routed experts, and the shared ones if they are apart.
         self.copies = model.experts_per_token + arrays.where(self.apart, model.shared_experts, 0.0)[()]
         self.queries: Any = self.drafts + 1.0 if phase == "decode" else 1.0
         kind: Layer = "moe" if model.moe_layers else "dense"
         self.operators = model.operators(kind, absorbed=phase == "decode")
-
-    def at(self, batch: Any) -> Self:
-        """The same at another batch, without reading the table again."""
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__, d=dataclasses.replace(self.d, batch=batch))
-        return other
-
-    # --- sizes -----------------------------------------------------------------------------------
-
-    @property
-    def batch(self) -> Any:
-        """Requests (decode) or tokens (prefill) of one rank."""
-        return arrays.asarray(self.d.batch, dtype=float)[()] / self.machine.ranks
 
     @property
     def matrices(self) -> Gemm:
@@ -77,57 +55,14 @@ class Layers:
 
     @property
     def projections(self) -> Gemm:
-        """The matrices around attention: where experts are FP4 they stay as wide as the core."""
-        fp4 = self.d.matrix_precision == "fp4"
-        return self.machine.gemm[self.d.attention_precision if fp4 else self.d.matrix_precision]
+        """The matrices around attention."""
+        return self.machine.gemm[self.projected]
 
     @property
     def output(self) -> Gemm:
         """The output projection: FP4 with the experts, unless attention is kept in BF16."""
         fp4 = self.d.matrix_precision == "fp4"
         return self.projections if fp4 and self.d.attention_precision == "bf16" else self.matrices
-
-    def expert_slots(self) -> Any:
-        """Experts whose weights a rank holds; balancing by replicas takes one slot more."""
-        share = self.model.routed_experts / self.ranks
-        return arrays.floor(share) + 1.0 if self.d.routing == "eplb" else arrays.ceil(share)
-
-    def weights(self) -> Any:
-        """Bytes of weights on one rank, with the embedding, the head and the layers that draft."""
-        model = self.model
-        ends = model.lm_head.parameters * (1 if model.tied_embedding else 2)
-        total: Any = ends * HALF / self.tensor
-        drafting = self.drafts > 0 if model.mtp_layers else 0.0
-        layers: dict[Layer, Any] = {**model.layers, "mtp": drafting * model.mtp_layers}
-        for layer, count in layers.items():
-            if arrays.any(count):
-                held = model.operators(layer, absorbed=True).items()
-                total = total + count * sum(self.held_bytes(name, op) for name, op in held)
-        return total
-
-    def held_bytes(self, name: str, operator: Operator) -> Any:
-        """Bytes that one rank holds of an operator's weights."""
-        held, element = operator.parameters, self.matrices.element_bytes
-        if name == "routed_experts":
-            return held / operator.copies * element * self.expert_slots() / self.shards
-        if name == "shared_experts":
-            return held * element / arrays.where(self.inside, self.tensor, 1.0)
-        if name == "dense_ffn":
-            return held * element / self.tensor
-        if name in ("q_up", "q_projection", "kv_projection", "output_projection"):
-            return held * self.projections.element_bytes / self.tensor
-        return held * HALF / self.tensor if name == "absorption" else held * HALF
-
-    def cache_bytes(self) -> Any:
-        """Bytes of KV cache of one request at the mean length."""
-        return self.context * self.model.kv_elements * bytes_per_element(self.d.kv_precision)
-
-    def memory(self) -> Any:
-        """Bytes of weights and cache on one rank; the ranks of a group all hold its latents."""
-        requests = self.batch * self.tensor
-        if self.phase == "prefill":
-            requests = requests / self.context
-        return self.weights() + requests * self.cache_bytes()
 
     # --- attention -------------------------------------------------------------------------------
 
@@ -174,12 +109,13 @@ class Layers:
         if not decode:
             return seconds
         element = bytes_per_element(self.d.kv_precision)
-        cache = batch * self.tensor * context * attention.kv_elements * element
+        split = arrays.minimum(self.tensor, attention.kv_heads)
+        cache = batch * self.tensor * context * attention.kv_elements * element / split
         seconds = arrays.maximum(seconds, cache / machine.attention_bandwidth)
         # Requests are at a random point of their `output` tokens: a sum of uniform numbers.
         spread = arrays.asarray(self.d.output) / arrays.sqrt(12.0) / context
         spread = spread / arrays.sqrt(arrays.maximum(batch * self.tensor, 1.0))
-        groups = arrays.asarray(self.d.accelerators) * machine.ranks / self.tensor
+        groups = arrays.asarray(self.d.accelerators) * self.ranks_per_package / self.tensor
         longest = 1.0 + kernels.normal_maximum(groups) * spread
         return machine.attention_fixed_time + seconds * longest
 
@@ -196,10 +132,7 @@ class Layers:
 
     def all_reduce(self, tokens: Any) -> Any:
         """Seconds to add up the hidden states of a tensor parallel group; 0 for a single rank."""
-        machine, share = self.machine, 1.0 / self.tensor
-        moved = 2.0 * (1.0 - share) * tokens * self.model.hidden_size * HALF
-        seconds = moved * machine.seconds_per_all_reduced_byte.at(share)
-        return arrays.where(self.tensor > 1, machine.all_reduce_latency.at(share) + seconds, 0.0)
+        return self.machine.all_reduce.time(self.tensor, tokens * self.model.hidden_size * HALF)
 
     def attention_vector(self, tokens: Any) -> Any:
         """Seconds of norm, rotary embedding, quantised inputs, and keys assembled in prefill."""
@@ -246,6 +179,21 @@ class Layers:
             uneven = arrays.minimum(uneven, 1.0 / machine.expert_balance)
         return arrays.maximum(alone * kernels.random_maximum(mean, ranks, deviations), uneven)
 
+    def experts_hit(self, drawn: Any) -> Any:
+        """Experts of the busiest rank that get a row at all, where `drawn` is the mean rows of one.
+
+        Uniformly random routing leaves out `exp(-drawn)` of them. Real traffic prefers some experts:
+        loads that spread as a gamma distribution of relative deviation `expert_skew` leave out more.
+        All ranks wait for the one that hits the most of its own.
+        """
+        slots = self.expert_slots()
+        if self.d.routing == "balanced":
+            return slots * (1.0 - arrays.exp(-drawn))
+        variance = self.machine.expert_skew**2
+        share = 1.0 - (1.0 + drawn * variance) ** (-1.0 / variance)
+        most = kernels.normal_maximum(self.ranks) * arrays.sqrt(slots * share * (1.0 - share))
+        return arrays.minimum(slots * share + most, slots)
+
     def experts(self, tokens: Any, load: Any, share: Any) -> Terms:
         """Seconds of the expert half of a layer without exchanges, on the busiest rank, by term."""
         model, machine = self.model, self.machine
@@ -254,26 +202,30 @@ class Layers:
         local = tokens * shards  # tokens of this rank, or of the group that shares them
         rows = tokens * self.shards * self.copies * load
         drawn = tokens * self.shards * self.ranks * model.experts_per_token / model.routed_experts
-        slots = arrays.where(self.apart, 1.0, self.expert_slots() * (1.0 - arrays.exp(-drawn)))
-        # Experts that are hit.
-        active = arrays.maximum(arrays.minimum(slots, rows), arrays.minimum(rows, 1.0))
-        each, tile = rows / active, machine.row_tile
-        if self.d.routing == "balanced":
-            padded = tile * arrays.ceil(each / tile - 1e-9)
-        else:  # of random rows, half a tile stays empty
-            padded = arrays.maximum(each + tile / 2, tile)
-        grouped = machine.grouped_gemm or self.matrices
-        terms = {
-            "router": machine.gemm["bf16"].time(local, *self.operators["router"].shapes[0], 1, share),
-            "routed_experts": gated(grouped, active * padded, routed, self.shards, active, share),
-        }
-        product = rows * routed[1][0] / self.shards
+        hit = arrays.where(self.apart, 1.0, self.experts_hit(drawn))
+        active = arrays.maximum(arrays.minimum(hit, rows), arrays.minimum(rows, 1.0))
+
+        def products(gemm: Gemm) -> Any:
+            each, tile = rows / active, gemm.row_tile
+            if self.d.routing == "balanced":
+                padded = tile * arrays.ceil(each / tile - 1e-9)
+            else:  # of random rows, half a tile stays empty
+                padded = arrays.maximum(each + tile / 2, tile)
+            return gated(gemm, active * padded, routed, self.shards, active, share)
+
+        time, moved = products(machine.grouped_gemm or self.matrices), rows
+        if machine.fused_gemm:  # with the activation and the order of the rows
+            time = arrays.where(self.inside, products(machine.fused_gemm), time)
+            moved = arrays.where(self.inside, 0.0, rows)
+        router = machine.gemm["bf16"].time(local, *self.operators["router"].shapes[0], 1, share)
+        terms = {"router": router, "routed_experts": time}
+        product = moved * routed[1][0] / self.shards
         if "shared_experts" in self.operators:
             shapes = self.operators["shared_experts"].shapes
             shared = gated(self.matrices, local, shapes, shards, 1, share)
             terms["shared_experts"] = arrays.where(self.apart, 0.0, shared)
             product = product + arrays.where(self.apart, 0.0, local * shapes[1][0] / shards)
-        terms["expert_vector"] = self.expert_vector(local, rows, product)
+        terms["expert_vector"] = self.expert_vector(local, moved, product)
         return terms
 
     def expert_vector(self, tokens: Any, rows: Any, product: Any) -> Any:
@@ -302,11 +254,9 @@ class Layers:
             nodes = arrays.minimum(ranks / machine.node_ranks, machine.routing_groups)
             copies = kernels.distinct(arrays.where(far, nodes, ranks), model.experts_per_token)
             load = arrays.where(far, 1.0, load)
-        element, kernel = HALF, machine.combine
-        if op == "dispatch":
-            element, kernel = machine.dispatched_bytes, machine.dispatch
+        element = machine.dispatched_bytes if op == "dispatch" else HALF
         size = tokens * copies * model.hidden_size * element
-        time = arrays.where(self.inside, 0.0, kernel.time(ranks, size * load))
+        time = arrays.where(self.inside, 0.0, machine.exchanges[op].time(ranks, size * load))
         touched = size * machine.collective_touches / machine.memory_bandwidth
         if op == "combine" and arrays.any(self.inside & (self.tensor > 1)):
             time = time + arrays.where(self.inside, self.all_reduce(tokens * self.tensor), 0.0)

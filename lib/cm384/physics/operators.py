@@ -55,6 +55,8 @@ class LatentAttention:
     rope_dim: int
     v_dim: int
     bias: bool = False
+    kernel = "latent"  # the kind of kernel that computes its core
+    kv_heads = 1  # one latent for all heads
 
     def operators(self, hidden: int, absorbed: bool) -> dict[str, Operator]:
         """One layer's operators; `absorbed` takes queries and values through the latent instead.
@@ -107,6 +109,7 @@ class GroupedQueryAttention:
     qkv_bias: bool = False
     output_bias: bool = False
     qk_norms: int = 0
+    kernel = "grouped-query"
 
     def operators(self, hidden: int, absorbed: bool) -> dict[str, Operator]:
         """One layer's operators; without a latent there is nothing to absorb."""

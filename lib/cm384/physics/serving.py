@@ -20,7 +20,8 @@ import pandas as pd
 from cm384.derive.derivation import derive
 from cm384.physics import arrays
 from cm384.physics.layers import GROUP, GROUPS, Layers, Terms
-from cm384.physics.transformer import Model, decode_flop, kv_bytes, prefill_flop, weight_bytes
+from cm384.physics.sizes import Sizes
+from cm384.physics.transformer import Model, decode_flop, prefill_flop
 from cm384.table import units
 from cm384.table.errors import InputError
 from cm384.table.records import Deployment, Numbers
@@ -63,21 +64,25 @@ def prefill(specs: Specs, model: Model, deployment: Deployment) -> Result:
     InputError for a deployment that cannot be, in one line that names the field; NaN where some of
     the configurations do not fit in memory and others do.
     """
-    return _Step(specs, model, deployment, "prefill").result()
+    return Step(specs, model, deployment, "prefill").result()
 
 
 def decode(specs: Specs, model: Model, deployment: Deployment) -> Result:
     """The step that gives every request `tokens_per_step` new tokens; errors as in `prefill`."""
-    return _Step(specs, model, deployment, "decode").result()
+    return Step(specs, model, deployment, "decode").result()
 
 
 def largest_batch(specs: Specs, model: Model, deployment: Deployment, tpot: Numbers | None = None) -> Any:
     """The most requests an accelerator that fit in memory in decode, and meet `tpot` (ms) if given.
 
-    Whole requests a rank; 0 where not even one fits or meets it. `batch` is not read. Broadcasts.
+    Whole requests a tensor parallel group, which share its ranks: of a group of 8, five are 5/8 each.
+    0 where not even one fits or meets it. `batch` is not read. Without `tpot` sizes decide alone, of a
+    chip without kernels too. Broadcasts.
     """
-    step = _one_request(specs, model, deployment, tpot)
-    return step.largest(tpot) * step.machine.ranks
+    if tpot is None:
+        sizes = Sizes(specs, model, dataclasses.replace(deployment, batch=1.0), "decode")
+        return sizes.most() / sizes.tensor * sizes.ranks_per_package
+    return _one_request(specs, model, deployment, tpot).largest(tpot)
 
 
 def decode_at_most(specs: Specs, model: Model, deployment: Deployment, tpot: Numbers | None = None) -> Result:
@@ -86,7 +91,7 @@ def decode_at_most(specs: Specs, model: Model, deployment: Deployment, tpot: Num
     Without `tpot` no more than the batch of the deployment. InputError where no request fits.
     """
     step = _one_request(specs, model, deployment, tpot)
-    batch = step.largest(tpot) * step.machine.ranks
+    batch = step.largest(tpot)
     if tpot is None:
         batch = arrays.minimum(batch, deployment.batch)
     if not np.all(batch > 0):
@@ -95,25 +100,24 @@ def decode_at_most(specs: Specs, model: Model, deployment: Deployment, tpot: Num
     return step.at(batch).result()
 
 
-def _one_request(specs: Specs, model: Model, deployment: Deployment, tpot: Numbers | None) -> _Step:
+def _one_request(specs: Specs, model: Model, deployment: Deployment, tpot: Numbers | None) -> Step:
     """The step at one request, as wide as the limits, so that draws keep an axis of their own."""
     batch = np.ones(np.shape(1.0 if tpot is None else tpot))[()]
-    return _Step(specs, model, dataclasses.replace(deployment, batch=batch), "decode")
+    return Step(specs, model, dataclasses.replace(deployment, batch=batch), "decode")
 
 
-class _Step(Layers):
+class Step(Layers):
     """One step of a deployment: its layers and what comes around them."""
 
     def largest(self, tpot: Numbers | None) -> Any:
-        """The most requests a rank that fit in memory and meet `tpot`."""
-        room = (self.machine.memory - self.weights()) / self.cache_bytes()
-        most = arrays.floor(arrays.maximum(room, 0.0) / self.tensor)
+        """The most requests an accelerator that fit in memory and meet `tpot`."""
+        most, each = self.most(), self.ranks_per_package / self.tensor
         if tpot is None:
-            return most
+            return most * each
         limit = arrays.asarray(tpot, dtype=float) / 1e3 * arrays.asarray(self.d.tokens_per_step)
 
-        def meets(batch: Any) -> Any:
-            return self.at(arrays.maximum(batch, 1.0) * self.machine.ranks).seconds() <= limit
+        def meets(requests: Any) -> Any:
+            return self.at(arrays.maximum(requests, 1.0) * each).seconds() <= limit
 
         shape = np.broadcast_shapes(np.shape(most), np.shape(meets(1.0)))
         low, high = np.zeros(shape), np.broadcast_to(most, shape)
@@ -122,7 +126,7 @@ class _Step(Layers):
             fits = meets(middle)
             low = arrays.where(fits, middle, low)
             high = arrays.where(fits, high, middle - 1)
-        return arrays.maximum(high, 0.0)[()]
+        return arrays.maximum(high, 0.0)[()] * each
 
     def head(self, queries: Any) -> Any:
         """Seconds of the output head: every query token in decode, one a prompt in prefill."""
@@ -179,7 +183,7 @@ class _Step(Layers):
         decode, host = self.phase == "decode", self.machine.host_bandwidth
         accepted: Any = arrays.asarray(self.d.tokens_per_step, dtype=float) if decode else 1.0
         if host is not None and not decode:
-            lacking = arrays.maximum(memory - self.machine.memory, 0.0)
+            lacking = arrays.maximum(memory - self.capacity, 0.0)
             total["host_link"] = arrays.maximum(lacking / host - step, 0.0)
             step = step + total["host_link"]
         else:
@@ -206,12 +210,12 @@ class _Step(Layers):
 
     def fitting(self, step: Any, memory: Any) -> Any:
         """The step, NaN where it does not fit in memory; InputError where nothing fits."""
-        fits = arrays.asarray(memory <= self.machine.memory)
+        fits = arrays.asarray(memory <= self.capacity)
         if fits.all():
             return step
         if fits.any():
             return arrays.where(fits, step, np.nan)
-        need, have = (float(np.min(size)) / 1e9 for size in (memory, self.machine.memory))
+        need, have = (float(np.min(size)) / 1e9 for size in (memory, self.capacity))
         raise InputError(f"batch: weights and KV cache take {need:,.1f} GB on a rank of "
                          f"{self.d.accelerator}, which has {have:,.1f} GB")  # fmt: skip
 
@@ -244,63 +248,70 @@ class Budget:
 def time_budget(specs: Specs, model: Model, deployment: Deployment, phase: str) -> Budget:
     """The budget of a deployment, per prompt token in prefill and per output token in decode.
 
-    `useful_share` is the share of the 8-bit (or stated matrix) peak that useful operations take of
-    the predicted time, all operations counted at that peak.
+    The limit is all useful operations at the dense peak of the matrix units, or all bytes at the memory
+    bandwidth, whichever is longer; operations of rejected drafts are not useful. `useful_share` is the
+    share of that peak, at the precision of the matrices, that useful operations take.
     """
-    result = (prefill if phase == "prefill" else decode)(specs, model, deployment)
-    tokens = result.tokens
-    flop = useful_flop(model, deployment, phase)
-    core = flop.pop("attention_core")
-    chip = deployment.accelerator
-    peak = units.plain(derive("peak", chip, specs, precision=deployment.matrix_precision))
-    core_peak = units.plain(derive("peak", chip, specs, precision=deployment.attention_precision))
-    weights, cache = _bytes(specs, model, deployment, phase)
-    bandwidth = units.plain(derive("hbm_bandwidth", chip, specs))
-    limits = {
-        "matrices": (sum(flop.values()) / peak, weights / bandwidth / tokens),
-        "attention": (core / core_peak, cache / bandwidth / tokens),
+    layers = Step(specs, model, deployment, phase)
+    result = layers.result()
+    useful, done = (token_flop(model, deployment, phase, drafts) for drafts in (False, True))
+    peaks = [matrix_peak(specs, deployment.accelerator, p)
+             for p in (deployment.matrix_precision, deployment.attention_precision)]  # fmt: skip
+    bandwidth = units.plain(derive("hbm_bandwidth", deployment.accelerator, specs))
+    weights, cache = layers.bytes_read()
+    read = [size * layers.ranks_per_package / bandwidth / result.tokens for size in (weights, cache)]
+
+    def computing(flop: dict[str, Any]) -> list[Any]:
+        core = flop["attention_core"]
+        return [(sum(flop.values()) - core) / peaks[0], core / peaks[1]]
+
+    each = [arrays.maximum(*pair) for pair in zip(computing(done), read, strict=True)]
+    limit = arrays.maximum(sum(computing(useful)), sum(read))
+    rejected = arrays.maximum(sum(computing(done)), sum(read)) - limit
+    binds = {
+        name: str(arrays.where(operations > memory, "operations", "memory"))
+        for name, operations, memory in zip(("matrices", "attention"), computing(useful), read, strict=True)
     }
-    matrices, attention = (arrays.maximum(*pair) for pair in limits.values())
-    bounds = {n: str(arrays.where(np.greater(*pair), "operations", "memory")) for n, pair in limits.items()}
     seconds: dict[str, Any] = dict.fromkeys(GROUPS, 0.0)
     for term, time in result.breakdown.items():
         seconds[GROUP[term]] = seconds[GROUP[term]] + time
-    spent = {group: time / tokens for group, time in seconds.items()}
+    spent = {group: time / result.tokens for group, time in seconds.items()}
     steps = {
-        "physical limit": matrices + attention,
-        "matrix kernels": spent["matrices"] - matrices,
-        "attention core": spent["core"] - attention,
+        "physical limit": limit,
+        "rejected drafts": rejected,
+        "operations and memory in turn": sum(each) - limit - rejected,
+        "matrix kernels": spent["matrices"] - each[0],
+        "attention core": spent["core"] - each[1],
         "vector work": spent["vector"],
         "exchanges": spent["exchanges"],
         "overlap": spent["overlap"],
         "draft and gaps": spent["rest"],
     }
-    predicted = result.step / tokens
-    useful = (sum(flop.values()) + core) / peak / predicted
-    microseconds = {name: 1e6 * time for name, time in steps.items()}
-    return Budget(phase, microseconds, 1e6 * predicted, useful, bounds)
+    predicted = result.step / result.tokens
+    share = sum(useful.values()) / peaks[0] / predicted
+    return Budget(phase, {name: 1e6 * time for name, time in steps.items()}, 1e6 * predicted, share, binds)
 
 
-def useful_flop(model: Model, deployment: Deployment, phase: str) -> dict[str, Any]:
-    """FLOP by operator that one token costs: a prompt token, or an output token with its drafts."""
-    if phase == "prefill":
-        return dict(prefill_flop(model, deployment.context))
-    queries = deployment.draft_tokens + 1
-    per_token = queries / deployment.tokens_per_step
-    found = decode_flop(model, deployment.context, queries)
-    return {name: value * per_token for name, value in found.items()}
+def matrix_peak(specs: Specs, chip: str, precision: str) -> Any:
+    """FLOP/s of the dense peak of a chip's matrix units: as stated, else of their number and clock.
+
+    Where no source gives either, the headline peak.
+    """
+    if specs.has(chip, "peak", basis="matrix", precision=precision):
+        return units.plain(specs.get(chip, "peak", basis="matrix", precision=precision))
+    if specs.has(chip, "matrix_flop_per_clock", precision=precision):
+        return units.plain(derive("peak_from_units", chip, specs, precision=precision))
+    return units.plain(derive("peak", chip, specs, precision=precision))
 
 
-def _bytes(specs: Specs, model: Model, d: Deployment, phase: str) -> tuple[Any, Any]:
-    """Bytes of weights and of KV cache that one accelerator reads in a decode step; 0 in prefill.
+def token_flop(model: Model, deployment: Deployment, phase: str, drafts: bool = False) -> dict[str, Any]:
+    """FLOP by operator that one token costs: a prompt token, or an output token that is kept.
 
-    Experts are spread over all ranks, attention and shared parts are on each.
+    With `drafts` those of the rejected ones are shared by the tokens that are kept.
     """
     if phase == "prefill":
-        return 0.0, 0.0
-    weights = weight_bytes(model, d.matrix_precision)
-    experts = weights.pop("routed_experts", 0.0)
-    weights.pop("embedding")
-    ranks = specs.get(d.accelerator, "ranks_per_package").m
-    share = experts / d.accelerators + ranks * sum(weights.values())
-    return share, d.batch * d.context * kv_bytes(model, d.kv_precision)
+        return dict(prefill_flop(model, deployment.context))
+    queries = deployment.draft_tokens + 1 if drafts else 1
+    per_token = queries / deployment.tokens_per_step if drafts else 1.0
+    found = decode_flop(model, deployment.context, queries)
+    return {name: value * per_token for name, value in found.items()}

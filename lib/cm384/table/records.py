@@ -44,6 +44,7 @@ BASES = {
     "nameplate": "the maximum rating on the label",
     "assumed": "an assumption, with its reason as the locator",
 }
+MAYBE_NONE = ("count", "iteration_overhead")  # quantities of which there may be nothing
 BYTES_PER_ELEMENT = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5}
 # What a figure of a quantity is, which decides what may settle a claim about it.
 NATURES = {
@@ -55,7 +56,13 @@ NATURES = {
 # How a published throughput came about; each is a basis.
 RUNS = ("measured", "derived", "simulated", "projected", "announced")
 PHASES = ("prefill", "decode")
+SERVINGS = ("aggregated", "disaggregated")
 ROUTINGS = ("balanced", "eplb", "unbalanced")
+# The quantities that say how fast a chip's kernels run, which a run may replace by its own.
+KERNELS = ("all_reduce_bandwidth", "all_reduce_latency", "attention_bandwidth", "attention_fixed_time",
+           "attention_rate", "exchange_bandwidth", "exchange_fixed_time", "gemm_bandwidth",
+           "gemm_fixed_time", "gemm_output_bandwidth", "gemm_rate", "gemm_row_tile", "iteration_overhead",
+           "launch_gap", "memory_bandwidth_sustained", "peer_bandwidth", "small_kernel_time")  # fmt: skip
 # The settings of a deployment that are numbers, and those that are precisions.
 NUMBERS = ("accelerators", "expert_parallel", "tensor_parallel", "batch", "context", "output",
            "microbatches", "draft_tokens", "tokens_per_step")  # fmt: skip
@@ -175,8 +182,26 @@ class Deployment:
 
 
 @dataclass(frozen=True)
+class Loop:
+    """Users in a closed loop: how many at a time, their prompts, and what answers them.
+
+    `ttft` is in ms and is known where prefill is served apart; `workers` are the instances that decode.
+    """
+
+    concurrency: Numbers
+    prompt: Numbers
+    workers: Numbers
+    ttft: Numbers
+    aggregated: bool
+
+
+@dataclass(frozen=True)
 class Measurement:
-    """One line of `measurements.csv`: a deployment and what it was measured to do."""
+    """One line of `measurements.csv`: a deployment and what it was measured to do.
+
+    With a `concurrency` it is of users in a closed loop, and says `serving`, `prompt` and `output`
+    instead of `batch` and `context`.
+    """
 
     id: str
     model: str
@@ -197,6 +222,14 @@ class Measurement:
     tokens_per_step: str
     tpot: str
     throughput: str
+    serving: str
+    concurrency: str
+    prompt: str
+    workers: str
+    ttft: str
+    software: str
+    date: str
+    terms: str
     assumed: str
     kind: str
     source: str
@@ -208,10 +241,23 @@ class Measurement:
         """What was run; InputError for a setting that the row leaves open."""
         names = ("accelerator", "routing", *NUMBERS, *PRECISIONS)
         stated = {name: value for name in names if (value := getattr(self, name))}
+        by_loop = ("batch", "context") if self.concurrency else ()
         for name in names:
-            if name not in stated and name not in OPTIONAL[self.phase]:
+            if name not in stated and name not in (*OPTIONAL[self.phase], *by_loop):
                 raise InputError(f"{name}: not stated")
-        return _deployment(stated)
+        return _deployment(dict.fromkeys(by_loop, "nan") | stated)
+
+    @property
+    def loop(self) -> Loop | None:
+        """The closed loop that it is of, if it is; InputError for what is left open."""
+        if not self.concurrency:
+            return None
+        aggregated = self.serving == "aggregated"
+        for name in ("serving", "prompt", "output", *(() if aggregated else ("ttft",))):
+            if not getattr(self, name):
+                raise InputError(f"{name}: not stated, in a closed loop")
+        numbers = (float(self.concurrency), float(self.prompt), float(self.workers or 1))
+        return Loop(*numbers, float(self.ttft or np.nan), aggregated)
 
     @property
     def rows(self) -> list[Row]:
@@ -233,11 +279,23 @@ class Measurement:
         return self.kind in ("", "measured")
 
     @property
+    def by_term(self) -> dict[str, float]:
+        """Microseconds of one layer by term; several terms that were timed together are joined by `+`."""
+        return {name: float(value) for name, value in read_conditions(self.terms).items()}
+
+    @property
     def measured(self) -> float:
-        """Tokens a second and accelerator, as stated or as the time per token implies."""
+        """Tokens a second and accelerator, as stated or as the time per token implies.
+
+        Of a closed loop: as if no request waited for its first token.
+        """
         if self.throughput:
             return float(self.throughput)
-        return float(self.batch or np.nan) / float(self.tpot) * 1e3
+        each = float(self.batch or np.nan)
+        if self.concurrency:
+            chips = float(self.accelerators or np.nan) * float(self.workers or 1)
+            each = float(self.concurrency) / chips
+        return each / float(self.tpot) * 1e3
 
 
 @dataclass(frozen=True)
@@ -277,7 +335,10 @@ def _deployment(stated: Mapping[str, str]) -> Deployment:
 
 @dataclass(frozen=True)
 class Kernel:
-    """One line of `kernels.csv`: a benchmark of one kernel, or the effect of one change."""
+    """One line of `kernels.csv`: a benchmark of one kernel, or the effect of one change.
+
+    `term` is what of the model it is about; where that is nothing, `why_not` says why.
+    """
 
     id: str
     accelerator: str
@@ -286,6 +347,8 @@ class Kernel:
     quantity: str
     value: str
     unit: str
+    term: str
+    why_not: str
     source: str
     locator: str
     note: str
@@ -311,6 +374,9 @@ class Peer:
 # --- reading -------------------------------------------------------------------------------------
 
 NAME = r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and hyphens"
+TIMED = r"[a-z_]+(\+[a-z_]+)*=[0-9]+(\.[0-9]+)?"
+# Columns of measurements that a file may leave out.
+IF_ANY = ("kind", "serving", "concurrency", "prompt", "workers", "ttft", "software", "date", "terms")
 
 
 def read_kinds() -> dict[str, Kind]:
@@ -359,7 +425,7 @@ def read_rows(path: Path, kinds: Mapping[str, Kind], keys: Iterable[str] | None 
     texts = files.read_records(path, Row, specs_checks(kinds, keys))
     rows = {line: replace(row, value=float(row.value)) for line, row in texts.items()}
     for line, row in rows.items():
-        if row.value == 0 and row.quantity != "count":
+        if row.value == 0 and row.quantity not in MAYBE_NONE:
             raise files.bad_cell(path.name, line, "value", "0", "a positive number")
         if not units.same_kind(row.unit, usual := kinds[row.quantity].unit):
             expected = f"a unit of {row.quantity}, such as {usual}"
@@ -396,12 +462,16 @@ def measurements_checks(subjects: Iterable[str], keys: Iterable[str] | None) -> 
         "routing": files.one_of([*ROUTINGS, ""]),
         "assumed": files.matches(r"([a-z_]+(;[a-z_]+)*)?", "column;column"),
         "kind": files.one_of([*RUNS, ""]),
+        "serving": files.one_of([*SERVINGS, ""]),
+        "terms": files.matches(f"({TIMED}(;{TIMED})*)?", "term=µs;term=µs"),
+        "date": files.matches(r"(\d{4}-\d{2}(-\d{2})?)?", "a date, or nothing"),
     }
     checks |= {name: files.one_of([*BYTES_PER_ELEMENT, ""]) for name in PRECISIONS}
     amount = files.meets(lambda cell: not cell or files.is_amount(cell), "a number, or nothing")
     wanted = "more than 0, or nothing"
     more = files.meets(lambda cell: not cell or (files.is_amount(cell) and float(cell) > 0), wanted)
-    checks |= dict.fromkeys(NUMBERS, amount) | dict.fromkeys(("tpot", "throughput"), more)
+    checks |= dict.fromkeys(NUMBERS, amount)
+    checks |= dict.fromkeys(("tpot", "throughput", "concurrency", "prompt", "workers", "ttft"), more)
     if keys is not None:
         checks["source"] = files.one_of(keys)
         checks["locator"] = files.matches(r"\S.*", "the place in the source")

@@ -1,0 +1,136 @@
+"""What one rank holds: weights and KV cache in bytes, from sizes alone.
+
+A rank's batch counts requests in decode and tokens in prefill; the ranks of a tensor parallel group
+share theirs, so a group works on `tensor_parallel` times as many. Nothing here needs a kernel.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Self
+
+from cm384.physics import arrays
+from cm384.physics.deployment import axes_of, check_fields, check_ranks
+from cm384.physics.operators import Operator
+from cm384.physics.transformer import Layer, Model, bytes_per_element
+from cm384.table import units
+from cm384.table.records import Deployment
+from cm384.table.specs import Specs
+
+HALF = 2.0  # bytes of a 16-bit element, in which outputs and hidden states are kept
+
+
+class Sizes:
+    """The sizes of a model in one phase of a deployment; InputError names a field that cannot be."""
+
+    def __init__(self, specs: Specs, model: Model, deployment: Deployment, phase: str) -> None:
+        check_fields(deployment, model, phase)
+        self.model, self.d, self.phase, self.trace = model, deployment, phase, specs.trace
+        self.since, d = len(self.trace.open) if self.trace else 0, deployment
+        self.ranks_per_package = self._number(specs, "ranks_per_package", 1.0)
+        usable = (d.accelerator, "hbm_capacity", "", "usable") in specs.rows
+        capacity = specs.get(d.accelerator, "hbm_capacity", "usable" if usable else "nominal")
+        self.capacity = self._wide(units.plain(capacity)) / self.ranks_per_package
+        check_ranks(d, self.ranks_per_package, model)
+        fields = d.context, d.tensor_parallel, d.expert_parallel, d.draft_tokens
+        numbers = (arrays.asarray(field, dtype=float)[()] for field in fields)
+        self.context, self.tensor, self.ranks, self.drafts = numbers
+        # Experts split no finer than attention are cut in shards, and all-reduced, not exchanged.
+        self.inside = self.tensor >= self.ranks
+        self.shards = arrays.maximum(self.tensor / self.ranks, 1.0)
+        # With more ranks than experts, the shared experts have ranks of their own.
+        self.apart = self.ranks > max(model.routed_experts, 1)
+        precisions = {d.matrix_precision, d.attention_precision, "bf16"}
+        self.element = {
+            name: self._number(specs, "element_bytes", bytes_per_element(name), "serving", precision=name)
+            for name in sorted(precisions)
+        }
+
+    def _wide(self, value: Any) -> Any:
+        """A figure of the table, whose draws come before the axes of the deployment."""
+        axes = axes_of(self.d)
+        return value.reshape(value.shape + (1,) * axes) if axes and value.ndim else value
+
+    def _number(self, specs: Specs, quantity: str, default: float, subject: str = "", **given: str) -> Any:
+        subject = subject or self.d.accelerator
+        if not specs.has(subject, quantity, **given):
+            return default
+        return self._wide(units.plain(specs.get(subject, quantity, **given)))
+
+    def at(self, batch: Any) -> Self:
+        """The same at another batch, without reading the table again."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, d=dataclasses.replace(self.d, batch=batch))
+        return other
+
+    @property
+    def batch(self) -> Any:
+        """Requests (decode) or tokens (prefill) of one rank."""
+        return arrays.asarray(self.d.batch, dtype=float)[()] / self.ranks_per_package
+
+    @property
+    def projected(self) -> str:
+        """The precision of the matrices around attention: beside FP4 experts, that of the core."""
+        return self.d.attention_precision if self.d.matrix_precision == "fp4" else self.d.matrix_precision
+
+    def expert_slots(self) -> Any:
+        """Experts whose weights a rank holds; balancing by replicas takes one slot more."""
+        share = self.model.routed_experts / self.ranks
+        return arrays.floor(share) + 1.0 if self.d.routing == "eplb" else arrays.ceil(share)
+
+    def weights(self) -> Any:
+        """Bytes of weights on one rank, with the embedding, the head and the layers that draft."""
+        model = self.model
+        ends = model.lm_head.parameters * (1 if model.tied_embedding else 2)
+        drafting = self.drafts > 0 if model.mtp_layers else 0.0
+        held = self.layer_bytes({**model.layers, "mtp": drafting * model.mtp_layers})
+        return ends * HALF / self.tensor + held
+
+    def layer_bytes(self, layers: dict[Layer, Any]) -> Any:
+        """Bytes of weights on one rank of so many layers of each kind."""
+        total: Any = 0.0
+        for layer, count in layers.items():
+            if arrays.any(count):
+                held = self.model.operators(layer, absorbed=True).items()
+                total = total + count * sum(self.held_bytes(name, op) for name, op in held)
+        return total
+
+    def bytes_read(self) -> tuple[Any, Any]:
+        """Bytes of weights and of cache that one rank reads in a decode step without drafts; 0 in prefill."""
+        if self.phase == "prefill":
+            return 0.0, 0.0
+        head = self.model.lm_head.parameters * HALF / self.tensor
+        return self.layer_bytes(self.model.layers) + head, self.batch * self.tensor * self.cache_bytes()
+
+    def held_bytes(self, name: str, operator: Operator) -> Any:
+        """Bytes that one rank holds of an operator's weights."""
+        held, element = operator.parameters, self.element[self.d.matrix_precision]
+        if name == "routed_experts":
+            return held / operator.copies * element * self.expert_slots() / self.shards
+        if name == "shared_experts":
+            return arrays.where(self.apart, 0.0, held * element / arrays.where(self.inside, self.tensor, 1.0))
+        if name == "dense_ffn":
+            return held * element / self.tensor
+        if name in ("q_up", "q_projection", "kv_projection", "output_projection"):
+            return held * self.element[self.projected] / self.tensor
+        return held * HALF / self.tensor if name == "absorption" else held * HALF
+
+    def cache_bytes(self) -> Any:
+        """Bytes of KV cache of one request on one rank at the mean length.
+
+        The ranks of a group split the keys and values by KV head; a latent has one for all heads, so
+        that each rank holds it whole.
+        """
+        split = arrays.minimum(self.tensor, self.model.attention.kv_heads)
+        return self.context * self.model.kv_elements * bytes_per_element(self.d.kv_precision) / split
+
+    def memory(self) -> Any:
+        """Bytes of weights and cache on one rank."""
+        requests = self.batch * self.tensor
+        if self.phase == "prefill":
+            requests = requests / self.context
+        return self.weights() + requests * self.cache_bytes()
+
+    def most(self) -> Any:
+        """The most requests a tensor parallel group that fit in memory."""
+        return arrays.floor(arrays.maximum(self.capacity - self.weights(), 0.0) / self.cache_bytes())
