@@ -1,4 +1,4 @@
-"""The model held to what was measured: throughputs it was never fitted to, and kernels one by one.
+"""The model held to what was measured: throughputs that it was never fitted to.
 
 A row that cannot be computed stays, with the reason, and counts as a miss.
 """
@@ -6,7 +6,7 @@ A row that cannot be computed stays, with the reason, and counts as a miss.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cm384.physics import kernels, layers, serving
-from cm384.physics.layers import ATTENTION
+from cm384.physics import kernels, load, serving
 from cm384.physics.transformer import Model, load_model
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated
-from cm384.table.records import Deployment, Kernel, Measurement
+from cm384.table.records import NUMBERS, PRECISIONS, Measurement
 from cm384.table.specs import Specs
 
 EIGHT_BIT = ("fp8", "int8")
@@ -30,28 +29,78 @@ COARSE, FEW = 0.25, 5  # an error above the one, or from fewer documents, settle
 def validate(rows: Iterable[Measurement], specs: Specs) -> pd.DataFrame:
     """One line a measurement: measured and predicted tokens/s per accelerator, and the error.
 
-    The error is predicted ÷ measured − 1.
+    The error is predicted ÷ measured − 1. Of users in a closed loop both are as if no request waited for
+    its first token, so that the error is that of the time per token.
     """
-    return pd.DataFrame([_line(row, specs) for row in rows])
+    rows = list(rows)
+    told: dict[int, tuple[float, str]] = {}
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for i, row in enumerate(rows):
+        try:
+            stated = row.deployment, row.loop, model_of(row, specs)
+        except InputError as error:
+            told[i] = np.nan, str(error)
+        else:
+            looped = stated[1] is not None
+            alike.setdefault((looped, *(getattr(row, name) for name in ALIKE)), []).append(i)
+    for places in alike.values():
+        told |= _predicted(places, rows, specs)
+    lines = [
+        {"id": row.id, "model": row.model, "accelerator": row.accelerator, "phase": row.phase,
+         "batch": float(row.batch or np.nan), "context": float(row.context or np.nan),
+         "assumed": row.assumed, "measured": row.measured, "predicted": told[i][0],
+         "error": told[i][0] / row.measured - 1, "reason": told[i][1]}
+        for i, row in enumerate(rows) if row.throughput or row.tpot
+    ]  # fmt: skip
+    return pd.DataFrame(lines, columns=[*LINE])
 
 
-def _line(row: Measurement, specs: Specs) -> dict[str, Any]:
-    predicted, reason = np.nan, ""
+# Rows that agree in these are computed at once; numbers differ, words do not.
+ALIKE = ("model", "accelerator", "phase", "routing", *PRECISIONS, "serving")
+LINE = ("id", "model", "accelerator", "phase", "batch", "context", "assumed", "measured", "predicted",
+        "error", "reason")  # fmt: skip
+
+
+def _predicted(places: list[int], rows: list[Measurement], specs: Specs) -> dict[int, tuple[float, str]]:
+    """What the model says of some rows, all at once; where one is refused, of each half by itself."""
     try:
-        predicted = float(predict(row, specs).throughput.m)
+        found = predict_alike([rows[i] for i in places], specs).throughput.m
+        values = np.broadcast_to(found, len(places))
+        if len(places) == 1 or np.isfinite(values).all():
+            return {i: (float(value), "") for i, value in zip(places, values, strict=True)}
     except InputError as error:
-        reason = str(error)
-    return {"id": row.id, "model": row.model, "accelerator": row.accelerator, "phase": row.phase,
-            "batch": float(row.batch or np.nan), "context": float(row.context or np.nan),
-            "assumed": row.assumed, "measured": row.measured, "predicted": predicted,
-            "error": predicted / row.measured - 1, "reason": reason}  # fmt: skip
+        if len(places) == 1:
+            return {places[0]: (np.nan, str(error))}
+    half = len(places) // 2
+    return _predicted(places[:half], rows, specs) | _predicted(places[half:], rows, specs)
+
+
+def predict_alike(rows: Sequence[Measurement], specs: Specs) -> serving.Result:
+    """What the model says of rows that differ in numbers alone; arrays of one number a row."""
+    deployments, loops = [row.deployment for row in rows], [row.loop for row in rows]
+    numbers: dict[str, Any] = {n: np.array([float(getattr(d, n)) for d in deployments]) for n in NUMBERS}
+    found = dataclasses.replace(deployments[0], **numbers)
+    first = loops[0]
+    if first:
+        wanted = ("concurrency", "prompt", "workers", "ttft")
+        given: dict[str, Any] = {n: np.array([float(getattr(loop, n)) for loop in loops]) for n in wanted}
+        return load.closed_loop(specs, model_of(rows[0], specs), found, dataclasses.replace(first, **given))
+    phase = serving.prefill if rows[0].phase == "prefill" else serving.decode
+    return phase(specs, model_of(rows[0], specs), found)
+
+
+def model_of(row: Measurement, specs: Specs) -> Model:
+    """The model that a row is about: of the table, or of the path of a config."""
+    return load_model(specs.models.get(row.model, row.model))
 
 
 def predict(row: Measurement, specs: Specs, **changes: Any) -> serving.Result:
     """What the model says of a row's deployment, with some fields changed."""
-    model = load_model(specs.models.get(row.model, row.model))
+    found = dataclasses.replace(row.deployment, **changes)
+    if loop := row.loop:
+        return load.closed_loop(specs, model_of(row, specs), found, loop)
     phase = serving.prefill if row.phase == "prefill" else serving.decode
-    return phase(specs, model, dataclasses.replace(row.deployment, **changes))
+    return phase(specs, model_of(row, specs), found)
 
 
 def summary(lines: pd.DataFrame) -> pd.DataFrame:
@@ -84,8 +133,10 @@ def in_words(lines: pd.DataFrame) -> str:
     for rows, chosen in (("rows", lines), ("well specified", lines[lines["assumed"] == ""])):
         spread = _spread(chosen)
         if spread["n"]:
-            half, most = (units.percent(spread[name], 1) for name in ("median", "nine in ten"))
-            parts.append(f"{spread['n']} {rows}: half within {half}, nine in ten within {most}")
+            told = [f"{words} within {units.percent(spread[name], 1)}"
+                    for words, name in (("half", "median"), ("nine in ten", "nine in ten"))
+                    if np.isfinite(spread[name])]  # fmt: skip
+            parts.append(f"{spread['n']} {rows}: {', '.join(told) or 'most cannot be computed'}")
     if missing := int(lines["error"].isna().sum()):
         parts.append(f"{missing} cannot be computed")
     return "; ".join(parts)
@@ -101,7 +152,8 @@ def shown(lines: pd.DataFrame) -> pd.DataFrame:
         return f"{100 * value:+.1f} %" if np.isfinite(value) else "–"
 
     forms = {"measured": rate, "predicted": rate, "error": share}
-    told = lines[["id", "accelerator", "phase", "assumed", *forms, "reason"]]
+    kept = ("id", "accelerator", "phase", "term", "assumed", *forms, "reason")
+    told = lines[[name for name in kept if name in lines]]
     return told.assign(**{name: [form(value) for value in told[name]] for name, form in forms.items()})
 
 
@@ -209,7 +261,7 @@ def _apart(one: str, other: str) -> float:
     return abs(float(np.log(float(one) / float(other))))
 
 
-# --- terms against benchmarks of each kernel alone ----------------------------------------------
+# --- 8 bits ------------------------------------------------------------------------------------------
 
 
 def eight_bits(specs: Specs, chip: str, precision: str = "") -> str:
@@ -224,115 +276,3 @@ def eight_bits(specs: Specs, chip: str, precision: str = "") -> str:
         if wanted in found:
             return wanted
     raise NotStated(f"no source states how fast 8-bit kernels run on {chip}")
-
-
-# The term of the model that each kind of benchmark is about.
-BENCHMARKED = {
-    "gemm_throughput": "matrix products",
-    "gemm_time": "matrix products",
-    "attention_time": "attention core",
-    "exchange_latency": "exchanges",
-    "expert_time": "products of the experts",
-}
-
-
-def check_terms(rows: Iterable[Kernel], specs: Specs) -> pd.DataFrame:
-    """One line a benchmark that a term of the model describes: measured, predicted and the error.
-
-    Gains and shares are percentages, whose error is a difference in points ÷ 100.
-    """
-    lines = []
-    for row in rows:
-        predicted = _term(row, specs)
-        if predicted is None:
-            continue
-        measured, points = float(row.value), row.unit == "percent"
-        error = (predicted - measured) / 100 if points else predicted / measured - 1
-        term = "layers, overlap and drafts" if "measurement" in row.given else BENCHMARKED[row.quantity]
-        lines.append({"id": row.id, "accelerator": row.accelerator, "kernel": row.kernel, "term": term,
-                      "unit": row.unit, "measured": measured, "predicted": predicted,
-                      "error": error})  # fmt: skip
-    return pd.DataFrame(lines)
-
-
-def _term(row: Kernel, specs: Specs) -> float | None:
-    """What the model says of a benchmark in its unit; None if no term describes it."""
-    given = row.given
-    try:
-        if "measurement" in given:
-            return _ablation(row, specs, specs.measurements[given["measurement"]])
-        if row.quantity == "gemm_throughput" or {"m", "n", "k"} <= given.keys():
-            return _gemm(row, specs)
-        if row.quantity == "attention_time":
-            return _attention(row, specs, load_model(specs.models["deepseek-r1"]))
-        if row.quantity in ("exchange_latency", "expert_time") and "tokens" in given:
-            return _experts(row, specs, load_model(specs.models["deepseek-r1"]))
-    except NotStated:
-        return None  # a chip, precision or kernel that the table has no constants for
-    return None
-
-
-def _in(unit: str, value: Any, base: str) -> float:
-    return float(units.Q(float(value), base).to(unit).m)
-
-
-def _gemm(row: Kernel, specs: Specs) -> float:
-    given = row.given
-    m, n, k, groups = (float(given.get(x, 1)) for x in ("m", "n", "k", "groups"))
-    precision = given["precision"].replace("fp16", "bf16")
-    machine = kernels.machine(specs, row.accelerator, "decode", precision, "bf16")
-    grouped = machine.grouped_gemm if "masked" in row.kernel else None
-    gemm = grouped or machine.gemm[precision]
-    seconds = gemm.time(m * groups, k, n, groups) - machine.launch_gap  # kernels are timed alone
-    if row.quantity == "gemm_throughput":
-        return _in(row.unit, 2 * m * n * k * groups / seconds, "FLOP/s")
-    return _in(row.unit, seconds, "s")
-
-
-def _attention(row: Kernel, specs: Specs, model: Model) -> float:
-    given = row.given
-    length = float(given["length"])
-    batch = float(given.get("batch", float(given.get("tokens", length)) / length))
-    phase = "prefill" if given.get("causal") == "yes" else "decode"
-    precision = given.get("precision", "bf16")
-    taken = batch * length if phase == "prefill" else batch
-    deployment = Deployment(row.accelerator, 1, 1, taken, length, matrix_precision=precision,
-                            attention_precision=precision,
-                            kv_precision=given.get("kv", precision))  # fmt: skip
-    step = layers.Layers(specs, model, deployment, phase)
-    return _in(row.unit, step.attention_core(step.batch, 1.0, 1.0), "s")
-
-
-def _experts(row: Kernel, specs: Specs, model: Model) -> float:
-    """A dispatch, a combine, or the grouped products of the experts, at uniform routing."""
-    given = row.given
-    ranks, tokens = float(given["ranks"]), float(given["tokens"])
-    # Copies of a token, where the benchmark says that they are not the routed experts alone.
-    tokens *= float(given.get("copies", model.experts_per_token)) / model.experts_per_token
-    phase = "prefill" if "normal" in row.kernel else "decode"
-    precision = eight_bits(specs, row.accelerator, given.get("payload", ""))
-    packages = ranks / float(specs.get(row.accelerator, "ranks_per_package").m)
-    deployment = Deployment(row.accelerator, packages, ranks, tokens, 4096.0, matrix_precision=precision)
-    step = layers.Layers(specs, model, deployment, phase)
-    if row.quantity == "expert_time":
-        return _in(row.unit, step.experts(tokens, 1.0, 1.0)["routed_experts"], "s")
-    return _in(row.unit, step.exchange(given["op"], tokens, 1.0)[0], "s")
-
-
-def _ablation(row: Kernel, specs: Specs, measurement: Measurement) -> float:
-    """The gain of a deployment over itself with one change, or the time of its layer or stream.
-
-    Conditions name the measurement, the fields in which it differs, and `versus` the change.
-    """
-    named = ("measurement", "stream", "versus")
-    changes = {field: float(value) for field, value in row.given.items() if field not in named}
-    result = predict(measurement, specs, **changes)
-    if versus := row.given.get("versus"):
-        pairs = (pair.split(":") for pair in versus.split(","))
-        base = predict(measurement, specs, **changes | {field: float(value) for field, value in pairs})
-        return 100 * float((result.throughput / base.throughput).m - 1)
-    terms = result.layer
-    if stream := row.given.get("stream"):
-        ours = [term for term in terms if (term in ATTENTION) == (stream == "attention")]
-        return _in(row.unit, sum(terms[term] for term in ours if term != "overlap") / 2, "s")
-    return _in(row.unit, sum(terms.values()), "s")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -271,17 +271,41 @@ class Specs:
 # --- reading -------------------------------------------------------------------------------------
 
 
-def load_specs(*more: str | Path) -> Specs:
+def load_specs(*more: str | Path, kernels: Iterable[str | Path] = ()) -> Specs:
     """The sourced table of this project, with the rows of other files added.
 
     A file that brings a central row for a key replaces all rows of that key; alternatives alone
-    are added to those there. Refuses a bad row with file, line, column and what was expected.
+    are added to those there. A file of `kernels` replaces whole curves: all rows that differ from its
+    own in basis, length, ranks or size alone. Refuses a bad row with file, line, column and what was
+    expected.
     """
     specs = _own_specs()
     for path in more:
         added = group_rows(read_rows(Path(path), specs.kinds), specs.rows, Path(path).name)
         specs = dataclasses.replace(specs, rows={**specs.rows, **added})
+    for path in kernels:
+        specs = dataclasses.replace(specs, rows=_with_kernels(specs, Path(path)))
     return specs
+
+
+def _with_kernels(specs: Specs, path: Path) -> dict[Key, tuple[Row, ...]]:
+    """The rows of a table with the kernels of a file in place of its own."""
+    rows = read_rows(path, specs.kinds)
+    for line, row in rows.items():
+        if row.quantity not in records.KERNELS:
+            raise files.bad_cell(path.name, line, "quantity", row.quantity, files.among(records.KERNELS))
+        if row.subject not in specs.subjects:
+            raise files.bad_cell(path.name, line, "subject", row.subject, files.among(specs.subjects))
+
+    def curve(key: Key) -> tuple[str, str, str]:
+        given = read_conditions(key[2])
+        return *key[:2], write_conditions(
+            {n: v for n, v in given.items() if n not in ("length", "ranks", "size")}
+        )
+
+    replaced = {curve(row.key) for row in rows.values()}
+    kept = {key: found for key, found in specs.rows.items() if curve(key) not in replaced}
+    return kept | group_rows(rows, kept, path.name)
 
 
 @cache
@@ -310,10 +334,11 @@ def load_measurements(path: str | Path | None = None, specs: Specs | None = None
     file = Path(path) if path is not None else DATA / "measurements.csv"
     own = files.read_keys() if path is None else None
     checks = records.measurements_checks((specs or load_specs()).subjects, own)
-    rows = files.read_records(file, Measurement, checks, unique=["id"], optional=[] if own else ["kind"])
+    rows = files.read_records(file, Measurement, checks, unique=["id"], optional=records.IF_ANY)
     for line, row in rows.items():
-        if not row.throughput and not (row.tpot and row.batch and row.phase == "decode"):
-            expected = "a throughput, or in decode a tpot with its batch"
+        timed = row.tpot and (row.batch or row.concurrency) and row.phase == "decode"
+        if not (row.throughput or timed or row.terms):
+            expected = "a throughput, or in decode a tpot with its batch or concurrency, or times by term"
             raise files.bad_cell(file.name, line, "throughput", "", expected)
     return [*rows.values()]
 
