@@ -123,15 +123,29 @@ def _solve(claims: list[Claim], row: str, specs: Specs, style: str) -> None:
 @main.command()
 @click.argument("measurements_file", metavar="MEASUREMENTS.csv", type=PATH)
 @SPECS
+@click.option("--kernels", multiple=True, type=PATH, metavar="KERNELS.csv",
+              help="Specs rows of kernels that replace those of this project, for this run.")  # fmt: skip
 @FORMAT
-def validate(measurements_file: Path, more: tuple[Path, ...], style: str) -> None:
-    """Compare the serving model with the measurements of MEASUREMENTS.csv."""
-    from cm384.physics import check as validation
+def validate(measurements_file: Path, more: tuple[Path, ...], kernels: tuple[Path, ...], style: str) -> None:
+    """Compare the serving model with the measurements of MEASUREMENTS.csv.
 
-    specs = load_specs(*more)
-    lines = validation.validate(load_measurements(measurements_file, specs), specs)
-    _print(validation.shown(lines) if style == "table" else lines, style)
-    click.echo(validation.in_words(lines), err=True)
+    Throughputs, times per token, users in a closed loop, and times of a layer by term from a trace.
+    """
+    from cm384.physics import check as validation
+    from cm384.physics import terms
+
+    specs = load_specs(*more, kernels=kernels)
+    rows = load_measurements(measurements_file, specs)
+    lines, traced = validation.validate(rows, specs), terms.check_traces(rows, specs)
+    if style != "table":
+        _print(pd.concat([lines, traced], ignore_index=True) if len(traced) else lines, style)
+    else:
+        for table in (lines, traced):
+            if len(table):
+                _print(validation.shown(table), style)
+    for told in (validation.in_words(lines), terms.in_words(traced)):
+        if told:
+            click.echo(told, err=True)
 
 
 @main.command()
