@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from cm384.physics.transformer import Model, load_model
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated
 from cm384.table.records import NUMBERS, PRECISIONS, Measurement
-from cm384.table.specs import Specs
+from cm384.table.specs import Specs, load_third_party
 
 EIGHT_BIT = ("fp8", "int8")
 COARSE, FEW = 0.25, 5  # an error above the one, or from fewer documents, settles little
@@ -193,13 +194,31 @@ class ModelError:
         return f"{kept} {pairs} {self.documents} documents{tail}"
 
 
+def document(row: Measurement) -> str:
+    """What counts once in an error: a document, or each software that one document has runs of."""
+    return f"{row.source}, {row.software}" if row.software else row.source
+
+
 def by_document(rows: Iterable[Measurement], specs: Specs) -> dict[str, float]:
     """The median of log(predicted ÷ measured) over the runs of each document; NaN if none can be computed."""
     if not (rows := list(rows)):
         return {}
-    lines = validate(rows, specs).assign(source=[row.source for row in rows])
+    lines = validate(rows, specs).assign(document=[document(row) for row in rows])
     lines["off"] = np.log1p(lines["error"])
-    return {str(name): float(part["off"].median()) for name, part in lines.groupby("source", sort=False)}
+    return {str(name): float(part["off"].median()) for name, part in lines.groupby("document", sort=False)}
+
+
+def counted(specs: Specs, phases: Iterable[str]) -> list[Measurement]:
+    """The runs of some phases that an error is made of: measured ones whose source states every setting.
+
+    Those of this table, and those of third parties.
+    """
+    known = [*specs.measurements.values(), *load_third_party()]
+    return [row for row in known if row.phase in phases and not row.assumed and row.as_run]
+
+
+# Errors by phases and document of each table, for as long as it is used.
+_ERRORS: WeakKeyDictionary[Specs, dict[frozenset[str], dict[str, float]]] = WeakKeyDictionary()
 
 
 def model_error(specs: Specs, *named: str, ratio: bool = False) -> ModelError:
@@ -209,14 +228,16 @@ def model_error(specs: Specs, *named: str, ratio: bool = False) -> ModelError:
     that no claim is judged by itself.
     """
     known = [specs.measurements[specs.workloads[n].error_of if n in specs.workloads else n] for n in named]
-    phases, own = {row.phase for row in known}, {row.source for row in known}
-    rows = (row for row in specs.measurements.values() if row.phase in phases and not row.assumed)
-    off = by_document((row for row in rows if row.source not in own and row.as_run), specs)
-    logs = np.array([*off.values()])
+    phases, own = frozenset(row.phase for row in known), {row.source for row in known}
+    errors = _ERRORS.setdefault(specs, {})
+    if phases not in errors:
+        errors[phases] = by_document(counted(specs, phases), specs)
+    off = [size for name, size in errors[phases].items() if name.split(", ")[0] not in own]
+    logs = np.array(off)
     if ratio:
         logs = np.array([abs(one - other) for one, other in combinations(logs, 2)])
-    errors = np.nan_to_num(np.abs(np.expm1(logs)), nan=np.inf)
-    size = float(np.quantile(errors, 0.9, method="inverted_cdf")) if len(errors) else np.inf
+    sizes = np.nan_to_num(np.abs(np.expm1(logs)), nan=np.inf)
+    size = float(np.quantile(sizes, 0.9, method="inverted_cdf")) if len(sizes) else np.inf
     return ModelError(size, len(off), ratio)
 
 

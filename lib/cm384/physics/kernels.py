@@ -99,7 +99,8 @@ class Exchange:
 class AllReduce:
     """The sum of a message over a group: latencies by size, straight lines between, then a bandwidth.
 
-    Each latency is over the reciprocal of the number of ranks.
+    Each latency is over the reciprocal of the number of ranks. For more ranks than are known by size
+    the first latency and the bandwidth stand alone.
     """
 
     sizes: tuple[float, ...]
@@ -108,7 +109,8 @@ class AllReduce:
 
     def time(self, ranks: Numbers, size: Numbers) -> Any:
         """Seconds to add up `size` bytes over `ranks`; 0 for a single one."""
-        share, within = 1.0 / ranks, arrays.minimum(size, self.sizes[-1])
+        share = 1.0 / ranks
+        within = arrays.where(share < self.latencies[-1].points[0], 0.0, arrays.minimum(size, self.sizes[-1]))
         latency = Curve(self.sizes, tuple(curve.at(share) for curve in self.latencies)).at(within)
         moved = 2.0 * (1.0 - share) * (size - within)
         return arrays.where(ranks > 1, latency + moved * self.seconds_per_byte.at(share), 0.0)
@@ -167,7 +169,7 @@ class Machine:
         fused = {"kernel": "fused", "phase": phase}
         has_fused = has("gemm_rate", precision=matrix, **fused)
         self.fused_gemm = self._gemm(matrix, **fused) if has_fused else None
-        read = served if kernel else {"phase": phase}
+        read = served if has("attention_bandwidth", **served) else {"phase": phase}
         self.attention_bandwidth = optional("attention_bandwidth", self.memory_bandwidth, **read)
         self.small_kernel_time = number("small_kernel_time")
         self.all_reduce = self._all_reduce()

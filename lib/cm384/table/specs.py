@@ -343,6 +343,13 @@ def load_measurements(path: str | Path | None = None, specs: Specs | None = None
     return [*rows.values()]
 
 
+@cache
+def load_third_party() -> list[Measurement]:
+    """What others measured of users in a closed loop, checked: the rows of `data/third_party/`."""
+    names = ("deepseek.csv", "other_models.csv")
+    return [row for name in names for row in load_measurements(DATA / "third_party" / name)]
+
+
 def group_rows(
     rows: Mapping[int, Row], known: Mapping[Key, tuple[Row, ...]], file: str
 ) -> dict[Key, tuple[Row, ...]]:
