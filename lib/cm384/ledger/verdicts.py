@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cm384.ledger.attempts import Attempt, Tried, attempts, closest, error_of, tried
+from cm384.ledger.attempts import Attempt, Tried, attempts, closest, error_of
 from cm384.ledger.claims import REPORTED, Claim
 from cm384.ledger.readings import Reading, differs, listed_readings
 from cm384.ledger.stated import Stated, as_of, considered, kinds_of_run, measures, owner_of, written
@@ -183,9 +183,10 @@ def _weaker(claim: Claim, best: Attempt, specs: Specs) -> Attempt | None:
     for other in specs.measurements.values() if run else ():
         alike = all(getattr(other, name) == getattr(run, name) for name in ("accelerator", "phase", "model"))
         if alike and not other.as_run:
-            found = tried(best.reading.changed(f"measurement={other.id}"), claim.figure_unit, specs)
-            if claim.printed.holds(found.central):
-                return found
+            named = [best.reading.changed(f"measurement={other.id}")]
+            for found in attempts(named, claim.figure_unit, specs).found:
+                if claim.printed.holds(found.central):
+                    return found
     return None
 
 

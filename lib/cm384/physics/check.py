@@ -112,15 +112,16 @@ def summary(lines: pd.DataFrame) -> pd.DataFrame:
     """
     found = []
     for rows, chosen in (("all", lines), ("well specified", lines[lines["assumed"] == ""])):
-        found.append({"rows": rows, "phase": "", "accelerator": "", **_spread(chosen)})
+        found.append({"rows": rows, "phase": "", "accelerator": "", **spread(chosen)})
         for phase, group in chosen.groupby("phase", sort=False):
-            found.append({"rows": rows, "phase": phase, "accelerator": "", **_spread(group)})
+            found.append({"rows": rows, "phase": phase, "accelerator": "", **spread(group)})
             for chip, part in group.groupby("accelerator", sort=False):
-                found.append({"rows": rows, "phase": phase, "accelerator": chip, **_spread(part)})
+                found.append({"rows": rows, "phase": phase, "accelerator": chip, **spread(part)})
     return pd.DataFrame(found)
 
 
-def _spread(lines: pd.DataFrame) -> dict[str, Any]:
+def spread(lines: pd.DataFrame) -> dict[str, Any]:
+    """Number, median and 90th percentile of the absolute error, and bias; a row without one is a miss."""
     errors = lines["error"].fillna(np.inf).abs()
     if errors.empty:
         return {"n": 0, "median": np.nan, "nine in ten": np.nan, "bias": np.nan}
@@ -132,12 +133,12 @@ def in_words(lines: pd.DataFrame) -> str:
     """The accuracy in one line."""
     parts = []
     for rows, chosen in (("rows", lines), ("well specified", lines[lines["assumed"] == ""])):
-        spread = _spread(chosen)
-        if spread["n"]:
-            told = [f"{words} within {units.percent(spread[name], 1)}"
+        found = spread(chosen)
+        if found["n"]:
+            told = [f"{words} within {units.percent(found[name], 1)}"
                     for words, name in (("half", "median"), ("nine in ten", "nine in ten"))
-                    if np.isfinite(spread[name])]  # fmt: skip
-            parts.append(f"{spread['n']} {rows}: {', '.join(told) or 'most cannot be computed'}")
+                    if np.isfinite(found[name])]  # fmt: skip
+            parts.append(f"{found['n']} {rows}: {', '.join(told) or 'most cannot be computed'}")
     if missing := int(lines["error"].isna().sum()):
         parts.append(f"{missing} cannot be computed")
     return "; ".join(parts)

@@ -178,6 +178,22 @@ def error_text(value: float, digits: int = 1) -> str:
     return text if np.isfinite(value) else "–"
 
 
+def spread_cells(found: Mapping[str, Any]) -> dict[str, str]:
+    """The cells of a spread of errors: how many, half and nine in ten of them, and the bias."""
+    parts = {"half within": found["median"], "nine in ten within": found["nine in ten"]}
+    within = {
+        name: units.percent(size, 1 if name == "half within" else 0)
+        for name, size in parts.items()
+        if np.isfinite(size)
+    }
+    return (
+        {"rows": f"{found['n']:,.0f}"}
+        | dict.fromkeys(parts, "–")
+        | within
+        | {"bias": error_text(found["bias"])}
+    )
+
+
 def measurements_table(lines: pd.DataFrame) -> Table:
     """Measurements beside what is predicted of them, those with nothing to assume first.
 
