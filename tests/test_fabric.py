@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cm384 import derive, load_specs, ratio, span
-from cm384.physics.check import check_terms
 from cm384.physics.hardware import accelerator
 from cm384.physics.served import over_scale_out
+from cm384.physics.terms import check_terms
 from cm384.table import units
 from cm384.table.errors import InputError
 from cm384.table.records import load_kernels

@@ -234,6 +234,9 @@ def test_every_side_of_the_h100() -> None:
         "prefill: CM384-PREFILL-PERFECT ÷ SGL-H100-PREFILL-4K-PERFECT": 6688 / 7417.1,
         "prefill: CM384-PREFILL-DEFAULT ÷ SGL-H100-PREFILL-4K-DEFAULT": 5655 / 6287.75,
         "decode: CM384-DECODE-4K-50MS ÷ SGL-H100-DECODE-SIMMTP": 1943 / 2171.6,
+        # huawei2026cannrecipes over lmsys2025largescale
+        "prefill: CR-A3-R1-PRE ÷ SGL-H100-PREFILL-4K-PERFECT": 5237 / 7417.1,
+        "prefill: CR-A3-R1-PRE-MB ÷ SGL-H100-PREFILL-4K-PERFECT": 6522 / 7417.1,
     }
     for name, expected in by_hand.items():
         assert found[name] == pytest.approx(expected, rel=1e-3), name

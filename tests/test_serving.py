@@ -433,7 +433,10 @@ BAD = [
     ({"expert_parallel": 1.5}, r"expert_parallel: expected a whole number, at least 1, not 1.5"),
     ({"draft_tokens": -1}, r"draft_tokens: expected a whole number, at least 0, not -1"),
     ({"routing": "ballanced"}, r"unknown routing 'ballanced'; did you mean 'balanced'\?"),
-    ({"accelerator": "a100-sxm"}, r"accelerator: no source states how fast kernels run on a100"),
+    (
+        {"accelerator": "a100-sxm", "accelerators": 320},
+        r"accelerator: no source states how fast kernels run on a100",
+    ),
 ]
 FIELDS = [next(iter(fields)) for fields, _ in BAD]
 
@@ -481,9 +484,10 @@ def test_budget_of_cloudmatrix_adds_up_and_says_what_bounds_it() -> None:
         assert sum(budget.steps.values()) == pytest.approx(budget.predicted)
     assert found[96].bounds == {"matrices": "memory", "attention": "operations"}
     assert found[240].bounds["matrices"] == "operations"
-    # 6,688 tokens/s at 81.6 GFLOP a token are 36 % of 1,504 TOPS (huawei2025cloudmatrix, table 3)
+    # 6,688 tokens/s at 81.6 GFLOP a token are 38.6 % of the 1,415.6 TOPS of the matrix units, 2 dies of
+    # 24 cubes, 16,384 operations a clock and 1.8 GHz (huawei2025cloudmatrix, table 3; ascendmsmodeling)
     row = SPECS.measurements["CM384-PREFILL-PERFECT"]
     budget = time_budget(SPECS, load_model(row.model), row.deployment, "prefill")
     assert budget.useful_share * budget.predicted * row.measured / 1e6 == pytest.approx(
-        81.63e9 * 6688 / 1504e12, rel=2e-3
+        81.63e9 * 6688 / (2 * 24 * 16_384 * 1.8e9), rel=2e-3
     )

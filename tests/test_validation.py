@@ -13,7 +13,6 @@ from cm384 import load_specs
 from cm384.physics.check import (
     ModelError,
     by_document,
-    check_terms,
     in_words,
     model_error,
     predict,
@@ -21,9 +20,10 @@ from cm384.physics.check import (
     summary,
     validate,
 )
+from cm384.physics.terms import check_terms
 from cm384.table.errors import DATA, InputError
 from cm384.table.records import load_kernels
-from cm384.table.specs import load_measurements
+from cm384.table.specs import load_measurements, load_third_party
 
 SPECS = load_specs()
 MEASUREMENTS = load_measurements(specs=SPECS)
@@ -49,44 +49,49 @@ def test_no_constant_is_read_from_a_measured_throughput() -> None:
 
 
 def test_every_measured_row_is_predicted() -> None:
-    assert len(LINES) == 66
+    assert len(LINES) == 74
     assert not LINES["reason"].any()
     assert LINES["predicted"].notna().all()
 
 
-# --- aims, and where the model stands; a figure is changed here only with the reason in hand ------
+# --- where the model stands; a figure is changed here only with the reason in hand ---------------
 
 
-def test_headline_cases_are_within_12_percent() -> None:
+def test_headline_cases() -> None:
+    """An earlier aim of 12 % is kept by all but one: without 2 ms between steps H800 decode is too fast."""
     stands = {
-        "DSK-H800-PREFILL-PROFILE": +0.048,
-        "DSK-H800-DECODE-PROFILE": +0.021,
+        "DSK-H800-PREFILL-PROFILE": +0.049,
+        "DSK-H800-DECODE-PROFILE": +0.051,
         "SGL-H100-PREFILL-4K-PERFECT": +0.110,
-        "SGL-H100-DECODE-SIMMTP": -0.046,
-        "CM384-PREFILL-PERFECT": +0.036,
-        "CM384-DECODE-4K-50MS": +0.098,
+        "SGL-H100-DECODE-SIMMTP": -0.018,
+        "CM384-PREFILL-PERFECT": +0.033,
+        "CM384-DECODE-4K-50MS": +0.042,
     }
     for name, error in stands.items():
         assert ERRORS[name] == pytest.approx(error, abs=0.006), name
         assert abs(ERRORS[name]) <= 0.12
 
 
-def test_median_error_is_within_the_aims() -> None:
-    """Aims: 8 % where everything is stated, 12 % over all rows."""
-    assert WELL["error"].abs().median() == pytest.approx(0.068, abs=0.003)
-    assert LINES["error"].abs().median() == pytest.approx(0.078, abs=0.004)
+def test_median_error_misses_an_earlier_aim_where_everything_is_stated() -> None:
+    """Aims of the first version: 8 % where everything is stated, which is missed, and 12 % over all rows."""
+    assert WELL["error"].abs().median() == pytest.approx(0.095, abs=0.003)
+    assert LINES["error"].abs().median() == pytest.approx(0.094, abs=0.004)
 
 
-def test_nine_in_ten_just_miss_22_percent() -> None:
-    """33 of 37 are within 22 %, one too few; the four that are not, by name."""
+def test_nine_in_ten_miss_22_percent() -> None:
+    """An earlier aim; the rows that are further off, by name."""
     far = WELL[WELL["error"].abs() > 0.22].set_index("id")["error"]
     assert far.round(2).to_dict() == {
-        # without any overlap these three would be within 10 %: the stated one hides little
-        "VLLM-H200-DECODE-EP32": 0.43,
-        "VLLM-H200-DECODE-EP72": 0.40,
-        "VLLM-H200-DECODE-EP96": 0.45,
+        # without any overlap these three would be within 15 %: the stated one hides little
+        "VLLM-H200-DECODE-EP32": 0.46,
+        "VLLM-H200-DECODE-EP72": 0.43,
+        "VLLM-H200-DECODE-EP96": 0.48,
         # three months later the same set-up served 20 % more
-        "SGL-GB200-DECODE-FP8": 0.23,
+        "SGL-GB200-DECODE-FP8": 0.26,
+        # one user: half a millisecond between steps is assumed, where 2 ms would meet them
+        "TRT-B200-DECODE-B1-MTP3": 0.23,
+        "TRT-B200-DECODE-B1-MTP4": 0.28,
+        "TRT-B200-DECODE-B1-MTP5": 0.27,
     }
 
 
@@ -94,7 +99,7 @@ def test_vllm_on_h200_overlaps_nothing() -> None:
     for row in MEASUREMENTS:
         if row.id.startswith("VLLM-H200-DECODE"):
             serial = predict(row, SPECS, microbatches=1).throughput.m
-            assert serial / row.measured == pytest.approx(1.0, abs=0.10)
+            assert serial / row.measured == pytest.approx(1.0, abs=0.15)
 
 
 def test_summary_counts_a_row_that_cannot_be_computed_as_a_miss() -> None:
@@ -103,16 +108,16 @@ def test_summary_counts_a_row_that_cannot_be_computed_as_a_miss() -> None:
     assert np.isinf(summary(lines)["median"].iloc[0])
     table = summary(LINES)
     assert list(table["rows"].unique()) == ["all", "well specified"]
-    assert table["n"].iloc[0] == 66
+    assert table["n"].iloc[0] == 74
 
 
 def test_words_and_lines_for_the_terminal() -> None:
-    assert in_words(LINES).startswith("66 rows: half within 7.")
-    assert "37 well specified: half within 6." in in_words(LINES)
+    assert in_words(LINES).startswith("74 rows: half within 9.")
+    assert "37 well specified: half within 9." in in_words(LINES)
     lines = shown(LINES)
     first = lines.set_index("id").loc["CM384-PREFILL-PERFECT"]
     assert first["measured"] == "6,688"
-    assert first["error"] == "+3.6 %"
+    assert first["error"] == "+3.3 %"
     broken = LINES.head(1).assign(predicted=np.nan, error=np.nan, reason="batch: not stated")
     assert shown(broken)["error"][0] == "–"
     assert "1 cannot be computed" in in_words(broken)
@@ -151,30 +156,42 @@ def test_error_of_prefill_is_that_of_two_other_documents() -> None:
     """Measured, nothing assumed: one run of lmsys2025largescale, two of vllm2026gb300; not Huawei's own."""
     found = model_error(SPECS, "CM384-PREFILL-PERFECT")
     assert (found.documents, found.ratio, found.coarse) == (2, False, True)
-    assert found.size == pytest.approx(ERRORS["SGL-H100-PREFILL-4K-DEFAULT"])
-    assert found.size == pytest.approx(0.099, abs=0.003)
-    assert off("VLLM-GB300-PREFILL-TP2", "VLLM-B300-PREFILL-TP2") < np.log1p(found.size)
+    assert found.size == pytest.approx(np.expm1(off("VLLM-GB300-PREFILL-TP2", "VLLM-B300-PREFILL-TP2")))
+    assert found.size == pytest.approx(0.149, abs=0.003)
+    assert ERRORS["SGL-H100-PREFILL-4K-DEFAULT"] < found.size
     assert model_error(SPECS, "prefill") == found  # the workload says whose phase it has
     other = model_error(SPECS, "SGL-H100-PREFILL-4K-PERFECT")  # Huawei's measured run, not the projected one
     assert other.documents == 2
-    assert other.size == pytest.approx(ERRORS["CM384-PREFILL-DEFAULT"])
+    assert other.size == pytest.approx(found.size)
 
 
-def test_error_of_decode_is_that_of_the_worst_but_its_own() -> None:
-    """Of seven documents nine in ten are seven."""
+STACKS = by_document(
+    [row for row in load_third_party() if not row.assumed and row.model == "deepseek-r1"], SPECS
+)
+
+
+def test_each_software_of_a_third_party_counts_once() -> None:
+    """Four versions of SGLang, of the rows whose source states every setting."""
+    assert set(STACKS) == {f"nvidia2026aiconfigurator, SGLang{version}"
+                           for version in ("", " 0.5.6", " 0.5.9", " 0.5.10.post1")}  # fmt: skip
+
+
+def test_error_of_decode_is_the_second_worst_of_eleven_documents() -> None:
+    """Of eleven documents nine in ten are ten."""
     found = model_error(SPECS, "CM384-DECODE-4K-50MS")
-    assert (found.documents, found.coarse) == (7, True)
-    assert found.size == pytest.approx(np.expm1(WIDE)) == pytest.approx(0.43, abs=0.01)
-    found = model_error(SPECS, "VLLM-H200-DECODE-EP32")
-    assert (found.documents, found.coarse) == (7, False)
-    assert found.size == pytest.approx(ERRORS["SGL-GB200-DECODE-FP8"]) == pytest.approx(0.235, abs=0.006)
+    assert (found.documents, found.coarse) == (11, True)
+    worst = sorted([WIDE, *STACKS.values(), off("SGL-GB200-DECODE-FP8")])
+    assert found.size == pytest.approx(np.expm1(worst[-2])) == pytest.approx(0.349, abs=0.005)
+    without = model_error(SPECS, "VLLM-H200-DECODE-EP32")
+    assert (without.documents, without.coarse) == (11, True)
+    assert without.size == pytest.approx(np.expm1(worst[-3])) == pytest.approx(0.257, abs=0.006)
 
 
 def test_ratio_has_one_pair_for_each_pair_of_documents() -> None:
-    """Of 21 pairs nine in ten are 19: the third widest, vLLM's against that of GB200 in part 2."""
+    """Of 55 pairs nine in ten are 50."""
     found = model_error(SPECS, "CM384-DECODE-4K-50MS", ratio=True)
-    assert (found.documents, found.ratio) == (7, True)
-    assert found.size == pytest.approx(np.expm1(WIDE - off("SGL-GB200-DECODE-FP8-FP4")))
+    assert (found.documents, found.ratio) == (11, True)
+    assert found.size == pytest.approx(0.39, abs=0.01)
     both = model_error(SPECS, "CM384-PREFILL-PERFECT", "SGL-H100-PREFILL-4K-PERFECT", ratio=True)
     assert (both.documents, both.size) == (1, np.inf)  # without both their documents there is no pair
     assert both.band(1.0, 2.0) == (0, np.inf)  # and nothing is settled
@@ -240,22 +257,22 @@ def test_terms_of_cloudmatrix_prefill() -> None:
 
 
 def test_terms_of_cloudmatrix_decode() -> None:
-    """Streams of about 600 us each, 1,260 and 874 us a layer: both come out 8 to 13 % short."""
-    assert TERM["CM384-STREAM-ATTENTION"] == pytest.approx(556, abs=5)
-    assert TERM["CM384-STREAM-MOE"] == pytest.approx(520, abs=5)
-    assert TERM["CM384-LAYER-MTP"] == pytest.approx(1155, abs=8)
-    assert TERM["CM384-LAYER-NO-MTP"] == pytest.approx(768, abs=8)
+    """Streams of about 600 us each, 1,260 and 874 us a layer: both come out 2 to 8 % short."""
+    assert TERM["CM384-STREAM-ATTENTION"] == pytest.approx(589, abs=5)
+    assert TERM["CM384-STREAM-MOE"] == pytest.approx(553, abs=5)
+    assert TERM["CM384-LAYER-MTP"] == pytest.approx(1221, abs=8)
+    assert TERM["CM384-LAYER-NO-MTP"] == pytest.approx(834, abs=8)
     # Drafting gains 6 to 49 %, two half batches 5.8, 9.4 and 6.9 %.
-    assert TERM["CM384-MTP-GAIN-LOW"] == pytest.approx(6.4, abs=1)
-    assert TERM["CM384-MTP-GAIN-HIGH"] == pytest.approx(49.2, abs=1)
-    for batch, gain in ((64, 4.5), (96, 6.9), (128, 8.5)):
+    assert TERM["CM384-MTP-GAIN-LOW"] == pytest.approx(9.0, abs=1)
+    assert TERM["CM384-MTP-GAIN-HIGH"] == pytest.approx(51.2, abs=1)
+    for batch, gain in ((64, 4.2), (96, 6.5), (128, 8.1)):
         assert TERM[f"CM384-DECODE-OVERLAP-{batch}"] == pytest.approx(gain, abs=0.5)
 
 
 def test_terms_of_sglang() -> None:
     """Two batches gain 27 to 35 % in prefill; in decode 25.5 % at 256 requests, -27 % at 32."""
     assert TERM["SGL-H100-PREFILL-OVERLAP-LOW"] == pytest.approx(34, abs=2)
-    assert TERM["SGL-H100-DECODE-OVERLAP-256"] == pytest.approx(43, abs=2)  # too much
+    assert TERM["SGL-H100-DECODE-OVERLAP-256"] == pytest.approx(44, abs=2)  # too much
     assert TERM["SGL-H100-DECODE-OVERLAP-32"] == pytest.approx(-12, abs=2)  # the sign is right
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from cm384.ledger.attempts import Attempt, Tried, attempts, closest, error_of
 from cm384.ledger.claims import REPORTED, Claim
 from cm384.ledger.readings import Reading, differs, listed_readings
-from cm384.ledger.stated import Stated, as_of, considered, kinds_of_run, measures, owner_of, written
+from cm384.ledger.stated import Stated, as_of, as_run, considered, kinds_of_run, measures, owner_of, written
 from cm384.physics.served import MODELLED
 from cm384.table import units
 from cm384.table.documents import load_sources
@@ -133,6 +133,8 @@ def _of_sources(claim: Claim, said: Stated, ledger: Mapping[str, Claim]) -> Verd
     ):
         return verdict("holds", f"{best}, whose last digit is cut.")
     if said.achieved and claim.form != "statement" and (weaker := _weaker(claim, best, specs)):
+        same = attempts([as_run(weaker.reading, specs)], claim.figure_unit, specs).found
+        best = same[0] if same else best  # of the same work, where it was measured too
         factor, kind = _size(weaker.central / best.central), listed(kinds_of_run(weaker, specs))
         return verdict("overstated", f"{best}, as measured; {weaker.text} is {kind}: overstated {factor}.")
     if within := [a for a in found if a.reached(claim)]:
