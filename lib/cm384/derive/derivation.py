@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -36,6 +37,7 @@ HOSTED = frozenset({"host_memory"})  # what accelerators have none of
 MOST_READ = 8  # values that a line of a working shows; a step that took more has them in its rows
 
 DERIVATIONS: dict[str, tuple[Formula, str]] = {}
+_signature = cache(inspect.signature)
 
 
 def derivation(formula: str) -> Callable[[Formula], Formula]:
@@ -142,8 +144,7 @@ def conditions_of(quantity: str) -> dict[str, inspect.Parameter]:
     """
     if quantity not in DERIVATIONS:
         return {}
-    function, _ = DERIVATIONS[quantity]
-    return dict(list(inspect.signature(function).parameters.items())[2:])
+    return dict(list(_signature(DERIVATIONS[quantity][0]).parameters.items())[2:])
 
 
 def compares(quantity: str) -> bool:

@@ -87,9 +87,9 @@ def picked(block: Block, count: int, seed: int, start: int = 0) -> np.ndarray:
 
 def block_of(rows: Rows, key: Key) -> list[Key]:
     """The keys whose rows share a group with those of `key`, directly or through others."""
-    members, groups = [key], _groups(rows, key)
-    while groups and (joined := [k for k in rows if k not in members and _groups(rows, k) & groups]):
-        members += joined
+    members, groups = {key}, _groups(rows, key)
+    while groups and (joined := {k for k in rows for row in rows[k] if row.group in groups} - members):
+        members |= joined
         groups |= set().union(*(_groups(rows, k) for k in joined))
     return sorted(members)
 

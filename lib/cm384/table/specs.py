@@ -117,7 +117,7 @@ class Specs:
             if (key := (subject, quantity, text, tried)) in self.rows:
                 return key
         asked = ", ".join(filter(None, [text, f"basis {wanted}"]))
-        stated = [key for key in self.rows if key[:2] == (subject, quantity)]
+        stated = self._stated.get((subject, quantity), [])
         known = ", ".join(sorted(f"{given or 'no conditions'} ({on})" for _, _, given, on in stated))
         tail = f"stated: {known}" if stated else "no source states it"
         raise NotStated(f"{subject} has no {quantity} for {asked}; {tail}")
@@ -141,6 +141,13 @@ class Specs:
     def counted(self, subject: str) -> list[str]:
         """The names of the parts that a system is said to hold."""
         return self._counted.get(subject, [])
+
+    @cached_property
+    def _stated(self) -> dict[tuple[str, str], list[Key]]:
+        found: dict[tuple[str, str], list[Key]] = {}
+        for key in self.rows:
+            found.setdefault(key[:2], []).append(key)
+        return found
 
     @cached_property
     def _counted(self) -> dict[str, list[str]]:
@@ -228,7 +235,7 @@ class Specs:
         """A copy with the same rows, which keeps the lists of names that follow from them."""
         copy = dataclasses.replace(self, **changes)
         copy.__dict__.update(
-            {name: getattr(self, name) for name in ("_counted", "_accelerators", "subjects")}
+            {name: getattr(self, name) for name in ("_stated", "_counted", "_accelerators", "subjects")}
         )
         return copy
 

@@ -23,6 +23,8 @@ from numpy.typing import ArrayLike
 from cm384.table.errors import InputError
 
 registry: pint.UnitRegistry[Any] = pint.UnitRegistry(Path(__file__).with_name("units.txt"))
+# Pint reads "GB/s" anew each time that it converts to it; here it means the same for good.
+registry.parse_units_as_container = cache(registry.parse_units_as_container)  # type: ignore[method-assign]
 if TYPE_CHECKING:
     Quantity: TypeAlias = pint.Quantity[Any]
 else:
