@@ -19,7 +19,7 @@ test: $(READY)
 	@$(PYTHON) -m ruff format --check --config lib/pyproject.toml lib tests notebooks/_ext
 	@$(PYTHON) -m mypy --config-file lib/pyproject.toml
 	@$(PYTHON) -c 'from importlinter.cli import lint_imports_command as lint; lint()' lib/pyproject.toml --no-logo
-	@$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -rs
+	@OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -rs
 
 refresh: $(READY)
 	@$(PYTHON) -m cm384 refresh

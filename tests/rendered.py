@@ -11,6 +11,7 @@ from playwright.sync_api import ConsoleMessage, Page, Request
 
 # A process of its own, so that Sphinx and the pool of kernels meet no plug-in of the test run.
 BUILD = """
+import shutil
 import sys
 from pathlib import Path
 from cm384 import notebooks
@@ -18,7 +19,17 @@ if __name__ == "__main__":
     notebooks.BUILD = Path(sys.argv[1])
     {call}
 """
-REPORT = BUILD.format(call="notebooks.report(lambda jobs, total: jobs)")
+# A report; the sources that it renders, with the notebooks that it ran, are kept beside its site.
+REPORT = BUILD.format(
+    call="""
+    render = notebooks.render
+    def kept(source, site):
+        shutil.copytree(source, notebooks.BUILD / "src")
+        render(source, site)
+    notebooks.render = kept
+    notebooks.report(lambda jobs, total: jobs)
+"""
+)
 RENDER = BUILD.format(call="notebooks.render(notebooks.BUILD / 'src', notebooks.BUILD / 'site')")
 
 CHROMIUM = [
