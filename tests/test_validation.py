@@ -317,7 +317,7 @@ def test_bad_cell_is_one_line(table: pd.DataFrame, tmp_path: Path, column: str, 
 
 def test_a_strangers_file_needs_no_source(table: pd.DataFrame, tmp_path: Path) -> None:
     table["source"] = table["locator"] = ""
-    assert len(load_measurements(saved(table, tmp_path), SPECS)) == 66
+    assert len(load_measurements(saved(table, tmp_path), SPECS)) == 74
 
 
 def test_a_strangers_file_need_not_say_how_a_figure_came_about(table: pd.DataFrame, tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ def test_row_that_cannot_be_computed_stays_with_its_reason(
 ) -> None:
     table.loc[0, column] = cell
     lines = validate(load_measurements(saved(table, tmp_path), SPECS), SPECS)
-    assert len(lines) == 66
+    assert len(lines) == 74
     assert lines["reason"][0].startswith(reason)
     assert np.isnan(lines["predicted"][0])
     assert not lines["reason"][1:].any()

@@ -205,8 +205,8 @@ class Machine:
     def _curve(self, quantity: str, over: str, invert: bool = False, **fixed: str) -> Curve:
         """The rows of a quantity by one of their conditions; ranks count by their reciprocal."""
         found = {}
-        for subject, stated, text, basis in self._specs.rows:
-            given = read_conditions(text) if (subject, stated) == (self._name, quantity) else {}
+        for _, _, text, basis in self._specs.stated.get((self._name, quantity), ()):
+            given = read_conditions(text)
             point = given.pop(over, None)
             if point is not None and given == fixed:
                 value = self._number(quantity, basis, **given, **{over: point})
@@ -222,8 +222,8 @@ class Machine:
         return Exchange(fixed, self._curve("exchange_bandwidth", "ranks", invert=True, op=op, phase=phase))
 
     def _all_reduce(self) -> AllReduce:
-        given = (read_conditions(text) for chip, stated, text, _ in self._specs.rows
-                 if (chip, stated) == (self._name, "all_reduce_latency"))  # fmt: skip
+        rows = self._specs.stated.get((self._name, "all_reduce_latency"), ())
+        given = (read_conditions(text) for _, _, text, _ in rows)
         larger = sorted({float(found["size"]) for found in given if "size" in found})
         latencies = [self._curve("all_reduce_latency", "ranks")]
         latencies += [self._curve("all_reduce_latency", "ranks", size=f"{size:.0f}") for size in larger]
@@ -286,7 +286,7 @@ def _check_kernels(
             error = NotStated if precision in BYTES_PER_ELEMENT else InputError
             raise error(f"{field}: {name} has no kernels in {precision}; it has {', '.join(precisions)}")
     wanted = ({"phase": phase, "precision": attention} | kernel).items()
-    rates = (read_conditions(text) for s, q, text, _ in specs.rows if (s, q) == (name, "attention_rate"))
+    rates = (read_conditions(text) for _, _, text, _ in specs.stated.get((name, "attention_rate"), ()))
     if not any(wanted <= given.items() and ("kernel" in given) == bool(kernel) for given in rates):
         kind = f"{kernel['kernel']} attention" if kernel else "latent attention"
         told = f"no source states how fast {name} computes {kind} in {attention}"
@@ -313,7 +313,7 @@ def kernel_precisions(specs: Specs, name: str) -> list[str]:
     >>> kernel_precisions(load_specs(), "ascend-910c")
     ['bf16', 'int8']
     """
-    rates = (text for s, q, text, _ in specs.rows if (s, q) == (name, "gemm_rate"))
+    rates = (text for _, _, text, _ in specs.stated.get((name, "gemm_rate"), ()))
     return sorted({read_conditions(text)["precision"] for text in rates})
 
 

@@ -117,7 +117,7 @@ class Specs:
             if (key := (subject, quantity, text, tried)) in self.rows:
                 return key
         asked = ", ".join(filter(None, [text, f"basis {wanted}"]))
-        stated = self._stated.get((subject, quantity), [])
+        stated = self.stated.get((subject, quantity), [])
         known = ", ".join(sorted(f"{given or 'no conditions'} ({on})" for _, _, given, on in stated))
         tail = f"stated: {known}" if stated else "no source states it"
         raise NotStated(f"{subject} has no {quantity} for {asked}; {tail}")
@@ -143,7 +143,8 @@ class Specs:
         return self._counted.get(subject, [])
 
     @cached_property
-    def _stated(self) -> dict[tuple[str, str], list[Key]]:
+    def stated(self) -> dict[tuple[str, str], list[Key]]:
+        """The keys by subject and quantity."""
         found: dict[tuple[str, str], list[Key]] = {}
         for key in self.rows:
             found.setdefault(key[:2], []).append(key)
@@ -235,7 +236,7 @@ class Specs:
         """A copy with the same rows, which keeps the lists of names that follow from them."""
         copy = dataclasses.replace(self, **changes)
         copy.__dict__.update(
-            {name: getattr(self, name) for name in ("_stated", "_counted", "_accelerators", "subjects")}
+            {name: getattr(self, name) for name in ("stated", "_counted", "_accelerators", "subjects")}
         )
         return copy
 
