@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -19,10 +20,13 @@ from cm384.ledger import board
 from cm384.physics import check as validation
 from cm384.show import tables
 from cm384.table import units
+from cm384.table.errors import DATA
+from cm384.table.specs import load_third_party
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LINES = lines().set_index("id")
+THIRD = load_third_party()
 # The claims of the table at the top of the README, in its order.
 ANSWERS = [
     "S000-11", "S000-12", "S000-02", "S001-06", "S001-17", "S001-04", "S002-09", "S000-09",
@@ -109,6 +113,27 @@ def test_accuracy_of_the_model_is_the_computed_one() -> None:
 
     assert f"Over {every['n']} published measurements half are met {within(every)}" in text
     assert f"over the {well['n']} whose source states every setting half {within(well)}" in text
+    points = validation.validate(THIRD, SPECS).assign(note=[row.note for row in THIRD])
+    plain = points[(points["model"] == "deepseek-r1") & points["note"].str.startswith("no drafts")]
+    found = validation.spread(plain)
+    bias = f"with a bias of {100 * found['bias']:.1f} %"
+    third = f"{100 * found['median']:.1f} %, nine in ten within {100 * found['nine in ten']:.1f} %, {bias}"
+    assert f"measured {found['n']} points of DeepSeek-R1" in text
+    assert f"Half are met within {third}" in text
+    peers = pd.read_csv(DATA / "third_party" / "aiconfigurator.csv").set_index("measurement")["predicted"]
+    both = plain[plain["id"].isin(peers.index)]
+    theirs = validation.spread(both.assign(error=both["id"].map(peers) / both["measured"] - 1))
+    pair = [f"within {100 * each['median']:.1f} % and {100 * each['nine in ten']:.1f} %"
+            for each in (theirs, validation.spread(both))]  # fmt: skip
+    assert f"meets those {len(both)} that it answered {pair[0]}, this model {pair[1]}" in text
+    traced, notes = SPECS.traced()
+    for row in SPECS.measurements.values():
+        validation.predict(row, traced)
+    read = set(notes.keys)
+    assert (
+        f"of {len(read)} rows that the predictions read {sum(key[3] == 'assumed' for key in read)} are assumed"
+        in text
+    )
     told = []
     for name in ("CM384-PREFILL-DEFAULT", "CM384-DECODE-4K-50MS"):
         error = validation.model_error(SPECS, name)

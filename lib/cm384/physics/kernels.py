@@ -2,8 +2,9 @@
 
 A rank is what holds one share of the experts: a GPU, or one die of an Ascend 910C. A `Machine` is
 the rows of one accelerator at the precisions of one deployment, read once, as plain numbers in base
-units (seconds, bytes, FLOP), so that everything below broadcasts over numpy arrays. Every constant
-comes from a benchmark of the kernel alone, never from a serving throughput.
+units (seconds, bytes, FLOP), so that everything below broadcasts over numpy arrays. A constant
+comes from a benchmark of the kernel, from a trace or a document where there is none, or is assumed and
+says so; never from a serving throughput.
 """
 
 from __future__ import annotations
