@@ -89,8 +89,10 @@ def drawn(entry: dict[str, Any], count: int, seed: int) -> Iterator[tuple[float,
 
 def test_every_measurement_is_in_one_deployment() -> None:
     ids = [p["id"] for d in data()["deployments"] for p in d["published"]]
-    assert sorted(ids) == sorted(SPECS.measurements)
-    assert len(data()["deployments"]) == 50
+    means = {name for name in SPECS.measurements if name.startswith("SG-A3")}  # batches by Little's law
+    assert sorted(ids) == sorted(set(SPECS.measurements) - means)
+    assert len(means) == 5
+    assert len(data()["deployments"]) == 52
     assert found("CM384-DECODE-4K-30MS") is found(CM384)  # batch 24 and 96 of one deployment
     assert found("CM384-DECODE-4K-15MS") is not found(CM384)  # one microbatch, not two
 
@@ -112,7 +114,7 @@ def test_a_measurement_that_cannot_be_computed_is_left_out() -> None:
     broken = dataclasses.replace(SPECS.measurements[CM384], batch="", id="X")
     table = dataclasses.replace(SPECS, measurements={**SPECS.measurements, "X": broken})
     ids = [row.id for group in calculator.deployments(table) for row in group]
-    assert sorted(ids) == sorted(SPECS.measurements)
+    assert sorted(ids) == sorted(name for name in SPECS.measurements if not name.startswith("SG-A3"))
 
 
 def test_the_data_are_small() -> None:
@@ -122,10 +124,10 @@ def test_the_data_are_small() -> None:
 @pytest.mark.parametrize(
     ("identity", "step", "throughput", "latency", "efficiency"),
     [
-        # 96 requests × 1.7 tokens in 76.52 ms; peak 2 × 752 TOPS of INT8
-        (CM384, 76.52, 2132.8, 45.01, 1.418),
-        # 128 requests × 1 token in 53.92 ms; peak 1,979 TFLOPS of FP8
-        (H800, 53.92, 2373.9, 53.92, 1.1995),
+        # 96 requests × 1.7 tokens in 80.60 ms; peak 2 × 752 TOPS of INT8
+        (CM384, 80.60, 2024.8, 47.41, 1.346),
+        # 128 requests × 1 token in 52.42 ms; peak 1,979 TFLOPS of FP8
+        (H800, 52.42, 2441.7, 52.42, 1.2338),
     ],
 )
 def test_published_settings(
@@ -283,17 +285,17 @@ def test_the_page_shows_the_numbers_of_the_library(page: Page) -> None:
             quotients = [a / b for a, b in zip(right, theirs, strict=True)]
             assert ratios(page) == pytest.approx(quotients, rel=0.01), (identity, other)
         last = identity, *at
-    assert compared == 100
+    assert compared == 104
 
 
 def test_it_opens_with_the_claim(page: Page) -> None:
     ours, theirs = (page.locator(".side").nth(i) for i in (0, 1))
     assert "Ascend 910C, decode" in ours.inner_text()
     assert "H800 SXM, decode" in theirs.inner_text()
-    assert shown(page, 0) == {"throughput": 2133, "latency": 45.01, "efficiency": 1.418}
-    assert ratios(page) == [0.8986, 0.8347, 1.182]
+    assert shown(page, 0) == {"throughput": 2025, "latency": 47.41, "efficiency": 1.346}
+    assert ratios(page) == [0.8292, 0.9045, 1.091]
     said = ours.locator(".published").inner_text()
-    assert "Published: 1,943 tokens/s (huawei2025cloudmatrix), model +9.8 %." in said
+    assert "Published: 1,943 tokens/s (huawei2025cloudmatrix), model +4.2 %." in said
     source = ours.locator(".published a")
     assert source.get_attribute("href") == "bibliography.html#cite-huawei2025cloudmatrix"
 
@@ -338,22 +340,22 @@ def test_it_says_nothing_beyond_its_range(page: Page, field: str, value: str, sa
     assert ours.locator("dd").all_inner_texts() == ["–"] * 3
     assert page.locator("[data-ratio]").all_inner_texts() == ["–"] * 3
     ours.get_by_role("button", name="96 × 4,096 × 0.7").click()
-    assert shown(page, 0)["throughput"] == 2133
+    assert shown(page, 0)["throughput"] == 2025
 
 
 def test_it_says_what_does_not_fit_in_memory(page: Page) -> None:
     row = SPECS.measurements[CM384]
     most = largest_batch(SPECS, model_of(row), replaced(row, context=32_768.0))
-    assert most == 34  # 64 GB a die less 24.1 GB of weights: 17 caches of 2.30 GB on either of two
+    assert most == 36  # 64 GB a die less 21.5 GB of weights: 18 caches of 2.30 GB on either of two
     ours = page.locator(".side").nth(0)
     ours.locator("input[name=context]").fill("32768")
     assert ours.locator(".problem").inner_text() == (
-        "Does not fit in memory: at this context at most 34 fit."
+        "Does not fit in memory: at this context at most 36 fit."
     )
-    ours.locator("input[name=batch]").fill("34")
-    right = expected(CM384, 34.0, 32_768.0, 0.7)
-    assert list(shown(page, 0).values()) == pytest.approx(right, rel=0.01)
     ours.locator("input[name=batch]").fill("36")
+    right = expected(CM384, 36.0, 32_768.0, 0.7)
+    assert list(shown(page, 0).values()) == pytest.approx(right, rel=0.01)
+    ours.locator("input[name=batch]").fill("38")
     assert ours.locator("dd").all_inner_texts() == ["–"] * 3
 
 
@@ -497,6 +499,6 @@ def test_without_a_script_there_is_a_table(browser: Browser, site: Path) -> None
         opened.goto(f"{site.as_uri()}/calculator.html")
         assert opened.locator("#deployments").is_hidden()
         rows = opened.locator("noscript tbody tr")
-        assert rows.count() == len(SPECS.measurements)
+        assert rows.count() == len(SPECS.measurements) - 5  # batches that are means
         row = rows.filter(has_text=CM384).inner_text().split("\t")
-        assert row[:7] == [CM384, "96", "4,096", "0.7", "1,943", "2,133", "+9.8 %"]
+        assert row[:7] == [CM384, "96", "4,096", "0.7", "1,943", "2,025", "+4.2 %"]

@@ -155,7 +155,8 @@ def test_moving_a_serving_constant_by_5_percent_moves_a_prediction() -> None:
         (moving if all(down_and_up) else idle).add(key)
     assert not [key_name(key) for key in idle if key[1] not in IDLE]
     assert not IDLE - {key[1] for key in idle}  # a name that is no longer idle goes
-    assert len(moving) > len(idle)
+    # points of curves between which no run of these lies make up the idle ones
+    assert len(moving) > 280
 
 
 def test_derived_tables_are_small_text_files() -> None:

@@ -175,7 +175,7 @@ def test_solutions_reach_the_claim_smallest_change_first() -> None:
 def test_tokens_per_step_scale_the_throughput() -> None:
     """The step takes the same time whatever is accepted: 1.7 × 1,943 ÷ predicted."""
     predicted = nearest_attempt(DECODE, SPECS, {}).central
-    assert predicted == pytest.approx(2133.03, rel=1e-5)  # the model is 9.8 % too fast
+    assert predicted == pytest.approx(2024.745, rel=1e-5)  # the model is 4.2 % too fast
     found = solve_tokens_per_step("X-DECODE", SPECS, [DECODE])
     assert found == pytest.approx(1.7 * 1943 / predicted, rel=1e-6)
 

@@ -291,7 +291,7 @@ def test_a_sampled_table_and_the_plain_one_are_left_alone() -> None:
 def test_claim_through_the_model_has_a_band() -> None:
     found = bands([PREFILL, DECODE, TPOT], SPECS, 200).set_index("id")
     assert (found["p5"] < found["p95"]).all()
-    assert found.loc["X-PREFILL", "derived"] == pytest.approx(6930.37, rel=1e-6)
+    assert found.loc["X-PREFILL", "derived"] == pytest.approx(6907.42, rel=1e-6)
     reading = nearest_attempt(PREFILL, SPECS, {}).reading
     values = np.sort(reading.figure(SPECS.sample(200, SEED)).m)
     assert np.unique(values).size > 100

@@ -115,14 +115,14 @@ def test_two_wrong_operators_cancel() -> None:
 
 # --- a trace of one's own ------------------------------------------------------------------------
 
-HEAD = (DATA / "measurements.csv").read_text(encoding="utf-8").splitlines()
-XDS = next(line for line in HEAD if line.startswith("XDS-CM384"))
+XDS = pd.read_csv(DATA / "measurements.csv", dtype=str, keep_default_na=False).set_index("id", drop=False)
+XDS = XDS.loc[["XDS-CM384-DECODE-2K"]]
 
 
-def trace(folder: Path, terms: str) -> Path:
-    """The run of xDeepServe with times by term in a last column."""
+def trace(folder: Path, terms: str, **changes: str) -> Path:
+    """The run of xDeepServe with times by term."""
     path = folder / "trace.csv"
-    path.write_text(f"{HEAD[0]},terms\n{XDS},{terms}\n", encoding="utf-8")
+    XDS.assign(terms=terms, **changes).to_csv(path, index=False)
     return path
 
 
@@ -160,9 +160,7 @@ def test_bad_terms_are_one_line(tmp_path: Path, terms: str, told: str) -> None:
 
 
 def test_a_trace_needs_no_throughput(tmp_path: Path) -> None:
-    path = trace(tmp_path, "dispatch=234")
-    path.write_text(path.read_text(encoding="utf-8").replace(",50,2400,", ",,,"), encoding="utf-8")
-    (row,) = load_measurements(path, SPECS)
+    (row,) = load_measurements(trace(tmp_path, "dispatch=234", tpot="", throughput=""), SPECS)
     assert check_traces([row], SPECS)["measured"].tolist() == [234]
 
 

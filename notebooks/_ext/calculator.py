@@ -82,12 +82,15 @@ def errors(specs: Specs, phase: str) -> tuple[float, float]:
 def deployments(specs: Specs) -> list[list[Measurement]]:
     """The measurements that can be computed, those of one deployment together.
 
-    A deployment is the same if nothing but batch, context and acceptance differs.
+    A deployment is the same if nothing but batch, context and acceptance differs. A batch that is a mean,
+    with a part of a request in it, is no setting of a control.
     """
     groups: dict[Any, list[Measurement]] = {}
     for row in specs.measurements.values():
         with suppress(InputError):
             predict(row, specs)
+            if row.phase == "decode" and float(row.batch) % 0.125:
+                continue
             same = dataclasses.replace(row.deployment, batch=1, context=1, tokens_per_step=1)
             groups.setdefault((row.phase, row.model, same), []).append(row)
     return list(groups.values())
@@ -104,11 +107,11 @@ def entry(group: Sequence[Measurement], specs: Specs) -> dict[str, Any]:
     d, model = first.deployment, load_model(specs.models[first.model])
     layers = Layers(specs, model, d, first.phase)
     machine, prefill = layers.machine, first.phase == "prefill"
-    unit = PREFILL_UNIT if prefill else float(machine.ranks / layers.tensor)
+    unit = PREFILL_UNIT if prefill else float(layers.ranks_per_package / layers.tensor)
     batch, context, step = grid(first, unit, points, specs)
     peak = derive("peak", d.accelerator, specs, precision=d.matrix_precision, basis="headline")
-    token = layers.cache_bytes() / layers.context * layers.tensor / machine.ranks
-    sizes = {"have": machine.memory, "weights": layers.weights(), "token": token}
+    token = layers.cache_bytes() / layers.context * layers.tensor / layers.ranks_per_package
+    sizes = {"have": layers.capacity, "weights": layers.weights(), "token": token}
     streams = prefill and machine.host_bandwidth is not None
     return {
         "phase": first.phase,
