@@ -49,7 +49,7 @@ def change(deployment: Deployment, **fields: Any) -> Deployment:
 
 
 def machine(name: str, phase: str, precision: str) -> kernels.Machine:
-    return kernels.machine(SPECS, name, phase, precision, "bf16")
+    return kernels.machine(SPECS, name, kernels.Asked(phase, precision, "bf16"))
 
 
 # --- terms by hand -------------------------------------------------------------------------------

@@ -123,14 +123,9 @@ def _of_sources(claim: Claim, said: Stated, ledger: Mapping[str, Claim]) -> Verd
     if held:
         return verdict("holds", _fitting(held, found), held[0])
     if claim.form == "value" and (total := _printed_total(claim, best, specs)):
-        return verdict(
-            "holds", f"{title(total.subject)} is printed so by its maker: {units.text(total.amount)}; {best}."
-        )
-    if (
-        target.holds_cut(best.central)
-        and target.holds_cut(min(best.ends))
-        and target.holds_cut(max(best.ends))
-    ):
+        told = f"{title(total.subject)} is printed so by its maker: {units.text(total.amount)}"
+        return verdict("holds", f"{told}; {best}.")
+    if all(map(target.holds_cut, (best.central, *best.ends))):
         return verdict("holds", f"{best}, whose last digit is cut.")
     if said.achieved and claim.form != "statement" and (weaker := _weaker(claim, best, specs)):
         same = attempts([as_run(weaker.reading, specs)], claim.figure_unit, specs).found
@@ -146,10 +141,9 @@ def _of_sources(claim: Claim, said: Stated, ledger: Mapping[str, Claim]) -> Verd
     if claim.form == "count" and target.low == target.high:
         return verdict("contradicted", f"{best}, not {claim.value}.")
     if fitting := [a for a in others.found if a.fits(claim)]:
-        held_as = listed(map(str, fitting[:2])) + (
-            f", and {len(fitting) - 2} more" if len(fitting) > 2 else ""
-        )
-        return verdict("other basis", f"As stated, {best}; it holds on another basis: {held_as}.")
+        more = f", and {len(fitting) - 2} more" if len(fitting) > 2 else ""
+        held_as = listed(map(str, fitting[:2]))
+        return verdict("other basis", f"As stated, {best}; it holds on another basis: {held_as}{more}.")
     answer, told = _misses(claim, best, specs)
     tail = _beside(claim, best, others, listed_for, specs)
     return verdict(answer, f"{told}{tail}.")

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from cm384.physics import arrays
 from cm384.physics.deployment import refuse
-from cm384.physics.sizes import HALF
+from cm384.physics.sizes import HALF, Rows
 from cm384.physics.transformer import bytes_per_element
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated
@@ -121,25 +121,26 @@ FEW_KILOBYTES = 16_384.0  # of the latencies that state no size: one token of 7,
 VECTOR = ("norm", "add", "quantise", "rotary", "activation", "permute")
 
 
+class Asked(NamedTuple):
+    """What a deployment asks of the kernels of an accelerator."""
+
+    phase: str
+    matrix: str
+    attention: str
+    core: str = "latent"
+    experts: bool = True
+
+
 class Machine:
     """The figures of one accelerator for one phase and set of precisions, in base units a rank."""
 
-    def __init__(
-        self,
-        specs: Specs,
-        name: str,
-        phase: str,
-        matrix: str,
-        attention: str,
-        core: str,
-        experts: bool,
-        axes: int,
-    ) -> None:
-        """Read from the table, for a `core` of attention; draws come before `axes` further ones."""
+    def __init__(self, specs: Specs, name: str, asked: Asked, axes: int) -> None:
+        """Read from the table; draws come before `axes` further ones."""
+        phase, matrix, attention, core, experts = asked
         kernel = {} if core == "latent" else {"kernel": core}
-        _check_kernels(specs, name, phase, matrix, attention, kernel)
-        self._specs, self._name, self._axes = specs, name, axes
-        number, has, optional = self._number, self._has, self._optional
+        _check_kernels(specs, name, asked, kernel)
+        self._rows = Rows(specs, name, axes)
+        number, has, optional = self._rows.number, self._rows.has, self._rows.optional
         self.launch_gap = optional("launch_gap", 0.0)
         self.row_tile = number("gemm_row_tile")
         self.memory_bandwidth = number("memory_bandwidth_sustained")
@@ -190,31 +191,20 @@ class Machine:
         self.routing_groups = general("routing_groups")
         self.expert_balance = general("expert_balance", "assumed", routing="eplb")
         self.expert_skew = general("expert_skew")
-        del self._specs  # a machine keeps no table alive
-
-    def _number(self, quantity: str, basis: str | None = None, subject: str = "", **given: str) -> Any:
-        value = units.plain(self._specs.get(subject or self._name, quantity, basis, **given))
-        alone = self._axes and value.ndim
-        return value.reshape(value.shape + (1,) * self._axes) if alone else value
-
-    def _has(self, quantity: str, subject: str = "", **given: str) -> bool:
-        return self._specs.has(subject or self._name, quantity, **given)
-
-    def _optional(self, quantity: str, default: Any, **given: str) -> Any:
-        return self._number(quantity, **given) if self._has(quantity, **given) else default
+        del self._rows  # a machine keeps no table alive
 
     def _curve(self, quantity: str, over: str, invert: bool = False, **fixed: str) -> Curve:
         """The rows of a quantity by one of their conditions; ranks count by their reciprocal."""
         found = {}
-        for _, _, text, basis in self._specs.stated.get((self._name, quantity), ()):
+        for _, _, text, basis in self._rows.specs.stated.get((self._rows.name, quantity), ()):
             given = read_conditions(text)
             point = given.pop(over, None)
             if point is not None and given == fixed:
-                value = self._number(quantity, basis, **given, **{over: point})
+                value = self._rows.number(quantity, basis, **given, **{over: point})
                 x = 1 / float(point) if over == "ranks" else float(arrays.log(float(point)))
                 found[x] = 1 / value if invert else value
         if not found:
-            self._specs.get(self._name, quantity, **fixed)  # says what is missing
+            self._rows.number(quantity, **fixed)  # says what is missing
         points = tuple(sorted(found))
         return Curve(points, tuple(found[x] for x in points), open_start=over == "ranks")
 
@@ -223,7 +213,7 @@ class Machine:
         return Exchange(fixed, self._curve("exchange_bandwidth", "ranks", invert=True, op=op, phase=phase))
 
     def _all_reduce(self) -> AllReduce:
-        rows = self._specs.stated.get((self._name, "all_reduce_latency"), ())
+        rows = self._rows.specs.stated.get((self._rows.name, "all_reduce_latency"), ())
         given = (read_conditions(text) for _, _, text, _ in rows)
         larger = sorted({float(found["size"]) for found in given if "size" in found})
         latencies = [self._curve("all_reduce_latency", "ranks")]
@@ -234,15 +224,19 @@ class Machine:
 
     def _gemm(self, precision: str, **kernel: str) -> Gemm:
         fused = kernel.get("kernel") == "fused"
-        tile = self._number("gemm_row_tile", subject="serving", kernel="fused") if fused else self.row_tile
-        bandwidth = self._number("gemm_bandwidth", precision=precision, **kernel)
+        tile = (
+            self._rows.number("gemm_row_tile", subject="serving", kernel="fused") if fused else self.row_tile
+        )
+        bandwidth = self._rows.number("gemm_bandwidth", precision=precision, **kernel)
         element = bytes_per_element(precision)
         return Gemm(
-            rate=self._number("gemm_rate", precision=precision, **kernel),
+            rate=self._rows.number("gemm_rate", precision=precision, **kernel),
             bandwidth=bandwidth,
-            output_bandwidth=self._optional("gemm_output_bandwidth", bandwidth),
-            fixed_time=self._number("gemm_fixed_time", precision=precision, **kernel) + self.launch_gap,
-            element_bytes=self._optional("element_bytes", element, subject="serving", precision=precision),
+            output_bandwidth=self._rows.optional("gemm_output_bandwidth", bandwidth),
+            fixed_time=self._rows.number("gemm_fixed_time", precision=precision, **kernel) + self.launch_gap,
+            element_bytes=self._rows.optional(
+                "element_bytes", element, subject="serving", precision=precision
+            ),
             row_tile=tile,
         )
 
@@ -251,22 +245,13 @@ class Machine:
 _MACHINES: WeakKeyDictionary[Specs, dict[tuple[Any, ...], Machine]] = WeakKeyDictionary()
 
 
-def machine(
-    specs: Specs,
-    name: str,
-    phase: str,
-    matrix: str,
-    attention: str,
-    core: str = "latent",
-    experts: bool = True,
-    axes: int = 0,
-) -> Machine:
+def machine(specs: Specs, name: str, asked: Asked, axes: int = 0) -> Machine:
     """The rows of accelerator `name`; InputError names the field that asks for what it lacks.
 
     Draws of the table come before `axes` further ones, those of a deployment's arrays. Read once a
     table, and every time from one that notes what is read.
     """
-    key = name, phase, matrix, attention, core, experts, axes
+    key = name, asked, axes
     if specs.trace is not None:
         return Machine(specs, *key)
     known = _MACHINES.setdefault(specs, {})
@@ -275,22 +260,20 @@ def machine(
     return known[key]
 
 
-def _check_kernels(
-    specs: Specs, name: str, phase: str, matrix: str, attention: str, kernel: dict[str, str]
-) -> None:
+def _check_kernels(specs: Specs, name: str, asked: Asked, kernel: dict[str, str]) -> None:
     """Refuse a precision or an attention for which a chip has no kernels; one line that names the field."""
     precisions = kernel_precisions(specs, name)
     if not precisions:
         raise NotStated(f"accelerator: no source states how fast kernels run on {name}")
-    for field, precision in (("matrix_precision", matrix), ("attention_precision", attention)):
+    for field, precision in (("matrix_precision", asked.matrix), ("attention_precision", asked.attention)):
         if precision not in precisions:
             error = NotStated if precision in BYTES_PER_ELEMENT else InputError
             raise error(f"{field}: {name} has no kernels in {precision}; it has {', '.join(precisions)}")
-    wanted = ({"phase": phase, "precision": attention} | kernel).items()
+    wanted = ({"phase": asked.phase, "precision": asked.attention} | kernel).items()
     rates = (read_conditions(text) for _, _, text, _ in specs.stated.get((name, "attention_rate"), ()))
     if not any(wanted <= given.items() and ("kernel" in given) == bool(kernel) for given in rates):
         kind = f"{kernel['kernel']} attention" if kernel else "latent attention"
-        told = f"no source states how fast {name} computes {kind} in {attention}"
+        told = f"no source states how fast {name} computes {kind} in {asked.attention}"
         raise NotStated(f"attention_precision: {told}")
 
 

@@ -38,8 +38,8 @@ class Layers(Sizes):
     def __init__(self, specs: Specs, model: Model, deployment: Deployment, phase: str) -> None:
         super().__init__(specs, model, deployment, phase)
         d, core, experts = deployment, model.attention.kernel, bool(model.moe_layers)
-        precisions = d.matrix_precision, d.attention_precision
-        self.machine = kernels.machine(specs, d.accelerator, phase, *precisions, core, experts, axes_of(d))
+        asked = kernels.Asked(phase, d.matrix_precision, d.attention_precision, core, experts)
+        self.machine = kernels.machine(specs, d.accelerator, asked, axes_of(d))
         exchanging = arrays.where(self.inside, 1.0, self.ranks)
         kernels.check_reach(self.machine, d.accelerator, self.tensor, exchanging)
         # Ranks a token goes to: its routed experts, and the shared ones if they are apart.

@@ -20,6 +20,28 @@ from cm384.table.specs import Specs
 HALF = 2.0  # bytes of a 16-bit element, in which outputs and hidden states are kept
 
 
+class Rows:
+    """The rows of one subject as plain numbers in base units; draws come before `axes` further ones."""
+
+    def __init__(self, specs: Specs, name: str, axes: int) -> None:
+        self.specs, self.name, self.axes = specs, name, axes
+
+    def has(self, quantity: str, subject: str = "", **given: str) -> bool:
+        """Whether the table states a quantity."""
+        return self.specs.has(subject or self.name, quantity, **given)
+
+    def number(self, quantity: str, basis: str | None = None, subject: str = "", **given: str) -> Any:
+        """A figure of the table."""
+        value = units.plain(self.specs.get(subject or self.name, quantity, basis, **given))
+        return value.reshape(value.shape + (1,) * self.axes) if self.axes and value.ndim else value
+
+    def optional(self, quantity: str, default: Any, subject: str = "", **given: str) -> Any:
+        """A figure of the table, or `default` where it has none."""
+        return (
+            self.number(quantity, None, subject, **given) if self.has(quantity, subject, **given) else default
+        )
+
+
 class Sizes:
     """The sizes of a model in one phase of a deployment; InputError names a field that cannot be."""
 
@@ -27,10 +49,12 @@ class Sizes:
         check_fields(deployment, model, phase)
         self.model, self.d, self.phase, self.trace = model, deployment, phase, specs.trace
         self.since, d = len(self.trace.open) if self.trace else 0, deployment
-        self.ranks_per_package = self._number(specs, "ranks_per_package", 1.0)
+        rows = Rows(specs, d.accelerator, axes_of(d))
+        self.ranks_per_package = rows.optional("ranks_per_package", 1.0)
         usable = (d.accelerator, "hbm_capacity", "", "usable") in specs.rows
-        capacity = specs.get(d.accelerator, "hbm_capacity", "usable" if usable else "nominal")
-        self.capacity = self._wide(units.plain(capacity)) / self.ranks_per_package
+        self.capacity = (
+            rows.number("hbm_capacity", "usable" if usable else "nominal") / self.ranks_per_package
+        )
         check_ranks(d, self.ranks_per_package, model)
         fields = d.context, d.tensor_parallel, d.expert_parallel, d.draft_tokens
         numbers = (arrays.asarray(field, dtype=float)[()] for field in fields)
@@ -40,22 +64,10 @@ class Sizes:
         self.shards = arrays.maximum(self.tensor / self.ranks, 1.0)
         # With more ranks than experts, the shared experts have ranks of their own.
         self.apart = self.ranks > max(model.routed_experts, 1)
-        precisions = {d.matrix_precision, d.attention_precision, "bf16"}
         self.element = {
-            name: self._number(specs, "element_bytes", bytes_per_element(name), "serving", precision=name)
-            for name in sorted(precisions)
+            name: rows.optional("element_bytes", bytes_per_element(name), "serving", precision=name)
+            for name in {d.matrix_precision, d.attention_precision, "bf16"}
         }
-
-    def _wide(self, value: Any) -> Any:
-        """A figure of the table, whose draws come before the axes of the deployment."""
-        axes = axes_of(self.d)
-        return value.reshape(value.shape + (1,) * axes) if axes and value.ndim else value
-
-    def _number(self, specs: Specs, quantity: str, default: float, subject: str = "", **given: str) -> Any:
-        subject = subject or self.d.accelerator
-        if not specs.has(subject, quantity, **given):
-            return default
-        return self._wide(units.plain(specs.get(subject, quantity, **given)))
 
     def at(self, batch: Any) -> Self:
         """The same at another batch, without reading the table again."""

@@ -73,11 +73,9 @@ def term_errors(lines: pd.DataFrame) -> pd.DataFrame:
 
 def _sources(row: Kernel, specs: Specs) -> set[str]:
     """The documents of the central constants that a term has for a chip."""
-    wanted = CONSTANTS.get(row.term)
-    rows = [found[0] for (chip, *_), found in specs.rows.items() if chip == row.accelerator]
-    return {
-        found.source for found in rows if (found.quantity in wanted if wanted else found.quantity in KERNELS)
-    }
+    wanted = CONSTANTS.get(row.term, KERNELS)
+    keys = [key for name in wanted for key in specs.stated.get((row.accelerator, name), ())]
+    return {specs.rows[key][0].source for key in keys}
 
 
 def _term(row: Kernel, specs: Specs) -> float:
@@ -98,7 +96,7 @@ def _gemm(row: Kernel, specs: Specs) -> float:
     given = row.given
     m, n, k, groups = (float(given.get(x, 1)) for x in ("m", "n", "k", "groups"))
     precision = given["precision"].replace("fp16", "bf16")
-    machine = kernels.machine(specs, row.accelerator, "decode", precision, "bf16")
+    machine = kernels.machine(specs, row.accelerator, kernels.Asked("decode", precision, "bf16"))
     grouped = machine.grouped_gemm if "masked" in row.kernel else None
     gemm = grouped or machine.gemm[precision]
     seconds = gemm.time(m * groups, k, n, groups) - machine.launch_gap  # kernels are timed alone

@@ -180,18 +180,10 @@ def error_text(value: float, digits: int = 1) -> str:
 
 def spread_cells(found: Mapping[str, Any]) -> dict[str, str]:
     """The cells of a spread of errors: how many, half and nine in ten of them, and the bias."""
-    parts = {"half within": found["median"], "nine in ten within": found["nine in ten"]}
-    within = {
-        name: units.percent(size, 1 if name == "half within" else 0)
-        for name, size in parts.items()
-        if np.isfinite(size)
-    }
-    return (
-        {"rows": f"{found['n']:,.0f}"}
-        | dict.fromkeys(parts, "–")
-        | within
-        | {"bias": error_text(found["bias"])}
-    )
+    half, most = found["median"], found["nine in ten"]
+    return {"rows": f"{found['n']:,.0f}", "half within": units.percent(half, 1) if np.isfinite(half) else "–",
+            "nine in ten within": units.percent(most) if np.isfinite(most) else "–",
+            "bias": error_text(found["bias"])}  # fmt: skip
 
 
 def measurements_table(lines: pd.DataFrame) -> Table:

@@ -141,11 +141,8 @@ class ConfigFile:
                 left.discard(field)
         if groups := _not_modelled(left):
             what = max(groups)  # one that can be told in words, if there is one
-            told = (
-                f"{what} is not modelled"
-                if what
-                else "not known to leave the cost as it is; take it out if it does"
-            )
+            unknown = "not known to leave the cost as it is; take it out if it does"
+            told = f"{what} is not modelled" if what else unknown
             names = ", ".join(repr(self.place(field)) for field in groups[what])
             raise InputError(f"{self.path}: field{'s' * (len(groups[what]) > 1)} {names}: {told}")
 
