@@ -18,8 +18,10 @@ from cm384.notebooks import NOTEBOOKS
 sys.path.insert(0, str(NOTEBOOKS / "_ext"))  # the modules of the site are no package
 
 
-# Files whose tests wait for processes of their own: begun first, so that no worker ends with them alone.
-FIRST = ("test_report.py", "test_reruns.py", "test_browser.py")
+# The longest files, those that wait for processes of their own and for the site: begun first, so that no
+# worker ends with them alone. The first of them builds the site for all.
+FIRST = ("test_browser.py", "test_reruns.py", "test_report.py", "test_papermill.py", "test_committed.py",
+         "test_derived.py", "test_site.py", "test_calculator.py", "test_scorecard_page.py")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -150,16 +151,24 @@ def test_rows_together_are_as_each_alone() -> None:
 
 # --- third parties -------------------------------------------------------------------------------
 
-LINES = validate(THIRD.values(), SPECS).assign(note=[row.note for row in THIRD.values()])
-PLAIN = LINES[(LINES["model"] == "deepseek-r1") & LINES["note"].str.startswith("no drafts")]
+
+@cache
+def lines() -> pd.DataFrame:
+    """What the model says of every point, in the process that asks."""
+    return validate(THIRD.values(), SPECS).assign(note=[row.note for row in THIRD.values()])
+
+
+def plain() -> pd.DataFrame:
+    """The points of DeepSeek without drafts."""
+    return lines()[(lines()["model"] == "deepseek-r1") & lines()["note"].str.startswith("no drafts")]
 
 
 def test_points_of_third_parties_are_those_that_are_described() -> None:
-    deepseek = LINES[LINES["model"] == "deepseek-r1"]
-    assert (len(deepseek), len(LINES) - len(deepseek), len(PLAIN)) == (1190, 2130, 521)
-    assert len(THIRD) == len(LINES)  # no id twice
+    deepseek = lines()[lines()["model"] == "deepseek-r1"]
+    assert (len(deepseek), len(lines()) - len(deepseek), len(plain())) == (1190, 2130, 521)
+    assert len(THIRD) == len(lines())  # no id twice
     first = pd.read_csv(DATA / "first_seen" / "third_party.csv")
-    assert set(PLAIN["id"]) <= set(first["id"])
+    assert set(plain()["id"]) <= set(first["id"])
     counted = {"no drafts": 521, "drafts;": 315, "with drafts or without": 48, "several recipes": 114,
                "layout lost": 182, "attention by data": 10}  # fmt: skip
     for start, count in counted.items():
@@ -171,19 +180,19 @@ def test_points_of_third_parties_are_those_that_are_described() -> None:
 
 def test_aims_on_points_without_drafts() -> None:
     """Median within 14 %, nine in ten within 32 %, bias within 6 %; at least 95 % answered."""
-    found = spread(PLAIN)
+    found = spread(plain())
     assert found["median"] == pytest.approx(0.103, abs=0.002)
     assert found["median"] <= 0.14
     assert found["nine in ten"] == pytest.approx(0.256, abs=0.004)
     assert found["nine in ten"] <= 0.32
     assert found["bias"] == pytest.approx(-0.012, abs=0.004)
     assert abs(found["bias"]) <= 0.06
-    assert PLAIN["error"].notna().mean() >= 0.95
+    assert plain()["error"].notna().mean() >= 0.95
 
 
 def test_nearer_than_the_tool_that_interpolates_kernels_on_its_own_points() -> None:
     theirs = pd.read_csv(DATA / "third_party" / "aiconfigurator.csv").set_index("measurement")["predicted"]
-    both = PLAIN[PLAIN["id"].isin(theirs.index)]
+    both = plain()[plain()["id"].isin(theirs.index)]
     assert len(both) == len(theirs) == 121
     other = spread(both.assign(error=both["id"].map(theirs) / both["measured"] - 1))
     ours = spread(both)
@@ -194,8 +203,8 @@ def test_nearer_than_the_tool_that_interpolates_kernels_on_its_own_points() -> N
 
 def test_the_worst_of_third_parties_are_those_that_are_named() -> None:
     """H100 with data parallel attention, and B300 under one version of one engine."""
-    far = PLAIN[PLAIN["error"] > 0.5]["accelerator"].value_counts()
+    far = plain()[plain()["error"] > 0.5]["accelerator"].value_counts()
     assert far.drop(["h100-sxm", "b300"]).sum() <= 2 < far["h100-sxm"] + far["b300"]
     tensor = {row.id: row.tensor_parallel for row in THIRD.values()}
-    data_parallel = PLAIN[(PLAIN["accelerator"] == "h100-sxm") & (PLAIN["id"].map(tensor) == "1")]
+    data_parallel = plain()[(plain()["accelerator"] == "h100-sxm") & (plain()["id"].map(tensor) == "1")]
     assert data_parallel["error"].median() == pytest.approx(0.62, abs=0.03)

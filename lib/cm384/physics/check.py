@@ -66,14 +66,17 @@ def _predicted(places: list[int], rows: list[Measurement], specs: Specs) -> dict
     """What the model says of some rows, all at once; where one is refused, of each half by itself."""
     try:
         found = predict_alike([rows[i] for i in places], specs).throughput.m
-        values = np.broadcast_to(found, len(places))
-        if len(places) == 1 or np.isfinite(values).all():
-            return {i: (float(value), "") for i, value in zip(places, values, strict=True)}
     except InputError as error:
         if len(places) == 1:
             return {places[0]: (np.nan, str(error))}
-    half = len(places) // 2
-    return _predicted(places[:half], rows, specs) | _predicted(places[half:], rows, specs)
+        half = len(places) // 2
+        return _predicted(places[:half], rows, specs) | _predicted(places[half:], rows, specs)
+    told = {
+        i: (float(value), "") for i, value in zip(places, np.broadcast_to(found, len(places)), strict=True)
+    }
+    for i in [i for i, (value, _) in told.items() if np.isnan(value) and len(places) > 1]:
+        told |= _predicted([i], rows, specs)  # alone it says why it does not fit
+    return told
 
 
 def predict_alike(rows: Sequence[Measurement], specs: Specs) -> serving.Result:
