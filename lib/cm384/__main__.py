@@ -143,7 +143,7 @@ def validate(measurements_file: Path, more: tuple[Path, ...], kernels: tuple[Pat
         for table in (lines, traced):
             if len(table):
                 _print(validation.shown(table), style)
-    for told in (validation.in_words(lines), terms.in_words(traced)):
+    for told in (validation.in_words(lines), terms.traces_in_words(traced)):
         if told:
             click.echo(told, err=True)
 

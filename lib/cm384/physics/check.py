@@ -128,8 +128,9 @@ def spread(lines: pd.DataFrame) -> dict[str, Any]:
     errors = lines["error"].fillna(np.inf).abs()
     if errors.empty:
         return {"n": 0, "median": np.nan, "nine in ten": np.nan, "bias": np.nan}
-    half, most = (float(np.quantile(errors, share, method="inverted_cdf")) for share in (0.5, 0.9))
-    return {"n": len(errors), "median": half, "nine in ten": most, "bias": float(lines["error"].median())}
+    most = float(np.quantile(errors, 0.9, method="inverted_cdf"))
+    half, bias = float(errors.median()), float(lines["error"].median())
+    return {"n": len(errors), "median": half, "nine in ten": most, "bias": bias}
 
 
 def in_words(lines: pd.DataFrame) -> str:
@@ -232,11 +233,12 @@ def model_error(specs: Specs, *named: str, ratio: bool = False) -> ModelError:
     that no claim is judged by itself.
     """
     known = [specs.measurements[specs.workloads[n].error_of if n in specs.workloads else n] for n in named]
-    phases, own = frozenset(row.phase for row in known), {row.source for row in known}
-    errors = _ERRORS.setdefault(specs, {})
+    phases, sources = frozenset(row.phase for row in known), {row.source for row in known}
+    runs, errors = counted(specs, phases), _ERRORS.setdefault(specs, {})
     if phases not in errors:
-        errors[phases] = by_document(counted(specs, phases), specs)
-    off = [size for name, size in errors[phases].items() if name.split(", ")[0] not in own]
+        errors[phases] = by_document(runs, specs)
+    own = {document(row) for row in runs if row.source in sources}
+    off = [size for name, size in errors[phases].items() if name not in own]
     logs = np.array(off)
     if ratio:
         logs = np.array([abs(one - other) for one, other in combinations(logs, 2)])

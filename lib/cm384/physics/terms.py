@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from cm384.physics import kernels, layers
-from cm384.physics.check import eight_bits, predict
+from cm384.physics.check import eight_bits, predict, spread
 from cm384.physics.layers import ATTENTION
 from cm384.physics.transformer import load_model
 from cm384.table import units
@@ -60,15 +60,16 @@ def check_terms(rows: Iterable[Kernel], specs: Specs) -> pd.DataFrame:
 def term_errors(lines: pd.DataFrame) -> pd.DataFrame:
     """Number, median, nine in ten and bias of the errors by kind, term and chip."""
 
-    def spread(part: pd.DataFrame) -> dict[str, Any]:
-        size = part["error"].abs()
-        most = size.quantile(0.9, "higher")
-        return {"n": len(part), "of its own document": int(part["own"].sum()), "median": size.median(),
-                "nine in ten": most, "bias": part["error"].median()}  # fmt: skip
-
-    known = lines[lines["reason"] == ""].groupby(["kind", "term", "accelerator"], sort=False)
     names = ("kind", "term", "accelerator")
-    return pd.DataFrame([dict(zip(names, key, strict=True)) | spread(part) for key, part in known])
+    known = lines[lines["reason"] == ""].groupby([*names], sort=False)
+    return pd.DataFrame(
+        [
+            dict(zip(names, key, strict=True))
+            | {"of its own document": int(part["own"].sum())}
+            | spread(part)
+            for key, part in known
+        ]
+    )
 
 
 def _sources(row: Kernel, specs: Specs) -> set[str]:
@@ -222,7 +223,7 @@ def check_traces(rows: Iterable[Measurement], specs: Specs) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def in_words(traced: pd.DataFrame) -> str:
+def traces_in_words(traced: pd.DataFrame) -> str:
     """The times by term in one line: how many, and how far off half of them and their sum are."""
     if traced.empty:
         return ""
