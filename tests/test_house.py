@@ -18,7 +18,7 @@ from strangers import refused, write
 from cm384 import derive, explain, load_claims, load_model, load_specs, scorecard, span
 from cm384.__main__ import main
 from cm384.derive.spread import nearest, sobol
-from cm384.physics.check import eight_bits
+from cm384.physics.kernels import eight_bits
 from cm384.physics.serving import decode, largest_batch, prefill
 from cm384.physics.terms import check_terms
 from cm384.show.tables import attempt

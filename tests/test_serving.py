@@ -57,7 +57,7 @@ def machine(name: str, phase: str, precision: str) -> kernels.Machine:
 
 def test_gemm_of_deepgemm_by_hand() -> None:
     """README of 25 March 2025: M 64, N 4096, K 7168 at 287 TFLOPS takes 13.1 us."""
-    gemm = Gemm(1390e12, 3.14e12, 3.14e12, 2.88 * US, 1.0, 64)
+    gemm = Gemm(1390e12, 3.14e12, 3.14e12, 2.88 * US, 1.0, 1.0, 64)
     compute = 2 * 64 * 4096 * 7168 / 1390e12  # 2.70 us
     read = (64 + 4096) * 7168 / 3.14e12  # 9.50 us
     write = 64 * 4096 * 2 / 3.14e12  # 0.17 us

@@ -16,14 +16,14 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pandas as pd
 
-from cm384.physics import kernels, load, serving
+from cm384.physics import load, serving
+from cm384.physics.kernels import EIGHT_BIT
 from cm384.physics.transformer import Model, load_model
 from cm384.table import units
-from cm384.table.errors import InputError, NotStated
+from cm384.table.errors import InputError
 from cm384.table.records import NUMBERS, PRECISIONS, Measurement
 from cm384.table.specs import Specs, load_third_party
 
-EIGHT_BIT = ("fp8", "int8")
 COARSE, FEW = 0.25, 5  # an error above the one, or from fewer documents, settles little
 
 
@@ -286,20 +286,3 @@ def _distance(ours: Measurement, theirs: Measurement) -> tuple[Any, ...]:
 
 def _apart(one: str, other: str) -> float:
     return abs(float(np.log(float(one) / float(other))))
-
-
-# --- 8 bits ------------------------------------------------------------------------------------------
-
-
-def eight_bits(specs: Specs, chip: str, precision: str = "") -> str:
-    """The precision in which a chip multiplies: the one given if it has kernels for it, else 8 bits.
-
-    >>> from cm384 import load_specs
-    >>> eight_bits(load_specs(), "ascend-910c"), eight_bits(load_specs(), "gb200", "fp4")
-    ('int8', 'fp4')
-    """
-    found = kernels.kernel_precisions(specs, chip)
-    for wanted in (precision, *EIGHT_BIT):
-        if wanted in found:
-            return wanted
-    raise NotStated(f"no source states how fast 8-bit kernels run on {chip}")

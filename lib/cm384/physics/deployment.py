@@ -8,7 +8,7 @@ import numpy as np
 
 from cm384.physics.transformer import Model, bytes_per_element
 from cm384.table.errors import InputError, check_known
-from cm384.table.records import ROUTINGS, Deployment
+from cm384.table.records import BYTES_PER_ELEMENT, FOUR_BIT_WEIGHTS, ROUTINGS, Deployment
 
 WHOLE = ("accelerators", "expert_parallel", "tensor_parallel", "microbatches", "draft_tokens")
 LEAST = {"accelerators": 1, "expert_parallel": 1, "tensor_parallel": 1, "batch": 0, "context": 1,
@@ -21,6 +21,8 @@ def check_fields(d: Deployment, model: Model, phase: str) -> None:
     for field, least in LEAST.items():
         value, whole, strict = np.asarray(getattr(d, field)), field in WHOLE, field == "batch"
         valid = (value > 0 if strict else value >= least) & (value < np.inf)
+        if field == "tokens_per_step":  # what is not stated may be published
+            valid = valid | np.isnan(value)
         if whole:
             valid = valid & (value == np.floor(value))
         if not np.all(valid):
@@ -30,16 +32,21 @@ def check_fields(d: Deployment, model: Model, phase: str) -> None:
     if np.any(np.asarray(d.microbatches) > 2):
         raise InputError("microbatches: expected 1 or 2")
     step = np.asarray(d.draft_tokens) + 1
-    if np.any(step > 1) and not model.mtp_layers:
-        raise InputError(f"draft_tokens: {model.name} has no layer that drafts (MTP)")
+    if np.any(step > 1) and not (model.mtp_layers or d.drafter):
+        told = "has no layer that drafts (MTP); name a model that does as the drafter"
+        raise InputError(f"draft_tokens: {model.name} {told}")
     if phase == "decode":
         tokens, context = np.asarray(d.tokens_per_step), np.asarray(d.context)
         told = "tokens_per_step: expected 1 to draft_tokens + 1 = {step:g}, not {tokens:g}"
         refuse(tokens > step, told, step=step, tokens=tokens)
         told = "context: expected at least {step:g}, the tokens of one step, not {context:g}"
         refuse(context < step, told, step=step, context=context)
-    for precision in (d.matrix_precision, d.attention_precision, d.kv_precision):
+    for precision in (d.attention_precision, d.kv_precision):
         bytes_per_element(precision)
+    check_known("precision", d.matrix_precision, [*BYTES_PER_ELEMENT, *FOUR_BIT_WEIGHTS])
+    if model.four_bit and d.matrix_precision not in ("fp4", *FOUR_BIT_WEIGHTS):
+        told = f"{model.name} keeps its experts in {model.four_bit}; expected w4a8 or w4a16"
+        raise InputError(f"matrix_precision: {told}, not {d.matrix_precision}")
     if model.untimed:
         raise InputError(model.untimed)
 

@@ -9,7 +9,7 @@ says so; never from a serving throughput.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -20,7 +20,7 @@ from cm384.physics.sizes import HALF, Rows
 from cm384.physics.transformer import bytes_per_element
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated
-from cm384.table.records import BYTES_PER_ELEMENT, Numbers, read_conditions
+from cm384.table.records import BYTES_PER_ELEMENT, FOUR_BIT_WEIGHTS, Numbers, read_conditions
 from cm384.table.specs import Specs
 
 
@@ -58,6 +58,7 @@ class Gemm:
     output_bandwidth: Any
     fixed_time: Any
     element_bytes: Any
+    weight_bytes: Any
     row_tile: Any
 
     def time(
@@ -74,7 +75,7 @@ class Gemm:
         with something else.
         """
         flop = 2.0 * arrays.maximum(rows, groups * self.row_tile) * inputs * outputs
-        operands = (rows * inputs + groups * inputs * outputs) * self.element_bytes
+        operands = rows * inputs * self.element_bytes + groups * inputs * outputs * self.weight_bytes
         work = arrays.hypot(flop / (self.rate * units_share), operands / self.bandwidth)
         return self.fixed_time + work + rows * outputs * HALF / self.output_bandwidth
 
@@ -129,6 +130,7 @@ class Asked(NamedTuple):
     attention: str
     core: str = "latent"
     experts: bool = True
+    software: str = ""
 
 
 class Machine:
@@ -136,9 +138,10 @@ class Machine:
 
     def __init__(self, specs: Specs, name: str, asked: Asked, axes: int) -> None:
         """Read from the table; draws come before `axes` further ones."""
-        phase, matrix, attention, core, experts = asked
+        phase, matrix, attention, core, experts, software = asked
+        self.matrix = matrix = multiplied(specs, name, matrix)
         kernel = {} if core == "latent" else {"kernel": core}
-        _check_kernels(specs, name, asked, kernel)
+        _check_kernels(specs, name, asked._replace(matrix=matrix), kernel)
         self._rows = Rows(specs, name, axes)
         number, has, optional = self._rows.number, self._rows.has, self._rows.optional
         self.launch_gap = optional("launch_gap", 0.0)
@@ -164,15 +167,19 @@ class Machine:
         # Ranks that share prefill attention; 1 where it stays on its rank.
         self.sequence_parallel = optional("sequence_parallel_ranks", 1.0, phase=phase)
         self.gemm = {p: self._gemm(p) for p in sorted({matrix, attention, "bf16"})}
-        # The products of the experts in decode, where a benchmark of them is known.
-        grouped = phase == "decode" and has("gemm_rate", kernel="grouped", precision=matrix)
-        self.grouped_gemm = self._gemm(matrix, kernel="grouped") if grouped else None
-        # The same where one fused kernel does them, with the activation and the order of the rows.
+        # The products of the experts: in decode by a benchmark of them, where one is known; where a group
+        # has all of them in one fused kernel, with the activation and the order of the rows.
+        grouped = {"kernel": "grouped"} if phase == "decode" else {}
         fused = {"kernel": "fused", "phase": phase}
+        known = has("gemm_rate", precision=matrix, **grouped)
+        self.expert_gemm = self._experts(asked.matrix, **(grouped if known else {}))
         has_fused = has("gemm_rate", precision=matrix, **fused)
-        self.fused_gemm = self._gemm(matrix, **fused) if has_fused else None
+        self.fused_gemm = self._experts(asked.matrix, **fused) if has_fused else None
         read = served if has("attention_bandwidth", **served) else {"phase": phase}
         self.attention_bandwidth = optional("attention_bandwidth", self.memory_bandwidth, **read)
+        if core == "sparse":
+            self.index_rate = number("index_rate", phase=phase)
+            self.index_fixed_time = number("index_fixed_time", phase=phase) + self.launch_gap
         self.small_kernel_time = number("small_kernel_time")
         self.all_reduce = self._all_reduce()
         ops = ("dispatch", "combine") if experts else ()
@@ -181,10 +188,11 @@ class Machine:
         ops = ("read", "write") if has("sequence_parallel_ranks", phase=phase) else ()
         self.peer_bandwidth = {op: number("peer_bandwidth", op=op) for op in ops}
         self.host_bandwidth = optional("host_link_bandwidth", None)  # None where none streams
-        self.iteration_overhead = number("iteration_overhead")
+        # What the software sets, where a stack is named; else one default for all.
+        self.iteration_overhead = self._set("iteration_overhead", software, name)
+        self.small_kernels = self._set("small_kernels", software, "serving")
         # What holds for every accelerator; bytes are those of an element.
         general = partial(number, subject="serving")
-        self.small_kernels = general("small_kernels")
         self.vector_bytes = {op: general("vector_bytes", op=op) for op in VECTOR}
         self.dispatched_bytes = general("exchange_payload", precision=matrix)
         self.collective_touches = general("collective_touches")
@@ -208,6 +216,17 @@ class Machine:
         points = tuple(sorted(found))
         return Curve(points, tuple(found[x] for x in points), open_start=over == "ranks")
 
+    def _set(self, quantity: str, software: str, default: str) -> Any:
+        """A setting of a stack, or of the subject that holds the default."""
+        named = software if software and self._rows.has(quantity, software) else default
+        return self._rows.number(quantity, subject=named)
+
+    def _experts(self, matrix: str, **kernel: str) -> Gemm:
+        """The kernel of the experts' products, whose weights may be narrower than what is multiplied."""
+        element = self._rows.optional("element_bytes", 0.5, subject="serving", precision=matrix)
+        found = self._gemm(self.matrix, **kernel)
+        return replace(found, weight_bytes=element) if matrix in FOUR_BIT_WEIGHTS else found
+
     def _exchange(self, op: str, phase: str) -> Exchange:
         fixed = self._curve("exchange_fixed_time", "ranks", op=op, phase=phase)
         return Exchange(fixed, self._curve("exchange_bandwidth", "ranks", invert=True, op=op, phase=phase))
@@ -228,15 +247,16 @@ class Machine:
             self._rows.number("gemm_row_tile", subject="serving", kernel="fused") if fused else self.row_tile
         )
         bandwidth = self._rows.number("gemm_bandwidth", precision=precision, **kernel)
-        element = bytes_per_element(precision)
+        element = self._rows.optional(
+            "element_bytes", bytes_per_element(precision), subject="serving", precision=precision
+        )
         return Gemm(
             rate=self._rows.number("gemm_rate", precision=precision, **kernel),
             bandwidth=bandwidth,
             output_bandwidth=self._rows.optional("gemm_output_bandwidth", bandwidth),
             fixed_time=self._rows.number("gemm_fixed_time", precision=precision, **kernel) + self.launch_gap,
-            element_bytes=self._rows.optional(
-                "element_bytes", element, subject="serving", precision=precision
-            ),
+            element_bytes=element,
+            weight_bytes=element,
             row_tile=tile,
         )
 
@@ -301,12 +321,39 @@ def kernel_precisions(specs: Specs, name: str) -> list[str]:
     return sorted({read_conditions(text)["precision"] for text in rates})
 
 
+def eight_bits(specs: Specs, chip: str, precision: str = "") -> str:
+    """The precision in which a chip multiplies: the one given if it has kernels for it, else 8 bits.
+
+    >>> from cm384 import load_specs
+    >>> eight_bits(load_specs(), "ascend-910c"), eight_bits(load_specs(), "gb200", "fp4")
+    ('int8', 'fp4')
+    """
+    found = kernel_precisions(specs, chip)
+    for wanted in (precision, *EIGHT_BIT):
+        if wanted in found:
+            return wanted
+    raise NotStated(f"no source states how fast 8-bit kernels run on {chip}")
+
+
+def multiplied(specs: Specs, name: str, precision: str) -> str:
+    """The precision in which a chip multiplies: of weights in 4 bits, that of the activations.
+
+    >>> from cm384 import load_specs
+    >>> [multiplied(load_specs(), "ascend-910c", p) for p in ("w4a8", "w4a16", "int8")]
+    ['int8', 'bf16', 'int8']
+    """
+    if precision not in FOUR_BIT_WEIGHTS:
+        return precision
+    return "bf16" if precision == "w4a16" else eight_bits(specs, name)
+
+
 def matrix_units(specs: Specs, name: str) -> units.Quantity:
     """Matrix units of one rank: of the package, or of a die where the source counts by die."""
     by_package = (name, "matrix_units", "", "package") in specs.rows
     return specs.get(name, "matrix_units", "package" if by_package else "die")
 
 
+EIGHT_BIT = ("fp8", "int8")
 # The expected largest of 1, 2, 4, ... 4,096 standard normal numbers.
 NORMAL_MAXIMA = (0.0, 0.564, 1.029, 1.424, 1.766, 2.07, 2.344, 2.595, 2.827, 3.044, 3.248, 3.442, 3.626)
 

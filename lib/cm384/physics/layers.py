@@ -10,26 +10,27 @@ from typing import Any
 from cm384.physics import arrays, kernels
 from cm384.physics.deployment import axes_of
 from cm384.physics.kernels import Gemm
-from cm384.physics.operators import LatentAttention
+from cm384.physics.operators import LatentAttention, positions
 from cm384.physics.sizes import HALF, Sizes
 from cm384.physics.transformer import Layer, Model, bytes_per_element
-from cm384.table.records import Deployment
+from cm384.table.records import FOUR_BIT_WEIGHTS, Deployment
 from cm384.table.specs import Specs
 
 Terms = dict[str, Any]  # seconds by term
+SCORE_BYTES = 4.0  # of one score of a position, which stays in 32 bits
 # The group of work that each term of a step counts to, and the terms of the attention half of a layer.
 GROUPS = {
     "matrices": ("projections", "absorption", "output_projection", "router", "routed_experts",
                  "shared_experts", "dense_ffn", "lm_head"),
-    "core": ("attention_core",),
+    "core": ("indexer", "attention_core"),
     "vector": ("attention_vector", "expert_vector", "ffn_vector"),
     "exchanges": ("sequence_parallel", "attention_reduce", "ffn_reduce", "dispatch", "combine"),
     "overlap": ("overlap",),
     "rest": ("draft", "iteration", "host_link", "prefill"),
 }  # fmt: skip
 GROUP = {term: group for group, terms in GROUPS.items() for term in terms}
-ATTENTION = ("projections", "absorption", "attention_core", "output_projection", "sequence_parallel",
-             "attention_reduce", "attention_vector")  # fmt: skip
+ATTENTION = ("projections", "absorption", "indexer", "attention_core", "output_projection",
+             "sequence_parallel", "attention_reduce", "attention_vector")  # fmt: skip
 
 
 class Layers(Sizes):
@@ -38,7 +39,7 @@ class Layers(Sizes):
     def __init__(self, specs: Specs, model: Model, deployment: Deployment, phase: str) -> None:
         super().__init__(specs, model, deployment, phase)
         d, core, experts = deployment, model.attention.kernel, bool(model.moe_layers)
-        asked = kernels.Asked(phase, d.matrix_precision, d.attention_precision, core, experts)
+        asked = kernels.Asked(phase, d.matrix_precision, d.attention_precision, core, experts, d.software)
         self.machine = kernels.machine(specs, d.accelerator, asked, axes_of(d))
         exchanging = arrays.where(self.inside, 1.0, self.ranks)
         kernels.check_reach(self.machine, d.accelerator, self.tensor, exchanging)
@@ -50,13 +51,14 @@ class Layers(Sizes):
 
     @property
     def matrices(self) -> Gemm:
-        """The matrices of experts and dense feed-forward blocks."""
-        return self.machine.gemm[self.d.matrix_precision]
+        """The matrices of shared experts and dense feed-forward blocks."""
+        return self.machine.gemm[self.machine.matrix]
 
     @property
     def projections(self) -> Gemm:
         """The matrices around attention."""
-        return self.machine.gemm[self.projected]
+        named = self.projected
+        return self.machine.gemm[self.machine.matrix if named in FOUR_BIT_WEIGHTS else named]
 
     @property
     def output(self) -> Gemm:
@@ -85,6 +87,8 @@ class Layers(Sizes):
             heads, bf16 = self.operators["absorption"].copies / tensor, machine.gemm["bf16"]
             terms["absorption"] = sum(bf16.time(tokens * heads, i, o, heads, share)
                                       for i, o in shapes["absorption"])  # fmt: skip
+        if self.model.attention.indexer:
+            terms["indexer"] = self.indexer(batch, queries, share)
         terms["attention_core"] = self.attention_core(batch, queries, share)
         inputs, outputs = shapes["output_projection"][0]
         terms["output_projection"] = self.output.time(tokens, inputs / tensor, outputs, 1, share)
@@ -102,7 +106,7 @@ class Layers(Sizes):
         """
         machine, attention, context = self.machine, self.model.attention, self.context
         decode = self.phase == "decode"
-        attended = context - (queries - 1) / 2 if decode else (context + 1) / 2
+        attended = attention.attended(context, queries if decode else context)
         tokens = batch * self.tensor * queries
         flop = tokens * attention.core_flop(attended, absorbed=decode) / self.tensor
         seconds = flop / (machine.attention_rate.at(arrays.log(context)) * share)
@@ -110,7 +114,8 @@ class Layers(Sizes):
             return seconds
         element = bytes_per_element(self.d.kv_precision)
         split = arrays.minimum(self.tensor, attention.kv_heads)
-        cache = batch * self.tensor * context * attention.kv_elements * element / split
+        read = attention.read(context, queries) * attention.elements * element / split
+        cache = batch * self.tensor * read
         seconds = arrays.maximum(seconds, cache / machine.attention_bandwidth)
         # Requests are at a random point of their `output` tokens: a sum of uniform numbers.
         spread = arrays.asarray(self.d.output) / arrays.sqrt(12.0) / context
@@ -118,6 +123,29 @@ class Layers(Sizes):
         groups = arrays.asarray(self.d.accelerators) * self.ranks_per_package / self.tensor
         longest = 1.0 + kernels.normal_maximum(groups) * spread
         return machine.attention_fixed_time + seconds * longest
+
+    def indexer(self, batch: Any, queries: Any, share: Any) -> Any:
+        """Seconds of choosing what sparse attention attends to; every rank of a group does it whole.
+
+        Its matrices, the scores of all positions (computing, or reading the keys if that is slower) and
+        the best of them, for which the scores are written and read again.
+        """
+        machine, attention, context = self.machine, self.model.attention, self.context
+        index, decode = attention.indexer, self.phase == "decode"
+        assert index is not None
+        tokens = batch * self.tensor * queries
+        shapes = {
+            name: self.operators[name].shapes[0] for name in ("index_query", "index_key", "index_weights")
+        }
+        (hidden, key), (_, weights) = shapes["index_key"], shapes["index_weights"]
+        products = self.projections.time(tokens, *shapes["index_query"], 1, share)
+        products = products + machine.gemm["bf16"].time(tokens, hidden, key + weights, 1, share)
+        scored = positions(context, queries if decode else context)
+        flop = 2.0 * tokens * index.heads * index.dim * scored
+        keys = batch * self.tensor * (context if decode else 1.0) * index.key_bytes
+        core = arrays.maximum(flop / (machine.index_rate * share), keys / machine.memory_bandwidth)
+        chosen = tokens * scored * SCORE_BYTES * 2.0 / machine.memory_bandwidth
+        return float(index.share) * (products + machine.index_fixed_time + core + chosen)
 
     def sequence_parallel(self, tokens: Any, latents: int, width: int) -> Any:
         """Seconds of the collectives around sequence parallel attention (SP-TP-SP).
@@ -213,7 +241,7 @@ class Layers(Sizes):
                 padded = arrays.maximum(each + tile / 2, tile)
             return gated(gemm, active * padded, routed, self.shards, active, share)
 
-        time, moved = products(machine.grouped_gemm or self.matrices), rows
+        time, moved = products(machine.expert_gemm), rows
         if machine.fused_gemm:  # with the activation and the order of the rows
             time = arrays.where(self.inside, products(machine.fused_gemm), time)
             moved = arrays.where(self.inside, 0.0, rows)

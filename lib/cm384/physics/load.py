@@ -40,7 +40,7 @@ def closed_loop(specs: Specs, model: Model, deployment: Deployment, loop: Loop) 
     chips = loop.workers * arrays.asarray(deployment.accelerators)
     most = loop.concurrency / (chips * each)
     prompt = _one_prompt(specs, model, deployment, loop, each) if loop.aggregated else 0.0
-    accepted: Any = arrays.asarray(deployment.tokens_per_step, dtype=float)[()]
+    accepted = step.accepted
     requests, bearing = most, 0.0
     for _ in range(ROUNDS):
         seconds = step.at(requests * each).seconds()

@@ -16,8 +16,9 @@ import numpy as np
 
 from cm384.derive.derivation import derivation, derive
 from cm384.physics import serving
-from cm384.physics.check import EIGHT_BIT, eight_bits, predict
+from cm384.physics.check import predict
 from cm384.physics.hardware import accelerator
+from cm384.physics.kernels import EIGHT_BIT, eight_bits
 from cm384.physics.layers import Layers
 from cm384.physics.serving import Result
 from cm384.physics.transformer import Model, decode_flop, kv_bytes, load_model, prefill_flop

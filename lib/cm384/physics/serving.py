@@ -19,12 +19,13 @@ import pandas as pd
 
 from cm384.derive.derivation import derive
 from cm384.physics import arrays
+from cm384.physics.deployment import refuse
 from cm384.physics.layers import GROUP, GROUPS, Layers, Terms
 from cm384.physics.sizes import Sizes
 from cm384.physics.transformer import Model, decode_flop, prefill_flop
 from cm384.table import units
 from cm384.table.errors import InputError
-from cm384.table.records import Deployment, Numbers
+from cm384.table.records import Deployment, Numbers, read_conditions
 from cm384.table.specs import Specs
 from cm384.table.units import Quantity
 from cm384.table.words import title
@@ -109,12 +110,22 @@ def _one_request(specs: Specs, model: Model, deployment: Deployment, tpot: Numbe
 class Step(Layers):
     """One step of a deployment: its layers and what comes around them."""
 
+    drafter: Step | None
+
+    def __init__(self, specs: Specs, model: Model, deployment: Deployment, phase: str) -> None:
+        super().__init__(specs, model, deployment, phase)
+        stated = arrays.asarray(deployment.tokens_per_step, dtype=float)[()]
+        self.accepted: Any = 1.0 if phase == "prefill" else stated
+        if np.any(unstated := np.isnan(self.accepted)):
+            published = published_acceptance(specs, model.name, self.drafts, unstated)
+            self.accepted = arrays.where(unstated, published, stated)[()]
+
     def largest(self, tpot: Numbers | None) -> Any:
         """The most requests an accelerator that fit in memory and meet `tpot`."""
         most, each = self.most(), self.ranks_per_package / self.tensor
         if tpot is None:
             return most * each
-        limit = arrays.asarray(tpot, dtype=float) / 1e3 * arrays.asarray(self.d.tokens_per_step)
+        limit = arrays.asarray(tpot, dtype=float) / 1e3 * self.accepted
 
         def meets(requests: Any) -> Any:
             return self.at(arrays.maximum(requests, 1.0) * each).seconds() <= limit
@@ -139,20 +150,23 @@ class Step(Layers):
     def draft(self, layer: Any) -> Any:
         """Seconds of the draft steps: the first takes every query token, the later ones one each.
 
-        A draft step is a `layer` behind the matrix that joins it to the model, and the output head.
+        A draft step is a layer, like the model's own of `layer` seconds or that of a drafter, behind the
+        matrix that joins it to the model, and an output head.
         """
-        drafts, hidden = self.drafts, self.model.hidden_size
+        drafts, own = self.drafts, self.drafter or self
         if self.phase == "prefill" or not np.any(drafts > 0):
             return 0.0 * drafts
+        hidden, read = own.model.hidden_size, own.model.joined or 2
+        terms = own.dense_layer if self.drafter else self.moe_layer
 
         def step(queries: Any, layer: Any) -> Any:
             rows = self.batch * self.tensor * queries
-            join = self.machine.gemm["bf16"].time(rows, 2 * hidden, hidden)
-            return layer + join + self.head(queries)
+            join = own.machine.gemm["bf16"].time(rows, read * hidden, hidden)
+            return layer + join + own.head(queries)
 
-        seconds = step(self.queries, layer)
+        seconds = step(self.queries, sum(terms(self.queries).values()) if self.drafter else layer)
         if np.any(drafts > 1):
-            later = step(1.0, sum(self.moe_layer(1.0).values()))
+            later = step(1.0, sum(terms(1.0).values()))
             seconds = seconds + arrays.maximum(drafts - 1.0, 0.0) * later
         return arrays.where(drafts > 0, seconds, 0.0)
 
@@ -180,18 +194,17 @@ class Step(Layers):
         """
         layer, total = self.breakdown()
         step, memory = sum(total.values()), self.memory()
-        decode, host = self.phase == "decode", self.machine.host_bandwidth
-        accepted: Any = arrays.asarray(self.d.tokens_per_step, dtype=float) if decode else 1.0
-        if host is not None and not decode:
+        host = self.machine.host_bandwidth
+        if host is not None and self.phase == "prefill":
             lacking = arrays.maximum(memory - self.capacity, 0.0)
             total["host_link"] = arrays.maximum(lacking / host - step, 0.0)
             step = step + total["host_link"]
         else:
             step = self.fitting(step, memory)
-        tokens = arrays.asarray(self.d.batch, dtype=float) * accepted
+        tokens = arrays.asarray(self.d.batch, dtype=float) * self.accepted
         if self.trace is not None:
             self.note(total, step)
-        return Result(self.phase, step, tokens, memory, layer, total, accepted)
+        return Result(self.phase, step, tokens, memory, layer, total, self.accepted)
 
     def note(self, total: Terms, step: Any) -> None:
         """Close a step of the trace for each term, so that a working shows what a step is made of.
@@ -218,6 +231,25 @@ class Step(Layers):
         need, have = (float(np.min(size)) / 1e9 for size in (memory, self.capacity))
         raise InputError(f"batch: weights and KV cache take {need:,.1f} GB on a rank of "
                          f"{self.d.accelerator}, which has {have:,.1f} GB")  # fmt: skip
+
+
+def published_acceptance(specs: Specs, model: str, drafts: Any, wanted: Any = True) -> Any:
+    """Tokens that a step gives a request with so many `drafts`, as published for a model.
+
+    InputError where no source says it of that model and number, for those that are `wanted`.
+    """
+    rows = (text for _, _, text, _ in specs.stated.get((model, "tokens_per_step"), ()))
+    known = {float(read_conditions(text)["drafts"]): text for text in rows}
+    missing = ~np.isin(drafts, [0.0, *known]) & wanted
+    told = (
+        f"tokens_per_step: not stated, and no source says how many of {{drafts:g}} drafts of {model} are kept"
+    )
+    refuse(missing, told, drafts=drafts)
+    found = {0.0: 1.0} | {
+        count: units.plain(specs.get(model, "tokens_per_step", **read_conditions(text)))
+        for count, text in known.items()
+    }
+    return sum(arrays.where(drafts == count, value, 0.0) for count, value in found.items())
 
 
 # --- where the time of a token goes --------------------------------------------------------------
@@ -254,6 +286,7 @@ def time_budget(specs: Specs, model: Model, deployment: Deployment, phase: str) 
     """
     layers = Step(specs, model, deployment, phase)
     result = layers.result()
+    deployment = dataclasses.replace(deployment, tokens_per_step=layers.accepted)
     useful, done = (token_flop(model, deployment, phase, drafts) for drafts in (False, True))
     peaks = [matrix_peak(specs, deployment.accelerator, p)
              for p in (deployment.matrix_precision, deployment.attention_precision)]  # fmt: skip
@@ -262,7 +295,7 @@ def time_budget(specs: Specs, model: Model, deployment: Deployment, phase: str) 
     read = [size * layers.ranks_per_package / bandwidth / result.tokens for size in (weights, cache)]
 
     def computing(flop: dict[str, Any]) -> list[Any]:
-        core = flop["attention_core"]
+        core = flop["attention_core"] + flop.get("index_core", 0.0)
         return [(sum(flop.values()) - core) / peaks[0], core / peaks[1]]
 
     each = [arrays.maximum(*pair) for pair in zip(computing(done), read, strict=True)]

@@ -12,9 +12,9 @@ from typing import Any, Self
 from cm384.physics import arrays
 from cm384.physics.deployment import axes_of, check_fields, check_ranks
 from cm384.physics.operators import Operator
-from cm384.physics.transformer import Layer, Model, bytes_per_element
+from cm384.physics.transformer import Layer, Model, bytes_per_element, load_model
 from cm384.table import units
-from cm384.table.records import Deployment
+from cm384.table.records import BYTES_PER_ELEMENT, FOUR_BIT_WEIGHTS, Deployment
 from cm384.table.specs import Specs
 
 HALF = 2.0  # bytes of a 16-bit element, in which outputs and hidden states are kept
@@ -64,15 +64,26 @@ class Sizes:
         self.shards = arrays.maximum(self.tensor / self.ranks, 1.0)
         # With more ranks than experts, the shared experts have ranks of their own.
         self.apart = self.ranks > max(model.routed_experts, 1)
+        bytes_of = BYTES_PER_ELEMENT | dict.fromkeys(FOUR_BIT_WEIGHTS, 0.5)
         self.element = {
-            name: rows.optional("element_bytes", bytes_per_element(name), "serving", precision=name)
+            name: rows.optional("element_bytes", bytes_of[name], "serving", precision=name)
             for name in {d.matrix_precision, d.attention_precision, "bf16"}
         }
+        # A model that drafts for this one has its own layers on every rank of the group.
+        self.drafter: Sizes | None = None
+        if d.drafter:
+            alone = dataclasses.replace(
+                d, drafter="", draft_tokens=0, tokens_per_step=1, expert_parallel=d.tensor_parallel,
+                matrix_precision="bf16",
+            )  # fmt: skip
+            drafting = load_model(specs.models.get(d.drafter, d.drafter))
+            self.drafter = type(self)(specs, drafting, alone, phase)
 
     def at(self, batch: Any) -> Self:
         """The same at another batch, without reading the table again."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__, d=dataclasses.replace(self.d, batch=batch))
+        other.drafter = self.drafter and self.drafter.at(batch)
         return other
 
     @property
@@ -83,7 +94,13 @@ class Sizes:
     @property
     def projected(self) -> str:
         """The precision of the matrices around attention: beside FP4 experts, that of the core."""
+        if self.d.matrix_precision in FOUR_BIT_WEIGHTS and self.model.attention_kept:
+            return "bf16"
         return self.d.attention_precision if self.d.matrix_precision == "fp4" else self.d.matrix_precision
+
+    def kept(self, precision: str) -> Any:
+        """Bytes of an element of a matrix that is not of a routed expert."""
+        return FOUR_BIT_WEIGHTS.get(precision) or self.element[precision]
 
     def expert_slots(self) -> Any:
         """Experts whose weights a rank holds; balancing by replicas takes one slot more."""
@@ -94,9 +111,10 @@ class Sizes:
         """Bytes of weights on one rank, with the embedding, the head and the layers that draft."""
         model = self.model
         ends = model.lm_head.parameters * (1 if model.tied_embedding else 2)
-        drafting = self.drafts > 0 if model.mtp_layers else 0.0
+        drafting = self.drafts > 0 if model.mtp_layers and not self.drafter else 0.0
         held = self.layer_bytes({**model.layers, "mtp": drafting * model.mtp_layers})
-        return ends * HALF / self.tensor + held
+        own = ends * HALF / self.tensor + held + model.join.parameters * HALF
+        return own + self.drafter.weights() if self.drafter else own
 
     def layer_bytes(self, layers: dict[Layer, Any]) -> Any:
         """Bytes of weights on one rank of so many layers of each kind."""
@@ -112,29 +130,38 @@ class Sizes:
         if self.phase == "prefill":
             return 0.0, 0.0
         head = self.model.lm_head.parameters * HALF / self.tensor
-        return self.layer_bytes(self.model.layers) + head, self.batch * self.tensor * self.cache_bytes()
+        cache = self.position_bytes(self.model.attention.read(self.context, 1.0))
+        return self.layer_bytes(self.model.layers) + head, self.batch * self.tensor * cache
 
     def held_bytes(self, name: str, operator: Operator) -> Any:
         """Bytes that one rank holds of an operator's weights."""
-        held, element = operator.parameters, self.element[self.d.matrix_precision]
+        held, element = float(operator.parameters), self.kept(self.d.matrix_precision)
         if name == "routed_experts":
-            return held / operator.copies * element * self.expert_slots() / self.shards
+            each = held / float(operator.copies) * self.element[self.d.matrix_precision]
+            return each * self.expert_slots() / self.shards
         if name == "shared_experts":
             return arrays.where(self.apart, 0.0, held * element / arrays.where(self.inside, self.tensor, 1.0))
         if name == "dense_ffn":
             return held * element / self.tensor
         if name in ("q_up", "q_projection", "kv_projection", "output_projection"):
-            return held * self.element[self.projected] / self.tensor
+            return held * self.kept(self.projected) / self.tensor
         return held * HALF / self.tensor if name == "absorption" else held * HALF
 
     def cache_bytes(self) -> Any:
         """Bytes of KV cache of one request on one rank at the mean length.
 
         The ranks of a group split the keys and values by KV head; a latent has one for all heads, so
-        that each rank holds it whole.
+        that each rank holds it whole, and so have the keys of an indexer.
         """
-        split = arrays.minimum(self.tensor, self.model.attention.kv_heads)
-        return self.context * self.model.kv_elements * bytes_per_element(self.d.kv_precision) / split
+        own = self.position_bytes(self.model.attention.kept(self.context))
+        return own + self.drafter.cache_bytes() if self.drafter else own
+
+    def position_bytes(self, positions: Any) -> Any:
+        """Bytes of so many positions of one request on one rank, in all layers, and of its index keys."""
+        attention, layers = self.model.attention, sum(self.model.layers.values())
+        split = arrays.minimum(self.tensor, attention.kv_heads)
+        held = positions * attention.elements * bytes_per_element(self.d.kv_precision) / split
+        return layers * (held + attention.index_bytes * self.context)
 
     def memory(self) -> Any:
         """Bytes of weights and cache on one rank."""

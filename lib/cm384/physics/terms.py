@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from cm384.physics import kernels, layers
-from cm384.physics.check import eight_bits, predict, spread
+from cm384.physics.check import predict, spread
+from cm384.physics.kernels import eight_bits
 from cm384.physics.layers import ATTENTION
 from cm384.physics.transformer import load_model
 from cm384.table import units
@@ -98,8 +99,7 @@ def _gemm(row: Kernel, specs: Specs) -> float:
     m, n, k, groups = (float(given.get(x, 1)) for x in ("m", "n", "k", "groups"))
     precision = given["precision"].replace("fp16", "bf16")
     machine = kernels.machine(specs, row.accelerator, kernels.Asked("decode", precision, "bf16"))
-    grouped = machine.grouped_gemm if "masked" in row.kernel else None
-    gemm = grouped or machine.gemm[precision]
+    gemm = machine.expert_gemm if "masked" in row.kernel else machine.gemm[precision]
     seconds = gemm.time(m * groups, k, n, groups) - machine.launch_gap  # kernels are timed alone
     if row.quantity == "gemm_throughput":
         return _in(row.unit, 2 * m * n * k * groups / seconds, "FLOP/s")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +23,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cm384.physics.operators import GroupedQueryAttention, LatentAttention, Operator, gated_ffn, matrix
+from cm384.physics.operators import (
+    GroupedQueryAttention,
+    Indexer,
+    LatentAttention,
+    Operator,
+    gated_ffn,
+    matrix,
+    positions,
+)
 from cm384.table.config import ConfigFile
 from cm384.table.errors import DATA, InputError, check_known, unknown
 from cm384.table.records import BYTES_PER_ELEMENT, Numbers
@@ -30,14 +39,16 @@ from cm384.table.records import BYTES_PER_ELEMENT, Numbers
 Layer = Literal["dense", "moe", "mtp"]
 Attention = LatentAttention | GroupedQueryAttention
 
-LATENT = ("deepseek_v2", "deepseek_v3", "kimi_k2")
+SPARSE = ("deepseek_v32", "glm_moe_dsa")
+LATENT = ("deepseek_v2", "deepseek_v3", "kimi_k2", *SPARSE)
 # Every layer of these holds experts, as wide as `intermediate_size` says.
-ALL_EXPERTS = ("mixtral", "minimax_m2")
+ALL_EXPERTS = ("mixtral", "minimax_m2", "gpt_oss")
 GROUPED_QUERY = ("llama", "qwen2", "qwen3", "qwen3_moe", *ALL_EXPERTS)
 # What only files of one family state and its published code does not read: MLA has no KV heads, and
 # the checkpoints of MiniMax-M2 hold neither draft layers nor a dense FFN.
 NEUTRAL = dict.fromkeys(LATENT, ("num_key_value_heads", "head_dim", "qk_head_dim")) | {
-    "minimax_m2": ("use_mtp", "num_mtp_modules", "mtp_transformer_layers", "mlp_intermediate_size")
+    "minimax_m2": ("use_mtp", "num_mtp_modules", "mtp_transformer_layers", "mlp_intermediate_size"),
+    "gpt_oss": ("swiglu_limit", "initial_context_length"),
 }
 
 
@@ -45,7 +56,10 @@ NEUTRAL = dict.fromkeys(LATENT, ("num_key_value_heads", "head_dim", "qk_head_dim
 class Model:
     """One model's shape. Nothing counts multi-token prediction (MTP) unless its name says so.
 
-    `untimed` says why no time can be predicted, where its weights are in a format not modelled.
+    `four_bit` names the 4-bit format that the checkpoint keeps its experts' weights in, `attention_kept`
+    says whether it keeps the matrices around attention in 16 bits, and `untimed` why no time can be
+    predicted, where the format of its weights is not modelled. A model that drafts for another one
+    reads `joined` of its hidden states, and its head has `draft_vocab_size` outputs.
     """
 
     name: str
@@ -63,6 +77,11 @@ class Model:
     shared_experts: int = 0
     experts_per_token: int = 0
     router_bias: bool = False
+    expert_bias: bool = False
+    joined: int = 0
+    draft_vocab_size: int = 0
+    four_bit: str = ""
+    attention_kept: bool = False
     untimed: str = ""
 
     @property
@@ -90,24 +109,31 @@ class Model:
         draft = {"mtp_projection": matrix(2 * hidden, hidden)} if layer == "mtp" else {}
         return draft | attention | moe
 
-    def norms_and_biases(self, layer: Layer) -> int:
+    def norms_and_biases(self, layer: Layer) -> int | Fraction:
         """One layer's parameters outside its matrices."""
-        count = 2 * self.hidden_size + self.attention.norms_and_biases(self.hidden_size)
+        hidden = self.hidden_size
+        count = (1 + self.attention.inputs) * hidden + self.attention.norms_and_biases(hidden)
         if layer == "dense":
-            return count + self.ffn_bias * (2 * self.ffn_size + self.hidden_size)
+            return count + self.ffn_bias * (2 * self.ffn_size + hidden)
         # An MTP layer has norms of its own for both inputs and for the output.
-        draft = 3 * self.hidden_size if layer == "mtp" else 0
-        return count + draft + self.router_bias * self.routed_experts
+        draft = 3 * hidden if layer == "mtp" else 0
+        biases = self.router_bias + self.expert_bias * (2 * self.expert_size + hidden)
+        return count + draft + biases * self.routed_experts
 
     @property
     def lm_head(self) -> Operator:
         """The output head, a matrix of its own or the embedding again."""
-        return matrix(self.hidden_size, self.vocab_size)
+        return matrix(self.hidden_size, self.draft_vocab_size or self.vocab_size)
+
+    @property
+    def join(self) -> Operator:
+        """The matrix that joins what a draft reads of the model: nothing where it drafts for none."""
+        return matrix(self.joined * self.hidden_size, self.hidden_size)
 
     @property
     def parameters(self) -> int:
         """All parameters, embedding and output head included."""
-        return sum(parameters_by_component(self).values())
+        return int(sum(parameters_by_component(self).values()))
 
     @property
     def active_parameters(self) -> int:
@@ -117,7 +143,9 @@ class Model:
         """
         experts = self.operators("moe")["routed_experts"] if self.moe_layers else Operator(())
         idle = experts.parameters - experts.active_parameters
-        return self.parameters - self.moe_layers * idle
+        unmet = self.routed_experts - self.experts_per_token
+        idle += unmet * self.expert_bias * (2 * self.expert_size + self.hidden_size)
+        return int(self.parameters - self.moe_layers * idle)
 
     @property
     def matmul_parameters(self) -> int:
@@ -126,11 +154,12 @@ class Model:
         The output head is included and the embedding is not: the 36.6 B that DeepSeek counts as
         active in V3. Without `lm_head.parameters` it is what a prompt token costs.
         """
-        return self.lm_head.parameters + sum(
+        met = sum(
             count * operator.active_parameters
             for layer, count in self.layers.items()
             for operator in self.operators(layer).values()
         )
+        return int(self.lm_head.parameters + met)
 
     @property
     def mtp_parameters(self) -> int:
@@ -138,11 +167,11 @@ class Model:
         if not self.mtp_layers:
             return 0
         matrices = sum(operator.parameters for operator in self.operators("mtp").values())
-        return self.mtp_layers * (matrices + self.norms_and_biases("mtp"))
+        return int(self.mtp_layers * (matrices + self.norms_and_biases("mtp")))
 
     @property
-    def kv_elements(self) -> int:
-        """Elements in the KV cache per token, over all layers."""
+    def kv_elements(self) -> float:
+        """Elements that one more token of a long context adds to the KV cache, over all layers."""
         return sum(self.layers.values()) * self.attention.kv_elements
 
 
@@ -151,14 +180,16 @@ def parameters_by_component(model: Model) -> dict[str, int]:
 
     A tied output head is the embedding again and has no entry.
     """
-    components = Counter({"embedding": model.vocab_size * model.hidden_size})
+    components: Counter[str] = Counter({"embedding": model.vocab_size * model.hidden_size})
+    if model.joined:
+        components["join"] = int(model.join.parameters)
     for layer, count in model.layers.items():
         for name, operator in model.operators(layer).items():
-            components[name] += count * operator.parameters
-        components["norms_and_biases"] += count * model.norms_and_biases(layer)
+            components[name] += int(count * operator.parameters)
+        components["norms_and_biases"] += int(count * model.norms_and_biases(layer))
     components["norms_and_biases"] += model.hidden_size
     if not model.tied_embedding:
-        components["lm_head"] = model.lm_head.parameters
+        components["lm_head"] = int(model.lm_head.parameters)
     return dict(components)
 
 
@@ -203,13 +234,15 @@ def _flop(
         raise InputError("context: expected at least 1 token, and no fewer than query_length")
     if layer and not {**model.layers, "mtp": model.mtp_layers}.get(layer):
         raise InputError(f"layer: {model.name} has no {layer} layers")
-    attended = context - (query_length - 1) / 2
+    attention = model.attention
+    cores = {"attention_core": attention.core_flop(attention.attended(context, query_length), absorbed)}
+    if attention.indexer:
+        cores["index_core"] = attention.indexer.core_flop(positions(context, query_length))
     flop: dict[str, Numbers] = {}
     for kind, count in ({layer: 1} if layer else model.layers).items():
-        core = count * model.attention.core_flop(attended, absorbed)
         for name, operator in model.operators(kind, absorbed).items():
-            cost = core if name == "attention_core" else 2.0 * count * operator.active_parameters
-            flop[name] = flop.get(name, 0.0) + cost
+            cost = cores[name] if name in cores else 2.0 * float(operator.active_parameters)
+            flop[name] = flop.get(name, 0.0) + count * cost
     return flop
 
 
@@ -226,12 +259,15 @@ def weight_bytes(model: Model, precision: str, rest: str = "bf16") -> dict[str, 
 
 
 def kv_bytes(model: Model, precision: str = "bf16") -> float:
-    """Bytes in the KV cache per token, over all layers.
+    """Bytes that one more token of a long context adds to the KV cache, over all layers.
+
+    Layers with a window add none; the keys of an indexer are 8 bits and a scale, whatever `precision`.
 
     >>> kv_bytes(load_model("deepseek-r1"))
     70272.0
     """
-    return model.kv_elements * bytes_per_element(precision)
+    index = sum(model.layers.values()) * model.attention.index_bytes
+    return model.kv_elements * bytes_per_element(precision) + index
 
 
 def bytes_per_element(precision: str) -> float:
@@ -254,10 +290,17 @@ def load_model(name_or_path: str | Path | ConfigFile) -> Model:
 
 
 def find_config(name_or_path: str | Path) -> ConfigFile:
-    """The `config.json` of a model of `data/models/`, at a path, or in a folder."""
+    """The `config.json` of a model of `data/models/`, at a path, or in a folder.
+
+    A name may be the published one, `openai/gpt-oss-120b`; what stands at a path of that name goes first.
+    """
     name = str(name_or_path)
-    known = {path.stem: path for path in (DATA / "models").glob("*.json")}
-    path = known.get(name, Path(name))
+    folders = DATA / "models", DATA / "models" / "not_modelled"  # refused by what is missing, not as unknown
+    known, refused = ({path.stem: path for path in folder.glob("*.json")} for folder in folders)
+    path = known.get(name) or Path(name)
+    published = name.rpartition("/")[2].lower()
+    if not path.exists() and (found := (known | refused).get(published)):
+        path, name = found, published
     if path.is_dir():
         path /= "config.json"
     if not path.is_file():
@@ -275,7 +318,12 @@ def _model_of(config: ConfigFile) -> Model:
     else:
         error = config.error("model_type", f"one of {', '.join(LATENT + GROUPED_QUERY)}")
         raise InputError(f"{error}{config.not_modelled}")
-    model = replace(model, untimed=config.untimed)
+    model = replace(
+        model,
+        four_bit=config.four_bit,
+        attention_kept=config.attention_kept,
+        untimed="" if config.four_bit else config.untimed,
+    )
     config.refuse_unread(NEUTRAL.get(family, ()))
     return model
 
@@ -293,7 +341,11 @@ def _latent_model(config: ConfigFile, family: str) -> Model:
         rope_dim=config.count("qk_rope_head_dim"),
         v_dim=config.count("v_head_dim"),
         bias=config.flag("attention_bias"),
+        indexer=_indexer(config, layers) if family in SPARSE else None,
     )
+    kinds = ["dense" if layer < first else "sparse" for layer in range(layers)]
+    if config.value("mlp_layer_types", kinds) != kinds:
+        raise config.error("mlp_layer_types", f"the first {first} layers dense and all others sparse")
     moe_layers = sum(layer % step == 0 for layer in range(first, layers))
     return replace(
         _with_experts(_dense_model(config, attention), config, experts, moe_layers),
@@ -304,13 +356,42 @@ def _latent_model(config: ConfigFile, family: str) -> Model:
     )
 
 
+def _indexer(config: ConfigFile, layers: int) -> Indexer:
+    """The indexer of sparse attention; where the file says so, some layers take another's choice."""
+    kinds = config.value("indexer_types", ["full"] * layers)
+    if not isinstance(kinds, list) or len(kinds) != layers or {*kinds} - {"full", "shared"}:
+        raise config.error("indexer_types", f"'full' or 'shared' for each of {layers} layers")
+    # How those layers are chosen stands in further fields, which say the same once more.
+    for field in ("index_topk_freq", "index_skip_topk_offset", "index_share_for_mtp_iteration"):
+        if "shared" in kinds:
+            config.value(field)
+    return Indexer(
+        heads=config.count("index_n_heads"),
+        dim=config.count("index_head_dim"),
+        topk=config.count("index_topk"),
+        share=Fraction(kinds.count("full"), layers),
+    )
+
+
+def _windows(config: ConfigFile, layers: int) -> tuple[int, Fraction]:
+    """The window of attention, and the share of the layers that have it."""
+    names = {"sliding_attention", "full_attention"}
+    kinds = config.value("layer_types")
+    if not isinstance(kinds, list) or len(kinds) != layers or {*kinds} - names:
+        raise config.error("layer_types", f"{' or '.join(sorted(names))} for each of {layers} layers")
+    return config.count("sliding_window"), Fraction(kinds.count("sliding_attention"), layers)
+
+
 def _grouped_query_model(config: ConfigFile, family: str) -> Model:
-    """A Llama, Qwen, Mixtral or MiniMax-M2 model (modeling_*.py of Transformers)."""
+    """A Llama, Qwen, Mixtral, MiniMax-M2 or gpt-oss model (modeling_*.py of Transformers)."""
     layers, hidden = config.count("num_hidden_layers"), config.count("hidden_size")
     heads, kv_heads = config.count("num_attention_heads"), config.count("num_key_value_heads")
     if heads % kv_heads:
         raise config.error("num_key_value_heads", f"a divisor of {heads} heads")
-    llama, qwen2, bias = family == "llama", family == "qwen2", config.flag("attention_bias")
+    llama, qwen2, gpt_oss = (family == name for name in ("llama", "qwen2", "gpt_oss"))
+    bias = config.flag("attention_bias", gpt_oss)
+    window, windowed = _windows(config, layers) if gpt_oss else (0, Fraction(0))
+    drafts = "LlamaForCausalLMEagle3" in config.value("architectures", [])
     normed = family in ("qwen3", "qwen3_moe", "minimax_m2")
     width = config.count("head_dim", None if normed else hidden // heads)
     # MiniMax norms all heads as one vector, Qwen each head with the same weights.
@@ -325,11 +406,19 @@ def _grouped_query_model(config: ConfigFile, family: str) -> Model:
         qkv_bias=bias or qwen2,
         output_bias=bias and not qwen2,
         qk_norms=kinds[kind] * width if config.flag("use_qk_norm", normed) else 0,
+        sinks=gpt_oss,
+        window=window,
+        windowed=windowed,
+        inputs=2 if drafts else 1,
     )
     model = _dense_model(config, attention, ffn_bias=llama and config.flag("mlp_bias"))
+    if drafts:
+        config.value("eagle_config")
+        return replace(model, joined=3, draft_vocab_size=config.count("draft_vocab_size"))
     if family in ALL_EXPERTS:
         model = _with_experts(model, config, config.count("num_local_experts"), layers, "intermediate_size")
-        return replace(model, router_bias=config.flag("use_routing_bias", family == "minimax_m2"))
+        routing_bias = gpt_oss or config.flag("use_routing_bias", family == "minimax_m2")
+        return replace(model, router_bias=routing_bias, expert_bias=gpt_oss)
     if family != "qwen3_moe":
         return model
     step, dense = config.count("decoder_sparse_step", 1), config.layers("mlp_only_layers")

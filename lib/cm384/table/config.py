@@ -28,8 +28,8 @@ NEUTRAL = {
         router_jitter_noise output_router_logits pretraining_tp ep_size""",
     "arithmetic on single elements, positions and scores": """hidden_act rms_norm_eps norm_eps
         layer_norm_eps max_position_embeddings original_max_position_embeddings rope_theta rope_scaling
-        rope_parameters rope_interleave rotary_dim partial_rotary_factor scoring_func topk_method n_group
-        topk_group norm_topk_prob routed_scaling_factor moe_router_dtype""",
+        rope_parameters rope_interleave indexer_rope_interleave rotary_dim partial_rotary_factor scoring_func
+        topk_method n_group topk_group norm_topk_prob routed_scaling_factor moe_router_dtype""",
     "how text is generated, which a deployment says": """do_sample temperature top_k top_p typical_p num_beams
         num_beam_groups num_return_sequences max_length min_length length_penalty repetition_penalty""",
     "a part that is not of the text model": "vision_config audio_config",
@@ -160,6 +160,24 @@ class ConfigFile:
         if field in FULL_ATTENTION and isinstance(value, list):
             return all(kind == FULL_ATTENTION[field] for kind in value)
         return field == "sliding_window" and self.fields.get("use_sliding_window") is False
+
+    @property
+    def four_bit(self) -> str:
+        """The 4-bit format of the experts' weights, where they alone are kept in one with 16-bit inputs."""
+        stated = self.value("quantization_config")
+        told = _uneven(stated) if self.attention_kept else ""
+        found = re.fullmatch(r"weights in (mxfp4|int4)( with activations in bf16)?", told)
+        return found[1] if found else ""
+
+    @property
+    def attention_kept(self) -> bool:
+        """Whether the matrices around attention stay in 16 bits beside quantised ones."""
+        stated = self.value("quantization_config")
+        given = stated if isinstance(stated, dict) else {}
+        kept = [
+            str(name) for field in ("modules_to_not_convert", "ignore") for name in given.get(field) or ()
+        ]
+        return any(name.endswith(("self_attn", "self_attn.*")) for name in kept)
 
     @property
     def untimed(self) -> str:

@@ -46,6 +46,9 @@ BASES = {
 }
 MAYBE_NONE = ("count", "iteration_overhead")  # quantities of which there may be nothing
 BYTES_PER_ELEMENT = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5}
+# Experts' weights in 4 bits beside wider activations, by the bytes in which all else is kept; what
+# is multiplied is 8 bits of the chip's own format, or 16.
+FOUR_BIT_WEIGHTS = {"w4a8": 1.0, "w4a16": 2.0}
 # What a figure of a quantity is, which decides what may settle a claim about it.
 NATURES = {
     "specification": "what a thing is: its maker states it",
@@ -68,7 +71,10 @@ NUMBERS = ("accelerators", "expert_parallel", "tensor_parallel", "batch", "conte
            "microbatches", "draft_tokens", "tokens_per_step")  # fmt: skip
 PRECISIONS = ("matrix_precision", "attention_precision", "kv_precision")
 # What a source may leave out: no output known means none, and prefill drafts nothing.
-OPTIONAL = {"prefill": {"output", "draft_tokens", "tokens_per_step"}, "decode": {"output"}}
+OPTIONAL = {
+    "prefill": {"output", "draft_tokens", "tokens_per_step", "drafter"},
+    "decode": {"output", "drafter"},
+}
 
 
 # --- what is stated ------------------------------------------------------------------------------
@@ -162,7 +168,9 @@ class Deployment:
     """What is run where; the fields are those of `measurements.csv`, numbers may be arrays.
 
     `batch` counts requests an accelerator in decode and prompt tokens an accelerator in prefill;
-    `context` is the prompt length, or the mean KV length in decode, which spreads by `output`.
+    `context` is the prompt length, or the mean KV length in decode, which spreads by `output`. Where
+    `tokens_per_step` is NaN, what is published of the model's drafts counts. A `drafter` is a model of
+    its own that drafts, by name or path; `software` names the settings of a stack, none the default.
     """
 
     accelerator: str
@@ -179,6 +187,8 @@ class Deployment:
     microbatches: Numbers = 1
     draft_tokens: Numbers = 0
     tokens_per_step: Numbers = 1
+    drafter: str = ""
+    software: str = ""
 
 
 @dataclass(frozen=True)
@@ -229,6 +239,7 @@ class Measurement:
     ttft: str
     software: str
     date: str
+    drafter: str
     terms: str
     assumed: str
     kind: str
@@ -239,13 +250,15 @@ class Measurement:
     @property
     def deployment(self) -> Deployment:
         """What was run; InputError for a setting that the row leaves open."""
-        names = ("accelerator", "routing", *NUMBERS, *PRECISIONS)
+        names = ("accelerator", "routing", "drafter", *NUMBERS, *PRECISIONS)
         stated = {name: value for name in names if (value := getattr(self, name))}
-        by_loop = ("batch", "context") if self.concurrency else ()
+        later = ["batch", "context"] if self.concurrency else []
+        if float(self.draft_tokens or 0):
+            later.append("tokens_per_step")
         for name in names:
-            if name not in stated and name not in (*OPTIONAL[self.phase], *by_loop):
+            if name not in stated and name not in (*OPTIONAL[self.phase], *later):
                 raise InputError(f"{name}: not stated")
-        return _deployment(dict.fromkeys(by_loop, "nan") | stated)
+        return _deployment(dict.fromkeys(later, "nan") | stated)
 
     @property
     def loop(self) -> Loop | None:
@@ -376,7 +389,8 @@ class Peer:
 NAME = r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and hyphens"
 TIMED = r"[a-z_]+(\+[a-z_]+)*=[0-9]+(\.[0-9]+)?"
 # Columns of measurements that a file may leave out.
-IF_ANY = ("kind", "serving", "concurrency", "prompt", "workers", "ttft", "software", "date", "terms")
+IF_ANY = ("kind", "serving", "concurrency", "prompt", "workers", "ttft", "software", "date", "drafter",
+          "terms")  # fmt: skip
 
 
 def read_kinds() -> dict[str, Kind]:
@@ -467,6 +481,7 @@ def measurements_checks(subjects: Iterable[str], keys: Iterable[str] | None) -> 
         "date": files.matches(r"(\d{4}-\d{2}(-\d{2})?)?", "a date, or nothing"),
     }
     checks |= {name: files.one_of([*BYTES_PER_ELEMENT, ""]) for name in PRECISIONS}
+    checks["matrix_precision"] = files.one_of([*BYTES_PER_ELEMENT, *FOUR_BIT_WEIGHTS, ""])
     amount = files.meets(lambda cell: not cell or files.is_amount(cell), "a number, or nothing")
     wanted = "more than 0, or nothing"
     more = files.meets(lambda cell: not cell or (files.is_amount(cell) and float(cell) > 0), wanted)
