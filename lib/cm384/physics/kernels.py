@@ -190,7 +190,7 @@ class Machine:
         self.host_bandwidth = optional("host_link_bandwidth", None)  # None where none streams
         # What the software sets, where a stack is named; else one default for all.
         self.iteration_overhead = self._set("iteration_overhead", software, name)
-        self.small_kernels = self._set("small_kernels", software, "serving")
+        self.small_kernels = self._set("small_kernels", software, "serving", attention=core)
         # What holds for every accelerator; bytes are those of an element.
         general = partial(number, subject="serving")
         self.vector_bytes = {op: general("vector_bytes", op=op) for op in VECTOR}
@@ -216,10 +216,11 @@ class Machine:
         points = tuple(sorted(found))
         return Curve(points, tuple(found[x] for x in points), open_start=over == "ranks")
 
-    def _set(self, quantity: str, software: str, default: str) -> Any:
+    def _set(self, quantity: str, software: str, default: str, **given: str) -> Any:
         """A setting of a stack, or of the subject that holds the default."""
-        named = software if software and self._rows.has(quantity, software) else default
-        return self._rows.number(quantity, subject=named)
+        if software and self._rows.has(quantity, software, **given):
+            return self._rows.number(quantity, subject=software, **given)
+        return self._rows.number(quantity, subject=default)
 
     def _experts(self, matrix: str, **kernel: str) -> Gemm:
         """The kernel of the experts' products, whose weights may be narrower than what is multiplied."""

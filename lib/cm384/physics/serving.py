@@ -117,7 +117,7 @@ class Step(Layers):
         stated = arrays.asarray(deployment.tokens_per_step, dtype=float)[()]
         self.accepted: Any = 1.0 if phase == "prefill" else stated
         if np.any(unstated := np.isnan(self.accepted)):
-            published = published_acceptance(specs, model.name, self.drafts, unstated)
+            published = published_acceptance(specs, deployment, model.name, self.drafts, unstated)
             self.accepted = arrays.where(unstated, published, stated)[()]
 
     def largest(self, tpot: Numbers | None) -> Any:
@@ -233,23 +233,23 @@ class Step(Layers):
                          f"{self.d.accelerator}, which has {have:,.1f} GB")  # fmt: skip
 
 
-def published_acceptance(specs: Specs, model: str, drafts: Any, wanted: Any = True) -> Any:
+def published_acceptance(specs: Specs, d: Deployment, model: str, drafts: Any, wanted: Any) -> Any:
     """Tokens that a step gives a request with so many `drafts`, as published for a model.
 
-    InputError where no source says it of that model and number, for those that are `wanted`.
+    By runs of the software that the deployment names, else of any. InputError where no source says it of
+    that model and number, for those that are `wanted`.
     """
-    rows = (text for _, _, text, _ in specs.stated.get((model, "tokens_per_step"), ()))
-    known = {float(read_conditions(text)["drafts"]): text for text in rows}
-    missing = ~np.isin(drafts, [0.0, *known]) & wanted
-    told = (
-        f"tokens_per_step: not stated, and no source says how many of {{drafts:g}} drafts of {model} are kept"
-    )
-    refuse(missing, told, drafts=drafts)
-    found = {0.0: 1.0} | {
-        count: units.plain(specs.get(model, "tokens_per_step", **read_conditions(text)))
-        for count, text in known.items()
-    }
-    return sum(arrays.where(drafts == count, value, 0.0) for count, value in found.items())
+    given = {"software": d.software} if d.software else {}
+    known = {0.0: 1.0}
+    for _, _, text, _ in specs.stated.get((model, "tokens_per_step"), ()):
+        found = read_conditions(text)
+        if found.keys() <= {"drafts", *given}:
+            count, by = float(found["drafts"]), found if given.items() <= found.items() else None
+            if by or count not in known:
+                known[count] = units.plain(specs.get(model, "tokens_per_step", **found))
+    told = "tokens_per_step: not stated, and no source says how many of {drafts:g} drafts of {model} are kept"
+    refuse(~np.isin(drafts, [*known]) & wanted, told, drafts=drafts, model=model)
+    return sum(arrays.where(drafts == count, value, 0.0) for count, value in known.items())
 
 
 # --- where the time of a token goes --------------------------------------------------------------

@@ -386,7 +386,7 @@ class Peer:
 
 # --- reading -------------------------------------------------------------------------------------
 
-NAME = r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and hyphens"
+NAME = r"[a-z0-9][a-z0-9.-]*", "lower-case letters, digits, hyphens and dots"
 TIMED = r"[a-z_]+(\+[a-z_]+)*=[0-9]+(\.[0-9]+)?"
 # Columns of measurements that a file may leave out.
 IF_ANY = ("kind", "serving", "concurrency", "prompt", "workers", "ttft", "software", "date", "drafter",
