@@ -21,17 +21,18 @@ from cm384.physics.kernels import EIGHT_BIT
 from cm384.physics.transformer import Model, load_model
 from cm384.table import units
 from cm384.table.errors import InputError
-from cm384.table.records import NUMBERS, PRECISIONS, Measurement
+from cm384.table.records import NUMBERS, PRECISIONS, PREFILL, Measurement
 from cm384.table.specs import Specs, load_third_party
 
 COARSE, FEW = 0.25, 5  # an error above the one, or from fewer documents, settles little
 
 
-def validate(rows: Iterable[Measurement], specs: Specs) -> pd.DataFrame:
+def validate(rows: Iterable[Measurement], specs: Specs, settings: bool = False) -> pd.DataFrame:
     """One line a measurement: measured and predicted tokens/s per accelerator, and the error.
 
     The error is predicted ÷ measured − 1. Of users in a closed loop both are as if no request waited for
-    its first token, so that the error is that of the time per token.
+    its first token, so that the error is that of the time per token. With `settings` each row is computed
+    with those of its software, where the table has any; else all with the one default.
     """
     rows = list(rows)
     told: dict[int, tuple[float, str]] = {}
@@ -43,13 +44,14 @@ def validate(rows: Iterable[Measurement], specs: Specs) -> pd.DataFrame:
             told[i] = np.nan, str(error)
         else:
             looped = stated[1] is not None
-            alike.setdefault((looped, *(getattr(row, name) for name in ALIKE)), []).append(i)
-    for places in alike.values():
-        told |= _predicted(places, rows, specs)
+            words = (getattr(row, name) for name in ALIKE)
+            alike.setdefault((looped, settings and row.stack, *words), []).append(i)
+    for (_, stack, *_), places in alike.items():
+        told |= _predicted(places, rows, specs, stack or "")
     lines = [
         {"id": row.id, "model": row.model, "accelerator": row.accelerator, "phase": row.phase,
          "batch": float(row.batch or np.nan), "context": float(row.context or np.nan),
-         "assumed": row.assumed, "measured": row.measured, "predicted": told[i][0],
+         "assumed": row.taken, "measured": row.measured, "predicted": told[i][0],
          "error": told[i][0] / row.measured - 1, "reason": told[i][1]}
         for i, row in enumerate(rows) if row.throughput or row.tpot
     ]  # fmt: skip
@@ -57,36 +59,38 @@ def validate(rows: Iterable[Measurement], specs: Specs) -> pd.DataFrame:
 
 
 # Rows that agree in these are computed at once; numbers differ, words do not.
-ALIKE = ("model", "accelerator", "phase", "routing", *PRECISIONS, "serving")
+ALIKE = ("model", "accelerator", "phase", "routing", "drafter", *PRECISIONS, "serving")
 LINE = ("id", "model", "accelerator", "phase", "batch", "context", "assumed", "measured", "predicted",
         "error", "reason")  # fmt: skip
 
 
-def _predicted(places: list[int], rows: list[Measurement], specs: Specs) -> dict[int, tuple[float, str]]:
+def _predicted(
+    places: list[int], rows: list[Measurement], specs: Specs, stack: str
+) -> dict[int, tuple[float, str]]:
     """What the model says of some rows, all at once; where one is refused, of each half by itself."""
     try:
-        found = predict_alike([rows[i] for i in places], specs).throughput.m
+        found = predict_alike([rows[i] for i in places], specs, stack).throughput.m
     except InputError as error:
         if len(places) == 1:
             return {places[0]: (np.nan, str(error))}
         half = len(places) // 2
-        return _predicted(places[:half], rows, specs) | _predicted(places[half:], rows, specs)
+        return _predicted(places[:half], rows, specs, stack) | _predicted(places[half:], rows, specs, stack)
     told = {
         i: (float(value), "") for i, value in zip(places, np.broadcast_to(found, len(places)), strict=True)
     }
     for i in [i for i, (value, _) in told.items() if np.isnan(value) and len(places) > 1]:
-        told |= _predicted([i], rows, specs)  # alone it says why it does not fit
+        told |= _predicted([i], rows, specs, stack)  # alone it says why it does not fit
     return told
 
 
-def predict_alike(rows: Sequence[Measurement], specs: Specs) -> serving.Result:
+def predict_alike(rows: Sequence[Measurement], specs: Specs, stack: str = "") -> serving.Result:
     """What the model says of rows that differ in numbers alone; arrays of one number a row."""
     deployments, loops = [row.deployment for row in rows], [row.loop for row in rows]
     numbers: dict[str, Any] = {n: np.array([float(getattr(d, n)) for d in deployments]) for n in NUMBERS}
-    found = dataclasses.replace(deployments[0], **numbers)
+    found = dataclasses.replace(deployments[0], software=stack, **numbers)
     first = loops[0]
     if first:
-        wanted = ("concurrency", "prompt", "workers", "ttft")
+        wanted = ("concurrency", "prompt", "workers", "ttft", *PREFILL)
         given: dict[str, Any] = {n: np.array([float(getattr(loop, n)) for loop in loops]) for n in wanted}
         return load.closed_loop(specs, model_of(rows[0], specs), found, dataclasses.replace(first, **given))
     phase = serving.prefill if rows[0].phase == "prefill" else serving.decode
@@ -219,7 +223,7 @@ def counted(specs: Specs, phases: Iterable[str]) -> list[Measurement]:
     Those of this table, and those of third parties.
     """
     known = [*specs.measurements.values(), *load_third_party()]
-    return [row for row in known if row.phase in phases and not row.assumed and row.as_run]
+    return [row for row in known if row.phase in phases and not row.taken and row.as_run]
 
 
 # Errors by phases and document of each table, for as long as it is used.

@@ -178,8 +178,10 @@ class Machine:
         read = served if has("attention_bandwidth", **served) else {"phase": phase}
         self.attention_bandwidth = optional("attention_bandwidth", self.memory_bandwidth, **read)
         if core == "sparse":
+            self.attention_head_tile = number("attention_head_tile", **served)
             self.index_rate = number("index_rate", phase=phase)
-            self.index_fixed_time = number("index_fixed_time", phase=phase) + self.launch_gap
+            self.index_token_time = number("index_token_time") if phase == "prefill" else 0.0
+            self.index_fixed_time = 0.0 if phase == "prefill" else number("index_fixed_time")
         self.small_kernel_time = number("small_kernel_time")
         self.all_reduce = self._all_reduce()
         ops = ("dispatch", "combine") if experts else ()
@@ -190,7 +192,11 @@ class Machine:
         self.host_bandwidth = optional("host_link_bandwidth", None)  # None where none streams
         # What the software sets, where a stack is named; else one default for all.
         self.iteration_overhead = self._set("iteration_overhead", software, name)
-        self.small_kernels = self._set("small_kernels", software, "serving", attention=core)
+        layouts = ("replicated", "tensor")  # attention whole on each rank, or cut by heads
+        self.small_kernels = tuple(
+            self._set("small_kernels", software, "serving", attention=core, layout=layout)
+            for layout in layouts
+        )
         # What holds for every accelerator; bytes are those of an element.
         general = partial(number, subject="serving")
         self.vector_bytes = {op: general("vector_bytes", op=op) for op in VECTOR}

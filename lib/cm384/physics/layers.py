@@ -108,7 +108,11 @@ class Layers(Sizes):
         decode = self.phase == "decode"
         attended = attention.attended(context, queries if decode else context)
         tokens = batch * self.tensor * queries
-        flop = tokens * attention.core_flop(attended, absorbed=decode) / self.tensor
+        heads = attention.heads / self.tensor
+        flop = tokens * attention.core_flop(attended, absorbed=decode) / attention.heads
+        if attention.indexer:  # kernels work on whole tiles of heads
+            heads = arrays.ceil(heads / machine.attention_head_tile) * machine.attention_head_tile
+        flop = flop * heads
         seconds = flop / (machine.attention_rate.at(arrays.log(context)) * share)
         if not decode:
             return seconds
@@ -145,7 +149,8 @@ class Layers(Sizes):
         keys = batch * self.tensor * (context if decode else 1.0) * index.key_bytes
         core = arrays.maximum(flop / (machine.index_rate * share), keys / machine.memory_bandwidth)
         chosen = tokens * scored * SCORE_BYTES * 2.0 / machine.memory_bandwidth
-        return float(index.share) * (products + machine.index_fixed_time + core + chosen)
+        beside = machine.index_fixed_time + tokens * machine.index_token_time
+        return float(index.share) * (products + beside + core + chosen)
 
     def sequence_parallel(self, tokens: Any, latents: int, width: int) -> Any:
         """Seconds of the collectives around sequence parallel attention (SP-TP-SP).
@@ -182,7 +187,8 @@ class Layers(Sizes):
 
     def vector(self, size: Any) -> Any:
         """Seconds of half a layer's small kernels, which move `size` bytes of memory."""
-        count = self.machine.small_kernels / 2.0
+        replicated, cut = self.machine.small_kernels
+        count = (replicated if cut is replicated else arrays.where(self.tensor > 1, cut, replicated)) / 2.0
         return count * self.machine.small_kernel_time + size / self.machine.memory_bandwidth
 
     # --- experts ---------------------------------------------------------------------------------

@@ -1,35 +1,63 @@
 """Users in a closed loop in front of a deployment: how many requests decode at a time, and how fast.
 
-Each user sends the next prompt as soon as the last answer is complete, so that requests are either
-before their first token or decoding. Where prefill shares the chips with decode (aggregated), the
-prompts that replace finished requests also stall every step.
+Each user sends the next prompt as soon as the last answer is complete, so that requests are before
+their first token, decoding, or waiting for memory. Where prefill shares the chips with decode
+(aggregated), the prompts that replace finished requests also stall every step; where it has chips of its
+own, prompts queue for them and their cache is sent on.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from cm384.physics import arrays
 from cm384.physics.serving import Result, Step, prefill
+from cm384.physics.sizes import Rows, Sizes
 from cm384.physics.transformer import Model
+from cm384.table import units
 from cm384.table.errors import InputError
-from cm384.table.records import Deployment, Loop
+from cm384.table.records import Deployment, Loop, Numbers
 from cm384.table.specs import Specs
+from cm384.table.units import Quantity
 
 ROUNDS = 24  # of the fixed point; half the distance is left after each
 
 
-def closed_loop(specs: Specs, model: Model, deployment: Deployment, loop: Loop) -> Result:
+@dataclass(frozen=True)
+class Loaded(Result):
+    """A decode step as a closed loop settles at it; `tokens` counts the whole concurrency.
+
+    `first` is the time to the first token in seconds, NaN where prefill is apart and not described: at
+    least so much, since what the host does to a request before and after is in no source. `running` are
+    the requests an accelerator that decode, `queued` the share of the users that wait for memory.
+    """
+
+    first: Any = np.nan
+    running: Any = np.nan
+    queued: Any = 0.0
+
+    @property
+    def ttft(self) -> Quantity:
+        """The least time to the first token, a quantity."""
+        return units.Q(np.asarray(self.first) * 1e3, "ms")
+
+    @property
+    def served(self) -> Quantity:
+        """Tokens a second and accelerator that decodes, what waits counted in."""
+        return units.Q(self.running * self.tokens_per_step / self.step, "token/s/accelerator")
+
+
+def closed_loop(specs: Specs, model: Model, deployment: Deployment, loop: Loop) -> Loaded:
     """The decode step that a closed loop settles at, with the prefill that it bears.
 
     Little's law: the requests that decode are the concurrency times the share of a request's time after
-    its first token. In the step are then, if serving is aggregated, the prompts that replace what a step
-    finishes, one after the other. The time to the first token is that of `loop`, or of the prefill and
-    half a step. `tokens` counts the whole concurrency, so that its throughput is that of the TPOT alone.
-    Errors as in `prefill`; broadcasts.
+    its first token, as far as their caches fit in memory. In the step are then, if serving is aggregated,
+    the prompts that replace what a step finishes, one after the other. The time to the first token is as
+    predicted, or where prefill is apart the stated one. Errors as in `prefill`; broadcasts.
     """
     output = arrays.asarray(deployment.output, dtype=float)[()]
     if np.any(output <= 1):
@@ -38,29 +66,98 @@ def closed_loop(specs: Specs, model: Model, deployment: Deployment, loop: Loop) 
     step = Step(specs, model, dataclasses.replace(deployment, context=context, batch=1.0), "decode")
     each = step.ranks_per_package / step.tensor  # requests an accelerator, for one of its group
     chips = loop.workers * arrays.asarray(deployment.accelerators)
-    most = loop.concurrency / (chips * each)
-    prompt = _one_prompt(specs, model, deployment, loop, each) if loop.aggregated else 0.0
-    accepted = step.accepted
-    requests, bearing = most, 0.0
+    users, fitting = loop.concurrency / (chips * each), step.most()
+    if np.any(none := fitting < 1):
+        step.at(each).result()  # says what does not fit, if nothing does
+        fitting = arrays.where(none, np.nan, fitting)[()]
+    stage = _stage(specs, model, deployment, loop)
+    stated = np.nan if loop.aggregated else arrays.asarray(loop.ttft, dtype=float)[()] / 1e3
+    requests, first = arrays.minimum(users, fitting), 0.0
     for _ in range(ROUNDS):
         seconds = step.at(requests * each).seconds()
-        bearing = requests * accepted / output * prompt
-        first = prompt + seconds / 2.0 if loop.aggregated else loop.ttft / 1e3
-        decoding = (output - 1.0) * (seconds + bearing) / accepted
-        requests = (requests + most * decoding / (first + decoding)) / 2.0
+        bearing = requests * step.accepted / output * stage.service if loop.aggregated else 0.0
+        decoding = (output - 1.0) * (seconds + bearing) / step.accepted
+        first = (first + stage.seconds(loop.concurrency, first, decoding, seconds)) / 2.0
+        before = arrays.where(np.isnan(stated), first, stated)
+        alone = users * decoding / (before + decoding)
+        requests = (requests + arrays.minimum(alone, fitting)) / 2.0
     found = step.at(requests * each).result()
-    return dataclasses.replace(
-        found,
-        step=found.step + bearing,
-        tokens=loop.concurrency / chips * accepted,
-        breakdown={**found.breakdown, "prefill": bearing},
+    waiting = arrays.maximum(users * decoding / requests - decoding - before, 0.0)
+    waiting = arrays.where(alone > fitting, waiting, 0.0)
+    return Loaded(
+        **{field.name: getattr(found, field.name) for field in dataclasses.fields(Result)}
+        | {
+            "step": found.step + bearing,
+            "tokens": loop.concurrency / chips * step.accepted,
+            "breakdown": {**found.breakdown, "prefill": bearing},
+        },
+        first=first + waiting,
+        running=requests * each,
+        queued=waiting / (waiting + before + decoding),
     )
 
 
-def _one_prompt(specs: Specs, model: Model, d: Deployment, loop: Loop, each: Any) -> Any:
-    """Seconds of the prefill of one prompt in every attention group."""
+# --- prompts ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where prompts are prefilled: so many groups that each take one at a time in `service` seconds.
+
+    `after` is what a prompt still waits for; in aggregated serving also half a step before.
+    """
+
+    service: Any
+    servers: Any
+    after: Any
+    aggregated: bool
+
+    def seconds(self, users: Numbers, first: Any, decoding: Any, step: Any) -> Any:
+        """Seconds to the first token where `users` come back after `first` and `decoding` seconds.
+
+        A closed queue by mean values (Schweitzer): who arrives finds what the other users have before
+        them; several servers as a fast one and a delay (Seidmann). With one user it is the service alone.
+        """
+        others = arrays.maximum(users - 1.0, 0.0) / users
+        found = users * first / (first + decoding) * others if np.any(first > 0) else 0.0
+        queue = self.service * (1.0 + found) / self.servers + self.service * (1.0 - 1.0 / self.servers)
+        return queue + self.after + (step / 2.0 if self.aggregated else 0.0)
+
+
+def _stage(specs: Specs, model: Model, d: Deployment, loop: Loop) -> Stage:
+    """What prefills the prompts: the deployment itself, or the chips that the loop describes."""
+    own = {"accelerators": d.accelerators, "tensor_parallel": d.tensor_parallel,
+           "expert_parallel": d.expert_parallel}  # fmt: skip
+    apart = {name: getattr(loop, f"prefill_{name}") for name in own}
+    if not loop.aggregated and np.any(np.isnan(arrays.asarray(loop.prefill_accelerators, dtype=float))):
+        return Stage(np.nan, 1.0, 0.0, aggregated=False)
+    layout = own if loop.aggregated else apart
+    group = Rows(specs, d.accelerator, 0).optional("ranks_per_package", 1.0) / layout["tensor_parallel"]
     alone = dataclasses.replace(
-        d, context=loop.prompt, batch=loop.prompt * each, output=0.0, microbatches=1, draft_tokens=0,
-        tokens_per_step=1,
+        d, context=loop.prompt, batch=loop.prompt * group, output=0.0, microbatches=1, draft_tokens=0,
+        tokens_per_step=1, drafter="", **layout,
     )  # fmt: skip
-    return prefill(specs, model, alone).step
+    workers = loop.workers if loop.aggregated else loop.prefill_workers
+    after = 0.0 if loop.aggregated else transfer(specs, model, alone)
+    service = prefill(specs, model, alone).step
+    return Stage(service, workers * arrays.asarray(layout["accelerators"]) * group, after, loop.aggregated)
+
+
+def transfer(specs: Specs, model: Model, d: Deployment) -> Any:
+    """Seconds to send the cache of one prompt to the chips that decode.
+
+    Every rank sends what it holds over its own scale-out link, all at the same time, in one piece.
+    """
+    held = Sizes(specs, model, d, "prefill")
+    link = held.rows.number("scale_out_bandwidth") / held.ranks_per_package
+    return held.cache_bytes() / link
+
+
+def rate_match(filled: Result, decoded: Result, prompt: Numbers, output: Numbers) -> tuple[Any, Quantity]:
+    """Chips that prefill for one that decodes, and output tokens a second over all of both.
+
+    Each side at its own rate on its own chip; prompts and outputs of so many tokens. Broadcasts.
+    """
+    asked = decoded.throughput.m / output  # requests a second that one decoding chip finishes
+    ratio = asked * prompt / filled.throughput.m
+    return ratio, units.Q(decoded.throughput.m / (1.0 + ratio), "token/s/accelerator")

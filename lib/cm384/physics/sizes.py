@@ -49,7 +49,7 @@ class Sizes:
         check_fields(deployment, model, phase)
         self.model, self.d, self.phase, self.trace = model, deployment, phase, specs.trace
         self.since, d = len(self.trace.open) if self.trace else 0, deployment
-        rows = Rows(specs, d.accelerator, axes_of(d))
+        self.rows = rows = Rows(specs, d.accelerator, axes_of(d))
         self.ranks_per_package = rows.optional("ranks_per_package", 1.0)
         usable = (d.accelerator, "hbm_capacity", "", "usable") in specs.rows
         self.capacity = (

@@ -69,6 +69,8 @@ KERNELS = ("all_reduce_bandwidth", "all_reduce_latency", "attention_bandwidth", 
 # The settings of a deployment that are numbers, and those that are precisions.
 NUMBERS = ("accelerators", "expert_parallel", "tensor_parallel", "batch", "context", "output",
            "microbatches", "draft_tokens", "tokens_per_step")  # fmt: skip
+# How the instances are cut that prefill for others, where the two are apart.
+PREFILL = ("prefill_workers", "prefill_accelerators", "prefill_tensor_parallel", "prefill_expert_parallel")
 PRECISIONS = ("matrix_precision", "attention_precision", "kv_precision")
 # What a source may leave out: no output known means none, and prefill drafts nothing.
 OPTIONAL = {
@@ -195,7 +197,8 @@ class Deployment:
 class Loop:
     """Users in a closed loop: how many at a time, their prompts, and what answers them.
 
-    `ttft` is in ms and is known where prefill is served apart; `workers` are the instances that decode.
+    `ttft` is in ms, NaN where it is not stated; `workers` are the instances that decode. Where prefill is
+    apart, the `prefill_` fields say how many instances do it, of how many chips, cut how; NaN: not stated.
     """
 
     concurrency: Numbers
@@ -203,6 +206,10 @@ class Loop:
     workers: Numbers
     ttft: Numbers
     aggregated: bool
+    prefill_workers: Numbers = np.nan
+    prefill_accelerators: Numbers = np.nan
+    prefill_tensor_parallel: Numbers = np.nan
+    prefill_expert_parallel: Numbers = np.nan
 
 
 @dataclass(frozen=True)
@@ -240,6 +247,10 @@ class Measurement:
     software: str
     date: str
     drafter: str
+    prefill_workers: str
+    prefill_accelerators: str
+    prefill_tensor_parallel: str
+    prefill_expert_parallel: str
     terms: str
     assumed: str
     kind: str
@@ -261,16 +272,30 @@ class Measurement:
         return _deployment(dict.fromkeys(later, "nan") | stated)
 
     @property
+    def taken(self) -> str:
+        """The columns that were assumed: those named, and a draft's acceptance where none is stated."""
+        unstated = float(self.draft_tokens or 0) and not self.tokens_per_step and self.phase == "decode"
+        names = self.assumed.split(";") if self.assumed else []
+        return ";".join(names + ["tokens_per_step"] * bool(unstated and "tokens_per_step" not in names))
+
+    @property
+    def stack(self) -> str:
+        """The software by the name that its settings have in the table, without the version."""
+        return self.software.split(" ")[0].lower()
+
+    @property
     def loop(self) -> Loop | None:
         """The closed loop that it is of, if it is; InputError for what is left open."""
         if not self.concurrency:
             return None
         aggregated = self.serving == "aggregated"
-        for name in ("serving", "prompt", "output", *(() if aggregated else ("ttft",))):
+        known = {name: float(getattr(self, name) or np.nan) for name in PREFILL}
+        apart = not aggregated and np.isnan([*known.values()]).any()
+        for name in ("serving", "prompt", "output", *(("ttft",) if apart else ())):
             if not getattr(self, name):
                 raise InputError(f"{name}: not stated, in a closed loop")
         numbers = (float(self.concurrency), float(self.prompt), float(self.workers or 1))
-        return Loop(*numbers, float(self.ttft or np.nan), aggregated)
+        return Loop(*numbers, float(self.ttft or np.nan), aggregated, **known)
 
     @property
     def rows(self) -> list[Row]:
@@ -390,7 +415,7 @@ NAME = r"[a-z0-9][a-z0-9.-]*", "lower-case letters, digits, hyphens and dots"
 TIMED = r"[a-z_]+(\+[a-z_]+)*=[0-9]+(\.[0-9]+)?"
 # Columns of measurements that a file may leave out.
 IF_ANY = ("kind", "serving", "concurrency", "prompt", "workers", "ttft", "software", "date", "drafter",
-          "terms")  # fmt: skip
+          *PREFILL, "terms")  # fmt: skip
 
 
 def read_kinds() -> dict[str, Kind]:
@@ -486,7 +511,9 @@ def measurements_checks(subjects: Iterable[str], keys: Iterable[str] | None) -> 
     wanted = "more than 0, or nothing"
     more = files.meets(lambda cell: not cell or (files.is_amount(cell) and float(cell) > 0), wanted)
     checks |= dict.fromkeys(NUMBERS, amount)
-    checks |= dict.fromkeys(("tpot", "throughput", "concurrency", "prompt", "workers", "ttft"), more)
+    checks |= dict.fromkeys(
+        ("tpot", "throughput", "concurrency", "prompt", "workers", "ttft", *PREFILL), more
+    )
     if keys is not None:
         checks["source"] = files.one_of(keys)
         checks["locator"] = files.matches(r"\S.*", "the place in the source")
