@@ -131,6 +131,7 @@ class Asked(NamedTuple):
     core: str = "latent"
     experts: bool = True
     software: str = ""
+    weights: str = ""  # the 4-bit format of the experts, where they alone are kept in one
 
 
 class Machine:
@@ -138,7 +139,7 @@ class Machine:
 
     def __init__(self, specs: Specs, name: str, asked: Asked, axes: int) -> None:
         """Read from the table; draws come before `axes` further ones."""
-        phase, matrix, attention, core, experts, software = asked
+        phase, matrix, attention, core, experts, software, _ = asked
         self.matrix = matrix = multiplied(specs, name, matrix)
         kernel = {} if core == "latent" else {"kernel": core}
         _check_kernels(specs, name, asked._replace(matrix=matrix), kernel)
@@ -172,9 +173,9 @@ class Machine:
         grouped = {"kernel": "grouped"} if phase == "decode" else {}
         fused = {"kernel": "fused", "phase": phase}
         known = has("gemm_rate", precision=matrix, **grouped)
-        self.expert_gemm = self._experts(asked.matrix, **(grouped if known else {}))
+        self.expert_gemm = self._experts(asked, **(grouped if known else {}))
         has_fused = has("gemm_rate", precision=matrix, **fused)
-        self.fused_gemm = self._experts(asked.matrix, **fused) if has_fused else None
+        self.fused_gemm = self._experts(asked, **fused) if has_fused else None
         read = served if has("attention_bandwidth", **served) else {"phase": phase}
         self.attention_bandwidth = optional("attention_bandwidth", self.memory_bandwidth, **read)
         if core == "sparse":
@@ -228,11 +229,18 @@ class Machine:
             return self._rows.number(quantity, subject=software, **given)
         return self._rows.number(quantity, subject=default)
 
-    def _experts(self, matrix: str, **kernel: str) -> Gemm:
-        """The kernel of the experts' products, whose weights may be narrower than what is multiplied."""
-        element = self._rows.optional("element_bytes", 0.5, subject="serving", precision=matrix)
-        found = self._gemm(self.matrix, **kernel)
-        return replace(found, weight_bytes=element) if matrix in FOUR_BIT_WEIGHTS else found
+    def _experts(self, asked: Asked, **kernel: str) -> Gemm:
+        """The kernel of the experts' products, whose weights may be narrower than what is multiplied.
+
+        Of weights in 4 bits by a benchmark in their format; else as with wider ones, but for their bytes.
+        """
+        if asked.matrix not in FOUR_BIT_WEIGHTS:
+            return self._gemm(self.matrix, **kernel)
+        narrow = {"precision": asked.matrix, "weights": asked.weights, **kernel}
+        known = self._rows.has("gemm_rate", **narrow)
+        found = self._gemm(self.matrix, **(narrow if known else kernel))
+        return replace(found, weight_bytes=self._rows.number("element_bytes", subject="serving",
+                                                             precision=asked.weights or "int4"))  # fmt: skip
 
     def _exchange(self, op: str, phase: str) -> Exchange:
         fixed = self._curve("exchange_fixed_time", "ranks", op=op, phase=phase)
@@ -249,19 +257,19 @@ class Machine:
         return AllReduce((first, *larger), tuple(latencies), bandwidth)
 
     def _gemm(self, precision: str, **kernel: str) -> Gemm:
-        fused = kernel.get("kernel") == "fused"
+        fused, kernel = kernel.get("kernel") == "fused", {"precision": precision, **kernel}
         tile = (
             self._rows.number("gemm_row_tile", subject="serving", kernel="fused") if fused else self.row_tile
         )
-        bandwidth = self._rows.number("gemm_bandwidth", precision=precision, **kernel)
+        bandwidth = self._rows.number("gemm_bandwidth", **kernel)
         element = self._rows.optional(
             "element_bytes", bytes_per_element(precision), subject="serving", precision=precision
         )
         return Gemm(
-            rate=self._rows.number("gemm_rate", precision=precision, **kernel),
+            rate=self._rows.number("gemm_rate", **kernel),
             bandwidth=bandwidth,
             output_bandwidth=self._rows.optional("gemm_output_bandwidth", bandwidth),
-            fixed_time=self._rows.number("gemm_fixed_time", precision=precision, **kernel) + self.launch_gap,
+            fixed_time=self._rows.number("gemm_fixed_time", **kernel) + self.launch_gap,
             element_bytes=element,
             weight_bytes=element,
             row_tile=tile,

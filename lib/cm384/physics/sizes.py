@@ -64,11 +64,12 @@ class Sizes:
         self.shards = arrays.maximum(self.tensor / self.ranks, 1.0)
         # With more ranks than experts, the shared experts have ranks of their own.
         self.apart = self.ranks > max(model.routed_experts, 1)
-        bytes_of = BYTES_PER_ELEMENT | dict.fromkeys(FOUR_BIT_WEIGHTS, 0.5)
+        narrow = model.four_bit or "int4"
         self.element = {
-            name: rows.optional("element_bytes", bytes_of[name], "serving", precision=name)
+            name: rows.optional("element_bytes", BYTES_PER_ELEMENT.get(name, 0.5), "serving",
+                                precision=narrow if name in FOUR_BIT_WEIGHTS else name)
             for name in {d.matrix_precision, d.attention_precision, "bf16"}
-        }
+        }  # fmt: skip
         # A model that drafts for this one has its own layers on every rank of the group.
         self.drafter: Sizes | None = None
         if d.drafter:
