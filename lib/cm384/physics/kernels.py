@@ -171,11 +171,8 @@ class Machine:
         # The products of the experts: in decode by a benchmark of them, where one is known; where a group
         # has all of them in one fused kernel, with the activation and the order of the rows.
         grouped = {"kernel": "grouped"} if phase == "decode" else {}
-        fused = {"kernel": "fused", "phase": phase}
-        known = has("gemm_rate", precision=matrix, **grouped)
-        self.expert_gemm = self._experts(asked, **(grouped if known else {}))
-        has_fused = has("gemm_rate", precision=matrix, **fused)
-        self.fused_gemm = self._experts(asked, **fused) if has_fused else None
+        self.expert_gemm = self._experts(asked, **grouped) or self._experts(asked) or self.gemm[matrix]
+        self.fused_gemm = self._experts(asked, kernel="fused", phase=phase)
         read = served if has("attention_bandwidth", **served) else {"phase": phase}
         self.attention_bandwidth = optional("attention_bandwidth", self.memory_bandwidth, **read)
         if core == "sparse":
@@ -229,18 +226,21 @@ class Machine:
             return self._rows.number(quantity, subject=software, **given)
         return self._rows.number(quantity, subject=default)
 
-    def _experts(self, asked: Asked, **kernel: str) -> Gemm:
-        """The kernel of the experts' products, whose weights may be narrower than what is multiplied.
+    def _experts(self, asked: Asked, **kernel: str) -> Gemm | None:
+        """A kernel of the experts' products, whose weights may be narrower than what is multiplied.
 
         Of weights in 4 bits by a benchmark in their format; else as with wider ones, but for their bytes.
+        None where no source states such a kernel.
         """
-        if asked.matrix not in FOUR_BIT_WEIGHTS:
-            return self._gemm(self.matrix, **kernel)
+        wide = {"precision": self.matrix, **kernel}
         narrow = {"precision": asked.matrix, "weights": asked.weights, **kernel}
-        known = self._rows.has("gemm_rate", **narrow)
-        found = self._gemm(self.matrix, **(narrow if known else kernel))
-        return replace(found, weight_bytes=self._rows.number("element_bytes", subject="serving",
-                                                             precision=asked.weights or "int4"))  # fmt: skip
+        four = asked.matrix in FOUR_BIT_WEIGHTS
+        given = next((rows for rows in (narrow, wide) if self._rows.has("gemm_rate", **rows)), None)
+        if given is None:
+            return None
+        found = self._gemm(self.matrix, **given)
+        bytes_of = {"subject": "serving", "precision": asked.weights or "int4"}
+        return replace(found, weight_bytes=self._rows.number("element_bytes", **bytes_of)) if four else found
 
     def _exchange(self, op: str, phase: str) -> Exchange:
         fixed = self._curve("exchange_fixed_time", "ranks", op=op, phase=phase)
@@ -256,14 +256,15 @@ class Machine:
         bandwidth = self._curve("all_reduce_bandwidth", "ranks", invert=True)
         return AllReduce((first, *larger), tuple(latencies), bandwidth)
 
-    def _gemm(self, precision: str, **kernel: str) -> Gemm:
-        fused, kernel = kernel.get("kernel") == "fused", {"precision": precision, **kernel}
+    def _gemm(self, wide: str, **kernel: str) -> Gemm:
+        """Products that are multiplied in the precision `wide`, by the rows of that or a named kernel."""
+        fused, kernel = kernel.get("kernel") == "fused", {"precision": wide} | kernel
         tile = (
             self._rows.number("gemm_row_tile", subject="serving", kernel="fused") if fused else self.row_tile
         )
         bandwidth = self._rows.number("gemm_bandwidth", **kernel)
         element = self._rows.optional(
-            "element_bytes", bytes_per_element(precision), subject="serving", precision=precision
+            "element_bytes", bytes_per_element(wide), subject="serving", precision=wide
         )
         return Gemm(
             rate=self._rows.number("gemm_rate", **kernel),

@@ -39,7 +39,9 @@ class Layers(Sizes):
     def __init__(self, specs: Specs, model: Model, deployment: Deployment, phase: str) -> None:
         super().__init__(specs, model, deployment, phase)
         d, core, experts = deployment, model.attention.kernel, bool(model.moe_layers)
-        asked = kernels.Asked(phase, d.matrix_precision, d.attention_precision, core, experts, d.software)
+        asked = kernels.Asked(
+            phase, d.matrix_precision, d.attention_precision, core, experts, d.software, model.four_bit
+        )
         self.machine = kernels.machine(specs, d.accelerator, asked, axes_of(d))
         exchanging = arrays.where(self.inside, 1.0, self.ranks)
         kernels.check_reach(self.machine, d.accelerator, self.tensor, exchanging)
