@@ -45,9 +45,10 @@ def validate(rows: Iterable[Measurement], specs: Specs, settings: bool = False) 
         else:
             looped = stated[1] is not None
             words = (getattr(row, name) for name in ALIKE)
-            alike.setdefault((looped, settings and row.stack, *words), []).append(i)
+            stack = row.stack if settings and row.stack in specs.subjects else ""
+            alike.setdefault((looped, stack, *words), []).append(i)
     for (_, stack, *_), places in alike.items():
-        told |= _predicted(places, rows, specs, stack or "")
+        told |= _predicted(places, rows, specs, stack)
     lines = [
         {"id": row.id, "model": row.model, "accelerator": row.accelerator, "phase": row.phase,
          "batch": float(row.batch or np.nan), "context": float(row.context or np.nan),

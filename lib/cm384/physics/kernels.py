@@ -19,7 +19,7 @@ from cm384.physics.deployment import refuse
 from cm384.physics.sizes import HALF, Rows
 from cm384.physics.transformer import bytes_per_element
 from cm384.table import units
-from cm384.table.errors import InputError, NotStated
+from cm384.table.errors import InputError, NotStated, check_known
 from cm384.table.records import BYTES_PER_ELEMENT, FOUR_BIT_WEIGHTS, Numbers, read_conditions
 from cm384.table.specs import Specs
 
@@ -143,6 +143,8 @@ class Machine:
         self.matrix = matrix = multiplied(specs, name, matrix)
         kernel = {} if core == "latent" else {"kernel": core}
         _check_kernels(specs, name, asked._replace(matrix=matrix), kernel)
+        if software:
+            check_known("software", software, specs.subjects)
         self._rows = Rows(specs, name, axes)
         number, has, optional = self._rows.number, self._rows.has, self._rows.optional
         self.launch_gap = optional("launch_gap", 0.0)

@@ -27,6 +27,9 @@ CONSTANTS = {
     "absorption": ("gemm_rate", "gemm_bandwidth", "gemm_fixed_time"),
     "latent attention": ("attention_rate", "attention_fixed_time", "attention_bandwidth"),
     "grouped-query attention": ("attention_rate", "attention_fixed_time", "attention_bandwidth"),
+    "sparse attention": ("attention_rate", "attention_fixed_time", "attention_bandwidth"),
+    "indexer": ("index_rate", "index_fixed_time"),
+    "DSA block": ("attention_rate", "attention_fixed_time", "index_fixed_time", "gemm_rate"),
     "experts, exchanged": ("gemm_rate", "gemm_bandwidth", "gemm_fixed_time"),
     "experts, fused": ("gemm_rate", "gemm_bandwidth", "gemm_fixed_time"),
     "exchanges": ("exchange_fixed_time", "exchange_bandwidth"),
@@ -117,20 +120,29 @@ def _layers(row: Kernel, specs: Specs, model: str, phase: str, **given: Any) -> 
 
 
 def _attention(row: Kernel, specs: Specs) -> float:
+    """The core of one layer's attention, its indexer, or a block of them with the products around."""
     given = row.given
     length, precision = float(given["length"]), given.get("precision", "bf16")
     phase = "prefill" if given.get("causal") == "yes" else "decode"
-    if row.term == "grouped-query attention":
-        # Of Llama 3.1 70B: 64 heads share 8 of keys and values.
-        model, tensor = "llama-3.1-70b", 64.0 / float(given["heads"])
-    else:
-        model, tensor = "deepseek-r1", 1.0
+    # Where no model is named: Llama 3.1 70B, whose 64 heads share 8 of keys and values, or DeepSeek-R1.
+    usual = "llama-3.1-70b" if row.term == "grouped-query attention" else "deepseek-r1"
+    name = given.get("model", usual)
+    whole = load_model(specs.models[name]).attention.heads
+    named = row.term not in ("latent attention", "indexer")
+    tensor = whole / float(given["heads"]) if named else 1.0
     batch = float(given.get("batch", float(given.get("tokens", length)) / length))
     taken = batch * length if phase == "prefill" else batch
-    step = _layers(row, specs, model, phase, ranks=tensor, expert_parallel=tensor, tensor_parallel=tensor,
+    attention = given.get("attention", "bf16" if row.term == "indexer" else precision)
+    step = _layers(row, specs, name, phase, ranks=tensor, expert_parallel=tensor, tensor_parallel=tensor,
                    batch=taken / tensor, context=length, matrix_precision=precision,
-                   attention_precision=precision, kv_precision=given.get("kv", precision))  # fmt: skip
-    return _in(row.unit, step.attention_core(step.batch, 1.0, 1.0), "s")
+                   attention_precision=attention, kv_precision=given.get("kv", precision))  # fmt: skip
+    if row.term == "indexer":
+        return _in(row.unit, step.indexer(step.batch, 1.0, 1.0), "s")
+    if "block" not in row.kernel:
+        return _in(row.unit, step.attention_core(step.batch, 1.0, 1.0), "s")
+    terms = step.attention(step.batch, 1.0, 1.0)
+    left_out = {"attention_vector", "attention_reduce"} | ({"indexer"} if "without" in row.kernel else set())
+    return _in(row.unit, sum(time for term, time in terms.items() if term not in left_out), "s")
 
 
 def _experts(row: Kernel, specs: Specs) -> float:
@@ -138,7 +150,8 @@ def _experts(row: Kernel, specs: Specs) -> float:
     given, tokens = row.given, float(row.given["tokens"])
     if row.quantity == "fused_time":
         tensor, phase = float(given["tensor"]), "decode" if tokens <= 512 else "prefill"
-        step = _layers(row, specs, "deepseek-r1", phase, ranks=tensor, tensor_parallel=tensor,
+        name = given.get("model", "deepseek-r1")
+        step = _layers(row, specs, name, phase, ranks=tensor, tensor_parallel=tensor,
                        expert_parallel=float(given["experts"]), matrix_precision=given["precision"],
                        routing="unbalanced")  # fmt: skip
         if step.machine.fused_gemm is None:
