@@ -235,13 +235,13 @@ class Machine:
         None where no source states such a kernel.
         """
         wide = {"precision": self.matrix, **kernel}
-        narrow = {"precision": asked.matrix, "weights": asked.weights, **kernel}
+        narrow = {"experts": asked.matrix, "weights": asked.weights, **kernel}
         four = asked.matrix in FOUR_BIT_WEIGHTS
         given = next((rows for rows in (narrow, wide) if self._rows.has("gemm_rate", **rows)), None)
         if given is None:
             return None
         found = self._gemm(self.matrix, **given)
-        bytes_of = {"subject": "serving", "precision": asked.weights or "int4"}
+        bytes_of = {"subject": "serving", "weights": asked.weights or "int4"}
         return replace(found, weight_bytes=self._rows.number("element_bytes", **bytes_of)) if four else found
 
     def _exchange(self, op: str, phase: str) -> Exchange:
@@ -260,7 +260,8 @@ class Machine:
 
     def _gemm(self, wide: str, **kernel: str) -> Gemm:
         """Products that are multiplied in the precision `wide`, by the rows of that or a named kernel."""
-        fused, kernel = kernel.get("kernel") == "fused", {"precision": wide} | kernel
+        fused = kernel.get("kernel") == "fused"
+        kernel = kernel or {"precision": wide}
         tile = (
             self._rows.number("gemm_row_tile", subject="serving", kernel="fused") if fused else self.row_tile
         )
@@ -336,7 +337,7 @@ def kernel_precisions(specs: Specs, name: str) -> list[str]:
     ['bf16', 'int8']
     """
     rates = (text for _, _, text, _ in specs.stated.get((name, "gemm_rate"), ()))
-    return sorted({read_conditions(text)["precision"] for text in rates})
+    return sorted({found["precision"] for found in map(read_conditions, rates) if "precision" in found})
 
 
 def eight_bits(specs: Specs, chip: str, precision: str = "") -> str:

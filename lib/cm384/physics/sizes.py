@@ -14,7 +14,7 @@ from cm384.physics.deployment import axes_of, check_fields, check_ranks
 from cm384.physics.operators import Operator
 from cm384.physics.transformer import Layer, Model, bytes_per_element, load_model
 from cm384.table import units
-from cm384.table.records import BYTES_PER_ELEMENT, FOUR_BIT_WEIGHTS, Deployment
+from cm384.table.records import FOUR_BIT_WEIGHTS, Deployment
 from cm384.table.specs import Specs
 
 HALF = 2.0  # bytes of a 16-bit element, in which outputs and hidden states are kept
@@ -64,12 +64,12 @@ class Sizes:
         self.shards = arrays.maximum(self.tensor / self.ranks, 1.0)
         # With more ranks than experts, the shared experts have ranks of their own.
         self.apart = self.ranks > max(model.routed_experts, 1)
-        narrow = model.four_bit or "int4"
         self.element = {
-            name: rows.optional("element_bytes", BYTES_PER_ELEMENT.get(name, 0.5), "serving",
-                                precision=narrow if name in FOUR_BIT_WEIGHTS else name)
+            name: rows.number("element_bytes", subject="serving", weights=model.four_bit or "int4")
+            if name in FOUR_BIT_WEIGHTS
+            else rows.optional("element_bytes", bytes_per_element(name), "serving", precision=name)
             for name in {d.matrix_precision, d.attention_precision, "bf16"}
-        }  # fmt: skip
+        }
         # A model that drafts for this one has its own layers on every rank of the group.
         self.drafter: Sizes | None = None
         if d.drafter:
