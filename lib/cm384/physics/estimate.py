@@ -16,13 +16,13 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
 
 from cm384.derive.derivation import derive
-from cm384.physics import hardware, kernels
+from cm384.physics import kernels
 from cm384.physics.serving import matrix_peak
 from cm384.physics.sizes import Rows
 from cm384.physics.transformer import Model
@@ -30,8 +30,6 @@ from cm384.table import units
 from cm384.table.errors import InputError, NotStated, check_known
 from cm384.table.records import BYTES_PER_ELEMENT, Row, read_conditions, write_conditions
 from cm384.table.specs import Specs
-
-assert hardware  # its derivations stand in for figures that no row states
 
 # What every deployment reads of a chip's kernels, and what one with experts reads besides.
 DENSE = ("gemm_rate", "gemm_bandwidth", "gemm_fixed_time", "gemm_row_tile", "attention_rate",
@@ -94,15 +92,14 @@ def donors(specs: Specs, chip: str, core: str = "latent") -> tuple[str, ...]:
 
     `core` is the kind of attention, which a chip must have kernels of in both phases.
     """
-    wanted = {("decode", core), ("prefill", core)}
 
     def full(name: str) -> bool:
         rates = [read_conditions(text) for _, _, text, _ in specs.stated[name, "attention_rate"]]
-        kinds = {(given["phase"], given.get("kernel", "latent")) for given in rates}
-        found = sheet(specs, name)
+        phases = {given["phase"] for given in rates if given.get("kernel", "latent") == core}
         formats = {*kernels.kernel_precisions(specs, name), *(given["precision"] for given in rates)}
-        stated = np.isfinite(found.memory) and np.isfinite(found.link) and formats <= found.peaks.keys()
-        return bool(stated and wanted <= kinds)
+        found = sheet(specs, name)
+        known = np.isfinite(found.memory) and np.isfinite(found.link) and formats <= found.peaks.keys()
+        return bool(known and phases == {"decode", "prefill"})
 
     named = dict.fromkeys(name for name, quantity in specs.stated if quantity == "gemm_rate" and name != chip)
     return tuple(name for name in named if not lacks_kernels(specs, name) and full(name))
@@ -139,18 +136,20 @@ def with_kernels(specs: Specs, chip: str, model: Model) -> Specs:
 def estimate(specs: Specs, chip: str, core: str = "latent", by: Sequence[str] = ()) -> Specs:
     """The table with the kernel rows that a chip lacks, by the shares of the chips in `by` or of all donors.
 
-    A filled figure is an array of one value a chip, which `Estimated` reads as median and span. Rows
-    of the chip itself stay, a curve as a whole. NotStated in one line with the rows to add where the
-    data sheet lacks the BF16 peak, the memory bandwidth or the capacity; between ranks the model
-    refuses where it lacks the link bandwidth.
+    A filled figure is an array of one value a chip, which `Estimated` reads as median and span, and a
+    number where `by` names one chip. Rows of the chip itself stay, a curve as a whole. NotStated in one
+    line with the rows to add where the data sheet lacks the BF16 peak, the memory bandwidth or the
+    capacity; between ranks the model refuses where it lacks the link bandwidth.
     """
     check_known("subject", chip, specs.subjects)
     if specs.sampled:
         raise InputError("an estimate needs the sourced table, not draws of it")
-    own, names = sheet(specs, chip), tuple(by) or donors(specs, chip, core)
+    own, known = sheet(specs, chip), donors(specs, chip, core)
     _check_sheet(specs, chip, own)
-    if not names:
-        raise NotStated(f"accelerator: no chip of the table has kernels of {core} attention to estimate by")
+    for name in by:
+        check_known("chip with kernels", name, known)
+    if not (names := tuple(by) or known):
+        raise NotStated(f"accelerator: no chip has kernels of {core} attention to estimate {chip} by")
 
     def points(quantity: str, condition: str) -> list[str]:
         """Where some donor's curve has a point: straight in between, it is still each one's own."""
@@ -160,10 +159,26 @@ def estimate(specs: Specs, chip: str, core: str = "latent", by: Sequence[str] = 
     held: dict[tuple[str, str], list[Any]] = {}
     for name in names:
         rows, theirs = Rows(specs, name, 0), sheet(specs, name)
-        for quantity, value, given in (*_kernels(rows, theirs, own, core, points),
-                                       *_links(rows, theirs, own, points)):  # fmt: skip
+        figures = chain(_kernels(rows, theirs, own, core, points), _links(rows, theirs, own, points))
+        for quantity, value, given in figures:
             held.setdefault((quantity, write_conditions(given)), []).append(value)
-    return _filled(specs, chip, {key: np.array(values) for key, values in held.items()}, names)
+    one = len(by) == 1
+    filled = {key: values[0] if one else np.array(values) for key, values in held.items()}
+    return _filled(specs, chip, filled, names)
+
+
+def by_median(
+    specs: Specs, chip: str, model: Model, throughput: Callable[[Specs], Any]
+) -> tuple[Specs, Estimated]:
+    """The estimate by the one chip whose shares give the median of a figure, and the figure by all of them.
+
+    Its rows are plain numbers, so that whatever reads the table of a chip with kernels reads it too; of
+    an even number of chips it is the lower of the middle two.
+    """
+    core = model.attention.kernel
+    found = Estimated(throughput(estimate(specs, chip, core)))
+    middle = np.argsort(found.values)[(len(found.values) - 1) // 2]
+    return estimate(specs, chip, core, (donors(specs, chip, core)[middle],)), found
 
 
 Figure = tuple[str, Any, dict[str, str]]  # quantity, value in base units, conditions
@@ -176,16 +191,12 @@ def _kernels(rows: Rows, theirs: Sheet, own: Sheet, core: str, points: Points) -
     kernel = {} if core == "latent" else {"kernel": core}
     decode, prefill = {"phase": "decode", **kernel}, {"phase": "prefill", **kernel}
     for precision, peak in own.peaks.items():
-        for kind in ({}, {"kernel": "grouped"}):
-            if kind and BYTES_PER_ELEMENT[precision] != 1:
-                continue  # grouped products are benchmarked in 8 bits alone
+        # Grouped products are benchmarked in 8 bits alone; a chip without that gives its plain ones.
+        for kind in ({}, {"kernel": "grouped"}) if BYTES_PER_ELEMENT[precision] == 1 else ({},):
             found = _nearest(rows, "gemm_rate", precision, kind)
-            given = {
-                "precision": found or _nearest(rows, "gemm_rate", precision, {}),
-                **(kind if found else {}),
-            }
-            share, named = 1 / theirs.peaks[given["precision"]], {"precision": precision, **kind}
-            yield "gemm_rate", peak * share * number("gemm_rate", **given), named
+            name = found or _nearest(rows, "gemm_rate", precision, {})
+            given, named = {"precision": name, **(kind if found else {})}, {"precision": precision, **kind}
+            yield "gemm_rate", peak / theirs.peaks[name] * number("gemm_rate", **given), named
             yield "gemm_bandwidth", memory * number("gemm_bandwidth", **given), named
             yield "gemm_fixed_time", number("gemm_fixed_time", **given), named
         name = _nearest(rows, "attention_rate", precision, decode)
@@ -236,6 +247,7 @@ def _links(rows: Rows, theirs: Sheet, own: Sheet, points: Points) -> Iterator[Fi
             more = sums.time(float(ranks), float(size)) - first
             yield "all_reduce_latency", first + more / link, {"ranks": ranks, "size": size}
     # Between nodes prefill counts a token once a node: a bandwidth goes with the nodes it was taken on.
+    # One fabric stands as a node without end, which spares prefill a copy that shares its rank.
     yield "node_ranks", rows.optional("node_ranks", np.inf), {}
 
 
