@@ -115,6 +115,18 @@ def test_data_sheet_of_a_stranger_by_hand() -> None:
     assert 1e-9 / seconds == pytest.approx(1280 * dispatch / 450)
 
 
+def test_links_of_a_stranger_by_hand() -> None:
+    """By the H100, 450 GB/s of links: what 8 MiB over 8 ranks take beyond 16 KiB shrinks to 450 / 1,280."""
+    asked = Asked("prefill", "fp8", "bf16")
+    machine = kernels.machine(estimate(new_chip(), "new-chip", by=("h100-sxm",)), "new-chip", asked)
+    few, many = (machine.all_reduce.time(8.0, size) for size in (0.0, 8_388_608.0))
+    assert float(few) == pytest.approx(3.56e-6)
+    assert float(many) == pytest.approx((3.56 + (79.43 - 3.56) * 450 / 1280) * 1e-6)
+    assert machine.node_ranks == 8  # its exchanges were measured on nodes of 8
+    fabric = kernels.machine(estimate(new_chip(), "new-chip", by=("gb200",)), "new-chip", asked)
+    assert np.isinf(fabric.node_ranks)
+
+
 def test_a_share_is_of_one_rank() -> None:
     """The 910C states its kernels a die: 308 of 707.8 / 2 TFLOP/s, 1.346 of 3.2 / 2 TB/s."""
     table = estimate(new_chip(), "new-chip", by=("ascend-910c",))
@@ -269,6 +281,8 @@ def test_row_to_add_reads_back(tmp_path: Path) -> None:
 
 def test_bad_input_is_one_line() -> None:
     assert "unknown subject 'mi30x'" in refused(estimate, SPECS, "mi30x")
+    told = "accelerator: hgx-h100 is a system; an estimate is of one chip: h100-sxm"
+    assert refused(estimate, SPECS, "hgx-h100") == told
     assert "unknown chip with kernels 'a100-sxm'" in refused(estimate, SPECS, "mi300x", by=("a100-sxm",))
     assert refused(estimate, SPECS.sample(10, 1), "mi300x").startswith("an estimate needs the sourced table")
     told = "matrix_precision: a100-sxm has no kernels in fp8; it has bf16, int8"

@@ -142,6 +142,8 @@ def estimate(specs: Specs, chip: str, core: str = "latent", by: Sequence[str] = 
     capacity; between ranks the model refuses where it lacks the link bandwidth.
     """
     check_known("subject", chip, specs.subjects)
+    if parts := specs.parts(chip):
+        raise InputError(f"accelerator: {chip} is a system; an estimate is of one chip: {', '.join(parts)}")
     if specs.sampled:
         raise InputError("an estimate needs the sourced table, not draws of it")
     own, known = sheet(specs, chip), donors(specs, chip, core)
