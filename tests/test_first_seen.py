@@ -11,6 +11,7 @@ FIRST_SEEN = Path(__file__).parents[1] / "data" / "first_seen"
 SHA256 = {
     "third_party.csv": "81539954a8e055c7bf25db518887278b17e049849fd0aa79baf6842a195e1be8",
     "measurements.csv": "429408d73541ebd3f9555de1532e65eaf46ad25cb87b4c6f54b2f9c79f04e72b",
+    "estimates.csv": "c3919d4cfee4ba96050d8e7245d6071677629a23db992094a921533826e1d80d",
     "open_stack.csv": "c0180cb64cdf9944cbe33d82e6282537b31b0ee926c2352bca00d5d42a43d610",
 }
 
@@ -61,6 +62,22 @@ def test_counts_and_errors_of_the_open_stack() -> None:
     assert [round(100 * float(e), 1) for e in (half, most, error.median())] == [37.6, 57.3, 37.6]
 
 
+def test_counts_and_errors_of_the_estimates() -> None:
+    """Chips without kernels: every one of 16 was slower than the span of the estimate."""
+    table = pd.read_csv(FIRST_SEEN / "estimates.csv")
+    assert table["id"].is_unique
+    assert set(table["commit"]) == {"2f43e5e"}
+    assert table["accelerator"].value_counts().to_dict() == {"a100-sxm": 6, "mi300x": 6, "mi355x": 4}
+    assert (
+        (table["low_tpot"] < table["predicted_tpot"]) & (table["predicted_tpot"] < table["high_tpot"])
+    ).all()
+    error = table["measured_tpot"] / table["predicted_tpot"] - 1
+    assert np.allclose(error, table["error"], rtol=0, atol=2e-5)
+    half, most = np.quantile(error.abs(), [0.5, 0.9], method="inverted_cdf")
+    assert [round(100 * float(e), 1) for e in (half, most, error.median())] == [27.4, 78.1, 28.8]
+    assert (table["measured_tpot"] > table["high_tpot"]).all()
+
+
 def test_the_readme_states_what_the_files_hold() -> None:
     text = (FIRST_SEEN / "README.md").read_text(encoding="utf-8")
     for words in (
@@ -70,6 +87,8 @@ def test_the_readme_states_what_the_files_hold() -> None:
         "the 3 predicted: median 3.0 %, nine in ten within 6.3 %, bias +3.0 %",
         "10 rows of DeepSeek-R1 and V3.1",
         "5 predicted, 5 refused",
+        "16 runs on chips without kernels (A100, MI300X, MI355X)",
+        "Estimates, all 16: median 27.4 %, nine in ten within 78.1 %, bias +28.8 %, none within the span",
         "The 5 predicted: median 37.6 %, nine in ten within 57.3 %, bias +37.6 %",
     ):
         assert words in text

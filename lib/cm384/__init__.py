@@ -12,6 +12,7 @@ from cm384.ledger.claims import load_claims
 from cm384.ledger.robustness import solve
 from cm384.ledger.verdicts import scorecard
 from cm384.physics import hardware, served
+from cm384.physics.estimate import Estimated, estimate
 from cm384.physics.serving import decode, prefill
 from cm384.physics.transformer import load_model
 from cm384.table import units
@@ -20,5 +21,17 @@ from cm384.table.records import Deployment
 from cm384.table.specs import Specs, load_specs
 
 __version__ = "0.1.0"
-__all__ = ["Deployment", "InputError", "Specs", "decode", "derive", "explain", "hardware", "load_claims"]
-__all__ += ["load_model", "load_specs", "prefill", "ratio", "scorecard", "served", "solve", "span", "units"]
+__all__ = ["Deployment", "Estimated", "InputError", "Specs", "decode", "derive", "estimate", "explain"]
+__all__ += [
+    "hardware",
+    "load_claims",
+    "load_model",
+    "load_specs",
+    "prefill",
+    "ratio",
+    "scorecard",
+    "served",
+    "solve",
+    "span",
+    "units",
+]

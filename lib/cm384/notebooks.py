@@ -23,7 +23,7 @@ from typing import Any
 from cm384.derive.catalogue import catalogue
 from cm384.ledger.claims import load_claims
 from cm384.ledger.verdicts import scorecard
-from cm384.physics import hardware, served, serving
+from cm384.physics import estimate, hardware, served, serving
 from cm384.physics.transformer import bytes_per_element, find_config, load_model
 from cm384.show.tables import as_csv
 from cm384.table import files
@@ -121,8 +121,15 @@ def _check_parity(specs: Specs, p: types.SimpleNamespace) -> None:
 
 def _check_deployment(specs: Specs, p: types.SimpleNamespace) -> None:
     phase = "decode" if hasattr(p, "draft_tokens") else "prefill"
-    run = serving.decode if phase == "decode" else serving.prefill
-    run(specs, load_model(p.model), deployment_of(p))
+    run, model = (serving.decode if phase == "decode" else serving.prefill), load_model(p.model)
+    p.estimated = ""
+    if estimate.lacks_kernels(specs, p.accelerator, model):
+        p.specs, found = estimate.by_median(
+            specs, p.accelerator, model, lambda table: run(table, model, deployment_of(p)).throughput.m
+        )
+        p.estimated = f"no error known, as the kernels are {found}"
+    else:
+        run(specs, model, deployment_of(p))
     rows = [name for name, row in specs.measurements.items() if row.phase == phase]
     for name in (p.published, *p.comparators.split(";")):
         check_known(f"{phase} measurement", name, rows)
@@ -149,7 +156,8 @@ def deployment_of(p: types.SimpleNamespace) -> Deployment:
 def checked(**given: Any) -> types.SimpleNamespace:
     """The parameters of a notebook, each checked by what its name means; `specs` is the table.
 
-    `specs_file` names a file of rows to add to the table.
+    `specs_file` names a file of rows to add to the table. Of a deployment on a chip without kernels
+    `specs` has an estimate of them, and `estimated` says so.
 
     >>> checked(system="cloudmatrix-38", specs_file="")
     Traceback (most recent call last):

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
 
-from cm384.physics import load, serving
+from cm384.physics import estimate, kernels, load, serving
+from cm384.physics.estimate import Estimated
 from cm384.physics.kernels import EIGHT_BIT
 from cm384.physics.transformer import Model, load_model
 from cm384.table import units
@@ -32,28 +33,36 @@ def validate(rows: Iterable[Measurement], specs: Specs, settings: bool = False) 
 
     The error is predicted ÷ measured − 1. Of users in a closed loop both are as if no request waited for
     its first token, so that the error is that of the time per token. With `settings` each row is computed
-    with those of its software, where the table has any; else all with the one default.
+    with those of its software, where the table has any; else all with the one default. A chip without
+    kernels gets an estimate, marked by its span in `low` and `high`, which counts in no error of the model.
     """
     rows = list(rows)
-    told: dict[int, tuple[float, str]] = {}
+    told: dict[int, Told] = {}
     alike: dict[tuple[Any, ...], list[int]] = {}
     for i, row in enumerate(rows):
         try:
             stated = row.deployment, row.loop, model_of(row, specs)
         except InputError as error:
-            told[i] = np.nan, str(error)
+            told[i] = Told(reason=str(error))
         else:
             looped = stated[1] is not None
             words = (getattr(row, name) for name in ALIKE)
             stack = row.stack if settings and row.stack in specs.subjects else ""
             alike.setdefault((looped, stack, *words), []).append(i)
     for (_, stack, *_), places in alike.items():
-        told |= _predicted(places, rows, specs, stack)
+        first = rows[places[0]]
+        try:
+            table = estimate.with_kernels(specs, first.accelerator, model_of(first, specs))
+        except InputError as error:
+            told |= dict.fromkeys(places, Told(reason=str(error)))
+        else:
+            told |= _predicted(places, rows, table, stack)
     lines = [
         {"id": row.id, "model": row.model, "accelerator": row.accelerator, "phase": row.phase,
          "batch": float(row.batch or np.nan), "context": float(row.context or np.nan),
-         "assumed": row.taken, "measured": row.measured, "predicted": told[i][0],
-         "error": told[i][0] / row.measured - 1, "reason": told[i][1]}
+         "assumed": row.taken, "measured": row.measured, "predicted": told[i].central,
+         "low": told[i].low, "high": told[i].high, "error": told[i].central / row.measured - 1,
+         "reason": told[i].reason}
         for i, row in enumerate(rows) if row.throughput or row.tpot
     ]  # fmt: skip
     return pd.DataFrame(lines, columns=[*LINE])
@@ -62,26 +71,45 @@ def validate(rows: Iterable[Measurement], specs: Specs, settings: bool = False) 
 # Rows that agree in these are computed at once; numbers differ, words do not.
 ALIKE = ("model", "accelerator", "phase", "routing", "drafter", *PRECISIONS, "serving")
 LINE = ("id", "model", "accelerator", "phase", "batch", "context", "assumed", "measured", "predicted",
-        "error", "reason")  # fmt: skip
+        "low", "high", "error", "reason")  # fmt: skip
 
 
-def _predicted(
-    places: list[int], rows: list[Measurement], specs: Specs, stack: str
-) -> dict[int, tuple[float, str]]:
+class Told(NamedTuple):
+    """What the model says of a row; `low` and `high` are of an estimate alone."""
+
+    central: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    reason: str = ""
+
+
+def _predicted(places: list[int], rows: list[Measurement], specs: Specs, stack: str) -> dict[int, Told]:
     """What the model says of some rows, all at once; where one is refused, of each half by itself."""
     try:
         found = predict_alike([rows[i] for i in places], specs, stack).throughput.m
     except InputError as error:
         if len(places) == 1:
-            return {places[0]: (np.nan, str(error))}
+            return {places[0]: Told(reason=str(error))}
         half = len(places) // 2
         return _predicted(places[:half], rows, specs, stack) | _predicted(places[half:], rows, specs, stack)
-    told = {
-        i: (float(value), "") for i, value in zip(places, np.broadcast_to(found, len(places)), strict=True)
-    }
-    for i in [i for i, (value, _) in told.items() if np.isnan(value) and len(places) > 1]:
+    values = np.broadcast_to(found, (*np.shape(found)[:-1], len(places)))
+    told = {i: _told(each) for i, each in zip(places, np.moveaxis(values, -1, 0), strict=True)}
+    for i in [i for i, (value, *_) in told.items() if np.isnan(value) and len(places) > 1]:
         told |= _predicted([i], rows, specs, stack)  # alone it says why it does not fit
     return told
+
+
+def _told(found: Any) -> Told:
+    """One prediction, or one for each chip whose shares stand in for kernels."""
+    if not np.ndim(found):
+        return Told(float(found))
+    several = Estimated(found)
+    return Told(float(several.central), float(several.low), float(several.high), str(several))
+
+
+def is_estimate(lines: pd.DataFrame) -> pd.Series:
+    """Which lines are of a chip without kernels: none of them counts in an error of the model."""
+    return lines["low"].notna() if "low" in lines else pd.Series(data=False, index=lines.index)
 
 
 def predict_alike(rows: Sequence[Measurement], specs: Specs, stack: str = "") -> serving.Result:
@@ -116,10 +144,12 @@ def summary(lines: pd.DataFrame) -> pd.DataFrame:
     """Median and 90th percentile of the absolute error by phase and accelerator.
 
     For all rows and for the well specified ones, in which nothing had to be assumed. A row that
-    could not be computed is as far off as can be.
+    could not be computed is as far off as can be. Estimates, if any, are a group of their own.
     """
     found = []
-    for rows, chosen in (("all", lines), ("well specified", lines[lines["assumed"] == ""])):
+    model, estimates = lines[~is_estimate(lines)], lines[is_estimate(lines)]
+    groups = {"all": model, "well specified": model[model["assumed"] == ""]}
+    for rows, chosen in (groups | ({"estimated": estimates} if len(estimates) else {})).items():
         found.append({"rows": rows, "phase": "", "accelerator": "", **spread(chosen)})
         for phase, group in chosen.groupby("phase", sort=False):
             found.append({"rows": rows, "phase": phase, "accelerator": "", **spread(group)})
@@ -139,15 +169,20 @@ def spread(lines: pd.DataFrame) -> dict[str, Any]:
 
 
 def in_words(lines: pd.DataFrame) -> str:
-    """The accuracy in one line."""
+    """The accuracy in one line; estimates apart, with how often their span holds what was measured."""
     parts = []
-    for rows, chosen in (("rows", lines), ("well specified", lines[lines["assumed"] == ""])):
+    estimates, lines = lines[is_estimate(lines)], lines[~is_estimate(lines)]
+    groups = {"rows": lines, "well specified": lines[lines["assumed"] == ""], "estimated": estimates}
+    for rows, chosen in groups.items():
         found = spread(chosen)
         if found["n"]:
             told = [f"{words} within {units.percent(found[name], 1)}"
                     for words, name in (("half", "median"), ("nine in ten", "nine in ten"))
                     if np.isfinite(found[name])]  # fmt: skip
             parts.append(f"{found['n']} {rows}: {', '.join(told) or 'most cannot be computed'}")
+    if len(estimates):
+        held = estimates["measured"].between(estimates["low"], estimates["high"]).sum()
+        parts[-1] += f", {held} within the span"
     if missing := int(lines["error"].isna().sum()):
         parts.append(f"{missing} cannot be computed")
     return "; ".join(parts)
@@ -214,6 +249,7 @@ def by_document(rows: Iterable[Measurement], specs: Specs) -> dict[str, float]:
     if not (rows := list(rows)):
         return {}
     lines = validate(rows, specs).assign(document=[document(row) for row in rows])
+    lines = lines[~is_estimate(lines)]
     lines["off"] = np.log1p(lines["error"])
     return {str(name): float(part["off"].median()) for name, part in lines.groupby("document", sort=False)}
 
@@ -221,10 +257,11 @@ def by_document(rows: Iterable[Measurement], specs: Specs) -> dict[str, float]:
 def counted(specs: Specs, phases: Iterable[str]) -> list[Measurement]:
     """The runs of some phases that an error is made of: measured ones whose source states every setting.
 
-    Those of this table, and those of third parties.
+    Those of this table, and those of third parties, on chips that have kernels: an estimate is not counted.
     """
     known = [*specs.measurements.values(), *load_third_party()]
-    return [row for row in known if row.phase in phases and not row.taken and row.as_run]
+    return [row for row in known if row.phase in phases and not row.taken and row.as_run
+            and kernels.kernel_precisions(specs, row.accelerator)]  # fmt: skip
 
 
 # Errors by phases and document of each table, for as long as it is used.

@@ -14,6 +14,8 @@ from functools import partial
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from cm384.physics import arrays
 from cm384.physics.deployment import refuse
 from cm384.physics.sizes import HALF, Rows
@@ -153,7 +155,7 @@ class Machine:
         served = {"phase": phase, "precision": attention, **kernel}
         # In prefill over the logarithm of the length, with fixed times in the rates of whole calls.
         if phase == "prefill":
-            self.attention_rate = self._curve("attention_rate", "length", invert=False, **served)
+            self.attention_rate = curve(self._rows, "attention_rate", "length", invert=False, **served)
             self.attention_fixed_time = 0.0
         else:
             self.attention_rate = Curve((0.0,), (number("attention_rate", **served),))
@@ -183,9 +185,9 @@ class Machine:
             self.index_token_time = number("index_token_time") if phase == "prefill" else 0.0
             self.index_fixed_time = 0.0 if phase == "prefill" else number("index_fixed_time")
         self.small_kernel_time = number("small_kernel_time")
-        self.all_reduce = self._all_reduce()
+        self.all_reduce = all_reduce(self._rows)
         ops = ("dispatch", "combine") if experts else ()
-        self.exchanges = {op: self._exchange(op, phase) for op in ops}
+        self.exchanges = {op: exchange(self._rows, op, phase) for op in ops}
         self.node_ranks = optional("node_ranks", None)  # None where all ranks are on one fabric
         ops = ("read", "write") if has("sequence_parallel_ranks", phase=phase) else ()
         self.peer_bandwidth = {op: number("peer_bandwidth", op=op) for op in ops}
@@ -206,21 +208,6 @@ class Machine:
         self.expert_balance = general("expert_balance", "assumed", routing="eplb")
         self.expert_skew = general("expert_skew")
         del self._rows  # a machine keeps no table alive
-
-    def _curve(self, quantity: str, over: str, invert: bool = False, **fixed: str) -> Curve:
-        """The rows of a quantity by one of their conditions; ranks count by their reciprocal."""
-        found = {}
-        for _, _, text, basis in self._rows.specs.stated.get((self._rows.name, quantity), ()):
-            given = read_conditions(text)
-            point = given.pop(over, None)
-            if point is not None and given == fixed:
-                value = self._rows.number(quantity, basis, **given, **{over: point})
-                x = 1 / float(point) if over == "ranks" else float(arrays.log(float(point)))
-                found[x] = 1 / value if invert else value
-        if not found:
-            self._rows.number(quantity, **fixed)  # says what is missing
-        points = tuple(sorted(found))
-        return Curve(points, tuple(found[x] for x in points), open_start=over == "ranks")
 
     def _set(self, quantity: str, software: str, default: str, **given: str) -> Any:
         """A setting of a stack, or of the subject that holds the default."""
@@ -244,20 +231,6 @@ class Machine:
         bytes_of = {"subject": "serving", "weights": asked.weights or "int4"}
         return replace(found, weight_bytes=self._rows.number("element_bytes", **bytes_of)) if four else found
 
-    def _exchange(self, op: str, phase: str) -> Exchange:
-        fixed = self._curve("exchange_fixed_time", "ranks", op=op, phase=phase)
-        return Exchange(fixed, self._curve("exchange_bandwidth", "ranks", invert=True, op=op, phase=phase))
-
-    def _all_reduce(self) -> AllReduce:
-        rows = self._rows.specs.stated.get((self._rows.name, "all_reduce_latency"), ())
-        given = (read_conditions(text) for _, _, text, _ in rows)
-        larger = sorted({float(found["size"]) for found in given if "size" in found})
-        latencies = [self._curve("all_reduce_latency", "ranks")]
-        latencies += [self._curve("all_reduce_latency", "ranks", size=f"{size:.0f}") for size in larger]
-        first = FEW_KILOBYTES if larger else 0.0
-        bandwidth = self._curve("all_reduce_bandwidth", "ranks", invert=True)
-        return AllReduce((first, *larger), tuple(latencies), bandwidth)
-
     def _gemm(self, wide: str, **kernel: str) -> Gemm:
         """Products that are multiplied in the precision `wide`, by the rows of that or a named kernel."""
         fused = kernel.get("kernel") == "fused"
@@ -278,6 +251,40 @@ class Machine:
             weight_bytes=element,
             row_tile=tile,
         )
+
+
+def curve(rows: Rows, quantity: str, over: str, invert: bool = False, **fixed: str) -> Curve:
+    """The rows of a quantity by one of their conditions; ranks count by their reciprocal."""
+    found = {}
+    for _, _, text, basis in rows.specs.stated.get((rows.name, quantity), ()):
+        given = read_conditions(text)
+        point = given.pop(over, None)
+        if point is not None and given == fixed:
+            value = rows.number(quantity, basis, **given, **{over: point})
+            x = 1 / float(point) if over == "ranks" else float(arrays.log(float(point)))
+            found[x] = 1 / value if invert else value
+    if not found:
+        rows.number(quantity, **fixed)  # says what is missing
+    points = tuple(sorted(found))
+    return Curve(points, tuple(found[x] for x in points), open_start=over == "ranks")
+
+
+def exchange(rows: Rows, op: str, phase: str) -> Exchange:
+    """Dispatch or combine of one accelerator."""
+    fixed = curve(rows, "exchange_fixed_time", "ranks", op=op, phase=phase)
+    return Exchange(fixed, curve(rows, "exchange_bandwidth", "ranks", invert=True, op=op, phase=phase))
+
+
+def all_reduce(rows: Rows) -> AllReduce:
+    """The sum over a group of one accelerator's ranks."""
+    stated = rows.specs.stated.get((rows.name, "all_reduce_latency"), ())
+    given = (read_conditions(text) for _, _, text, _ in stated)
+    larger = sorted({float(found["size"]) for found in given if "size" in found})
+    latencies = [curve(rows, "all_reduce_latency", "ranks")]
+    latencies += [curve(rows, "all_reduce_latency", "ranks", size=f"{size:.0f}") for size in larger]
+    first = FEW_KILOBYTES if larger else 0.0
+    bandwidth = curve(rows, "all_reduce_bandwidth", "ranks", invert=True)
+    return AllReduce((first, *larger), tuple(latencies), bandwidth)
 
 
 # Machines by the table that they are read from, for as long as that table is used.
@@ -303,7 +310,8 @@ def _check_kernels(specs: Specs, name: str, asked: Asked, kernel: dict[str, str]
     """Refuse a precision or an attention for which a chip has no kernels; one line that names the field."""
     precisions = kernel_precisions(specs, name)
     if not precisions:
-        raise NotStated(f"accelerator: no source states how fast kernels run on {name}")
+        told = f"accelerator: no source states how fast kernels run on {name}"
+        raise NotStated(f"{told}; estimate(specs, {name!r}) takes the shares that other chips reach")
     for field, precision in (("matrix_precision", asked.matrix), ("attention_precision", asked.attention)):
         if precision not in precisions:
             error = NotStated if precision in BYTES_PER_ELEMENT else InputError
@@ -317,16 +325,31 @@ def _check_kernels(specs: Specs, name: str, asked: Asked, kernel: dict[str, str]
 
 
 def check_reach(machine: Machine, name: str, tensor: Numbers, experts: Numbers) -> None:
-    """Refuse groups over several nodes where every source stays in one; one line that names the field."""
-    if machine.node_ranks is None:
-        return
-    curves = {"tensor_parallel": (tensor, "add up", machine.all_reduce.latencies[0])}
+    """Refuse groups over links that no source states, or beyond the node it keeps to; names the field."""
+    sums = machine.all_reduce
+    curves = {"tensor_parallel": (tensor, "add up", sums.latencies[0], sums.seconds_per_byte)}
     if dispatch := machine.exchanges.get("dispatch"):
-        curves["expert_parallel"] = experts, "exchange tokens", dispatch.fixed_time
-    for field, (ranks, do, known) in curves.items():
-        told = f"{field}: no source states how fast {{ranks:g}} ranks of {name} {do}, on nodes of {{node:g}}"
-        beyond = (ranks > machine.node_ranks) & (1.0 / known.points[0] <= machine.node_ranks)
-        refuse(beyond, told, ranks=ranks, node=machine.node_ranks)
+        found = experts, "exchange tokens", dispatch.fixed_time, dispatch.seconds_per_byte
+        curves["expert_parallel"] = found
+    for field, (ranks, do, known, slope) in curves.items():
+        row = row_to_add(name, "scale_up_bandwidth,,VALUE,GB/s,one-way")
+        told = f"{field}: for {{ranks:g}} ranks of {name} to {do}, add {row}"
+        refuse((ranks > 1) & np.isnan(slope.values[0]), told, ranks=ranks)
+        if machine.node_ranks is not None:
+            told = (
+                f"{field}: no source states how fast {{ranks:g}} ranks of {name} {do}, on nodes of {{node:g}}"
+            )
+            beyond = (ranks > machine.node_ranks) & (1.0 / known.points[0] <= machine.node_ranks)
+            refuse(beyond, told, ranks=ranks, node=machine.node_ranks)
+
+
+def row_to_add(chip: str, stated: str) -> str:
+    """A line of a specs file for somebody to complete.
+
+    >>> row_to_add("my-chip", "hbm_bandwidth,,VALUE,TB/s,nominal")
+    "'my-chip,hbm_bandwidth,,VALUE,TB/s,nominal,central,,SOURCE,PLACE,'"
+    """
+    return f"'{chip},{stated},central,,SOURCE,PLACE,'"
 
 
 def kernel_precisions(specs: Specs, name: str) -> list[str]:
