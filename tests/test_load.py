@@ -50,8 +50,13 @@ def test_aggregated_step_bears_the_prompts_that_replace_what_it_finishes() -> No
     at = dataclasses.replace(TP8, batch=requests / 8, context=900 + 450)
     step = float(decode(SPECS, R1, at).step)
     assert float(found.step) == pytest.approx(step + bearing, rel=1e-6)
-    first = prompt + step / 2
-    assert requests == pytest.approx(64 * 899 * found.step / (first + 899 * found.step), rel=1e-4)
+    decoding = 899 * found.step
+    first = float(found.ttft.to("s").m)
+    assert requests == pytest.approx(64 * decoding / (first + decoding), rel=1e-4)
+    # Of 63 others, those who are before their first token are in the way (mean values).
+    queue = first - step / 2
+    assert queue == pytest.approx(prompt * (1 + 63 * queue / (first + decoding)), rel=1e-6)
+    assert prompt < queue < 2 * prompt
 
 
 def test_groups_of_data_parallel_attention_share_the_users() -> None:
@@ -169,7 +174,7 @@ def test_points_of_third_parties_are_those_that_are_described() -> None:
     assert len(THIRD) == len(lines())  # no id twice
     first = pd.read_csv(DATA / "first_seen" / "third_party.csv")
     assert set(plain()["id"]) <= set(first["id"])
-    counted = {"no drafts": 521, "drafts;": 315, "with drafts or without": 48, "several recipes": 114,
+    counted = {"no drafts": 521, "drafts": 315, "with drafts or without": 48, "several recipes": 114,
                "layout lost": 182, "attention by data": 10}  # fmt: skip
     for start, count in counted.items():
         assert deepseek["note"].str.startswith(start).sum() == count, start

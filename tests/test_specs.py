@@ -64,8 +64,8 @@ def test_the_good_row_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "cell", "tail"),
     [
-        ("subject", "", "''; expected lower-case letters, digits and hyphens"),
-        ("subject", "Made Up", "'Made Up'; expected lower-case letters, digits and hyphens"),
+        ("subject", "", "''; expected lower-case letters, digits, hyphens and dots"),
+        ("subject", "Made Up", "'Made Up'; expected lower-case letters, digits, hyphens and dots"),
         ("quantity", "peek", "'peek' is not known; did you mean 'peak'?"),
         ("quantity", "hbm_capacty", "'hbm_capacty' is not known; did you mean 'hbm_capacity'?"),
         ("conditions", "precision", "'precision'; expected key=value;key=value"),

@@ -49,7 +49,7 @@ def test_no_constant_is_read_from_a_measured_throughput() -> None:
 
 
 def test_every_measured_row_is_predicted() -> None:
-    assert len(LINES) == 74
+    assert len(LINES) == 87
     assert not LINES["reason"].any()
     assert LINES["predicted"].notna().all()
 
@@ -108,11 +108,11 @@ def test_summary_counts_a_row_that_cannot_be_computed_as_a_miss() -> None:
     assert np.isinf(summary(lines)["median"].iloc[0])
     table = summary(LINES)
     assert list(table["rows"].unique()) == ["all", "well specified"]
-    assert table["n"].iloc[0] == 74
+    assert table["n"].iloc[0] == 87
 
 
 def test_words_and_lines_for_the_terminal() -> None:
-    assert in_words(LINES).startswith("74 rows: half within 9.")
+    assert in_words(LINES).startswith("87 rows: half within 9.")
     assert "37 well specified: half within 9." in in_words(LINES)
     lines = shown(LINES)
     first = lines.set_index("id").loc["CM384-PREFILL-PERFECT"]
@@ -317,7 +317,7 @@ def test_bad_cell_is_one_line(table: pd.DataFrame, tmp_path: Path, column: str, 
 
 def test_a_strangers_file_needs_no_source(table: pd.DataFrame, tmp_path: Path) -> None:
     table["source"] = table["locator"] = ""
-    assert len(load_measurements(saved(table, tmp_path), SPECS)) == 74
+    assert len(load_measurements(saved(table, tmp_path), SPECS)) == 87
 
 
 def test_a_strangers_file_need_not_say_how_a_figure_came_about(table: pd.DataFrame, tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ def test_row_that_cannot_be_computed_stays_with_its_reason(
 ) -> None:
     table.loc[0, column] = cell
     lines = validate(load_measurements(saved(table, tmp_path), SPECS), SPECS)
-    assert len(lines) == 74
+    assert len(lines) == 87
     assert lines["reason"][0].startswith(reason)
     assert np.isnan(lines["predicted"][0])
     assert not lines["reason"][1:].any()

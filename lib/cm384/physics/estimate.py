@@ -214,11 +214,28 @@ def _kernels(rows: Rows, theirs: Sheet, own: Sheet, core: str, points: Points) -
             rate = curve.at(np.log(float(length)))
             named = {"precision": precision, "length": length, **prefill}
             yield "attention_rate", peak / theirs.peaks[name] * rate, named
+    if core == "sparse":
+        yield from _indexer(rows, theirs, own)
     yield "memory_bandwidth_sustained", memory * number("memory_bandwidth_sustained"), {}
     # Times of a launch are no share of anything: they stay those of the donor.
     for quantity in ("gemm_row_tile", "small_kernel_time", "iteration_overhead"):
         yield quantity, number(quantity), {}
     yield "launch_gap", optional("launch_gap", 0.0), {}
+
+
+def _indexer(rows: Rows, theirs: Sheet, own: Sheet) -> Iterator[Figure]:
+    """What chooses positions for sparse attention: scores by the peak in 8 bits, or the nearest of both."""
+    narrow = [next(p for p in NEAR if p in sheet.peaks) for sheet in (own, theirs)]
+    for phase in ("decode", "prefill"):
+        share = rows.number("index_rate", phase=phase) / theirs.peaks[narrow[1]]
+        yield "index_rate", own.peaks[narrow[0]] * share, {"phase": phase}
+        for precision in own.peaks:
+            given = {"kernel": "sparse", "phase": phase}
+            name = _nearest(rows, "attention_head_tile", precision, given)
+            tile = rows.number("attention_head_tile", precision=name, **given)
+            yield "attention_head_tile", tile, {"precision": precision, **given}
+    for quantity in ("index_fixed_time", "index_token_time"):
+        yield quantity, rows.number(quantity), {}
 
 
 def _nearest(rows: Rows, quantity: str, precision: str, given: Mapping[str, str]) -> str:

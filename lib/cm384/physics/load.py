@@ -72,12 +72,12 @@ def closed_loop(specs: Specs, model: Model, deployment: Deployment, loop: Loop) 
         fitting = arrays.where(none, np.nan, fitting)[()]
     stage = _stage(specs, model, deployment, loop)
     stated = np.nan if loop.aggregated else arrays.asarray(loop.ttft, dtype=float)[()] / 1e3
-    requests, first = arrays.minimum(users, fitting), 0.0
+    requests = arrays.minimum(users, fitting)
     for _ in range(ROUNDS):
         seconds = step.at(requests * each).seconds()
         bearing = requests * step.accepted / output * stage.service if loop.aggregated else 0.0
         decoding = (output - 1.0) * (seconds + bearing) / step.accepted
-        first = (first + stage.seconds(loop.concurrency, first, decoding, seconds)) / 2.0
+        first = stage.seconds(loop.concurrency, decoding, seconds)
         before = arrays.where(np.isnan(stated), first, stated)
         alone = users * decoding / (before + decoding)
         requests = (requests + arrays.minimum(alone, fitting)) / 2.0
@@ -112,16 +112,18 @@ class Stage:
     after: Any
     aggregated: bool
 
-    def seconds(self, users: Numbers, first: Any, decoding: Any, step: Any) -> Any:
-        """Seconds to the first token where `users` come back after `first` and `decoding` seconds.
+    def seconds(self, users: Numbers, decoding: Any, step: Any) -> Any:
+        """Seconds to the first token where `users` come back after `decoding` seconds more.
 
-        A closed queue by mean values (Schweitzer): who arrives finds what the other users have before
-        them; several servers as a fast one and a delay (Seidmann). With one user it is the service alone.
+        A closed queue by mean values (Schweitzer): who arrives finds what the others have before them;
+        several servers are a fast one and a delay (Seidmann). Both together are one quadratic equation,
+        of which a single user sees the service alone.
         """
-        others = arrays.maximum(users - 1.0, 0.0) / users
-        found = users * first / (first + decoding) * others if np.any(first > 0) else 0.0
-        queue = self.service * (1.0 + found) / self.servers + self.service * (1.0 - 1.0 / self.servers)
-        return queue + self.after + (step / 2.0 if self.aggregated else 0.0)
+        delay = self.after + (step / 2.0 if self.aggregated else 0.0)
+        away = delay + decoding
+        others = self.service / self.servers * arrays.maximum(users - 1.0, 0.0)
+        half = (self.service + others - away) / 2.0
+        return half + arrays.sqrt(half**2 + self.service * away) + delay
 
 
 def _stage(specs: Specs, model: Model, d: Deployment, loop: Loop) -> Stage:

@@ -48,8 +48,8 @@ def positions(context: Numbers, queries: Numbers, most: float | None = None) -> 
 
     At most `most` of them, where a window or a choice of the best ends what a token attends to.
 
-    >>> positions(4096, 1), positions(4096, 4096), positions(4096, 4096, most=128)
-    (4096.0, 2048.5, 126.015625)
+    >>> [float(positions(4096, *given)) for given in ((1,), (4096,), (4096, 128))]
+    [4096.0, 2048.5, 126.015625]
     """
     if most is None:
         return context - (queries - 1) / 2

@@ -111,7 +111,8 @@ class Sizes:
     def weights(self) -> Any:
         """Bytes of weights on one rank, with the embedding, the head and the layers that draft."""
         model = self.model
-        ends = model.lm_head.parameters * (1 if model.tied_embedding else 2)
+        # A model that drafts for another reads the embedding of that one.
+        ends = model.lm_head.parameters * (1 if model.tied_embedding or model.joined else 2)
         drafting = self.drafts > 0 if model.mtp_layers and not self.drafter else 0.0
         held = self.layer_bytes({**model.layers, "mtp": drafting * model.mtp_layers})
         own = ends * HALF / self.tensor + held + model.join.parameters * HALF

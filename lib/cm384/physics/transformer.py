@@ -13,7 +13,7 @@ attention core costs more the longer the context.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -180,17 +180,18 @@ def parameters_by_component(model: Model) -> dict[str, int]:
 
     A tied output head is the embedding again and has no entry.
     """
-    components: Counter[str] = Counter({"embedding": model.vocab_size * model.hidden_size})
+    components: dict[str, int | Fraction] = defaultdict(int)
+    components["embedding"] = model.vocab_size * model.hidden_size
     if model.joined:
-        components["join"] = int(model.join.parameters)
+        components["join"] = model.join.parameters
     for layer, count in model.layers.items():
         for name, operator in model.operators(layer).items():
-            components[name] += int(count * operator.parameters)
-        components["norms_and_biases"] += int(count * model.norms_and_biases(layer))
+            components[name] += count * operator.parameters
+        components["norms_and_biases"] += count * model.norms_and_biases(layer)
     components["norms_and_biases"] += model.hidden_size
     if not model.tied_embedding:
-        components["lm_head"] = int(model.lm_head.parameters)
-    return dict(components)
+        components["lm_head"] = model.lm_head.parameters
+    return {name: int(count) for name, count in components.items()}
 
 
 def prefill_flop(model: Model, context: npt.ArrayLike, layer: Layer | None = None) -> dict[str, Numbers]:
