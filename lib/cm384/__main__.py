@@ -129,7 +129,8 @@ def _solve(claims: list[Claim], row: str, specs: Specs, style: str) -> None:
 def validate(measurements_file: Path, more: tuple[Path, ...], kernels: tuple[Path, ...], style: str) -> None:
     """Compare the serving model with the measurements of MEASUREMENTS.csv.
 
-    Throughputs, times per token, users in a closed loop, and times of a layer by term from a trace.
+    Throughputs, times per token, users in a closed loop, and times of a layer by term from a trace. The
+    lines are of the one default for all software; the error with the settings of each stands below.
     """
     from cm384.physics import check as validation
     from cm384.physics import terms
@@ -143,9 +144,12 @@ def validate(measurements_file: Path, more: tuple[Path, ...], kernels: tuple[Pat
         for table in (lines, traced):
             if len(table):
                 _print(validation.shown(table), style)
-    for told in (validation.in_words(lines), terms.traces_in_words(traced)):
-        if told:
-            click.echo(told, err=True)
+    told = [validation.in_words(lines), validation.first_in_words(lines), terms.traces_in_words(traced)]
+    if stacks := validation.stacks(rows, specs):
+        again = validation.in_words(validation.validate(rows, specs, settings=True))
+        told.append(f"with the settings of {', '.join(stacks)}: {again}")
+    for line in filter(None, told):
+        click.echo(line, err=True)
 
 
 @main.command()

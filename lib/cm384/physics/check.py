@@ -62,7 +62,7 @@ def validate(rows: Iterable[Measurement], specs: Specs, settings: bool = False) 
          "batch": float(row.batch or np.nan), "context": float(row.context or np.nan),
          "assumed": row.taken, "measured": row.measured, "predicted": told[i].central,
          "low": told[i].low, "high": told[i].high, "error": told[i].central / row.measured - 1,
-         "reason": told[i].reason}
+         "ttft": float(row.ttft or np.nan), "predicted_ttft": told[i].ttft, "reason": told[i].reason}
         for i, row in enumerate(rows) if row.throughput or row.tpot
     ]  # fmt: skip
     return pd.DataFrame(lines, columns=[*LINE])
@@ -71,40 +71,46 @@ def validate(rows: Iterable[Measurement], specs: Specs, settings: bool = False) 
 # Rows that agree in these are computed at once; numbers differ, words do not.
 ALIKE = ("model", "accelerator", "phase", "routing", "drafter", *PRECISIONS, "serving")
 LINE = ("id", "model", "accelerator", "phase", "batch", "context", "assumed", "measured", "predicted",
-        "low", "high", "error", "reason")  # fmt: skip
+        "low", "high", "error", "ttft", "predicted_ttft", "reason")  # fmt: skip
 
 
 class Told(NamedTuple):
-    """What the model says of a row; `low` and `high` are of an estimate alone."""
+    """What the model says of a row; `low` and `high` are of an estimate alone, `ttft` of a loop, in ms."""
 
     central: float = np.nan
     low: float = np.nan
     high: float = np.nan
     reason: str = ""
+    ttft: float = np.nan
 
 
 def _predicted(places: list[int], rows: list[Measurement], specs: Specs, stack: str) -> dict[int, Told]:
     """What the model says of some rows, all at once; where one is refused, of each half by itself."""
     try:
-        found = predict_alike([rows[i] for i in places], specs, stack).throughput.m
+        result = predict_alike([rows[i] for i in places], specs, stack)
     except InputError as error:
         if len(places) == 1:
             return {places[0]: Told(reason=str(error))}
         half = len(places) // 2
         return _predicted(places[:half], rows, specs, stack) | _predicted(places[half:], rows, specs, stack)
-    values = np.broadcast_to(found, (*np.shape(found)[:-1], len(places)))
-    told = {i: _told(each) for i, each in zip(places, np.moveaxis(values, -1, 0), strict=True)}
+    first = result.ttft.m if isinstance(result, load.Loaded) else np.nan
+    rates, waits = (
+        np.moveaxis(np.broadcast_to(found, (*np.shape(found)[:-1], len(places))), -1, 0)
+        for found in (result.throughput.m, first)
+    )
+    told = {i: _told(*each) for i, *each in zip(places, rates, waits, strict=True)}
     for i in [i for i, (value, *_) in told.items() if np.isnan(value) and len(places) > 1]:
         told |= _predicted([i], rows, specs, stack)  # alone it says why it does not fit
     return told
 
 
-def _told(found: Any) -> Told:
+def _told(rate: Any, first: Any) -> Told:
     """One prediction, or one for each chip whose shares stand in for kernels."""
-    if not np.ndim(found):
-        return Told(float(found))
-    several = Estimated(found)
-    return Told(float(several.central), float(several.low), float(several.high), str(several))
+    if not np.ndim(rate):
+        return Told(float(rate), ttft=float(first))
+    several = Estimated(rate)
+    span = float(several.central), float(several.low), float(several.high)
+    return Told(*span, str(several), float(np.median(first)))
 
 
 def is_estimate(lines: pd.DataFrame) -> pd.Series:
@@ -186,6 +192,21 @@ def in_words(lines: pd.DataFrame) -> str:
     if missing := int(lines["error"].isna().sum()):
         parts.append(f"{missing} cannot be computed")
     return "; ".join(parts)
+
+
+def first_in_words(lines: pd.DataFrame) -> str:
+    """How far off the times to the first token are, in one line; empty if there are none."""
+    off = (lines["predicted_ttft"] / lines["ttft"] - 1).dropna()
+    if off.empty:
+        return ""
+    half = units.percent(float(off.abs().median()))
+    return (f"{len(off)} times to the first token, at least so long, as nothing is known of the host: half "
+            f"within {half}, {units.percent(float((off < 0).mean()))} below what was measured")  # fmt: skip
+
+
+def stacks(rows: Iterable[Measurement], specs: Specs) -> list[str]:
+    """The software of some rows of which the table has settings."""
+    return sorted({row.stack for row in rows} & specs.subjects)
 
 
 def shown(lines: pd.DataFrame) -> pd.DataFrame:
