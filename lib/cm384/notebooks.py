@@ -24,11 +24,11 @@ from cm384.derive.catalogue import catalogue
 from cm384.ledger.claims import load_claims
 from cm384.ledger.verdicts import scorecard
 from cm384.physics import estimate, hardware, served, serving
-from cm384.physics.transformer import bytes_per_element, find_config, load_model
+from cm384.physics.transformer import find_config, load_model
 from cm384.show.tables import as_csv
 from cm384.table import files
 from cm384.table.errors import InputError, check_known, unknown
-from cm384.table.records import Deployment
+from cm384.table.records import MATRIX_PRECISIONS, Deployment
 from cm384.table.specs import Specs, load_measurements, load_specs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +81,7 @@ MEANS: Mapping[str, Check] = {
     **dict.fromkeys(("chip", "reference", "accelerator"), known("chip")),
     **dict.fromkeys(("published", "comparators", "explained"), known("measurement")),
     "workload": lambda name, value, specs: served.work(specs, value),
-    "precision": lambda name, value, specs: bytes_per_element(value),
+    "precision": lambda name, value, specs: check_known(name, value, MATRIX_PRECISIONS),
     "model": lambda name, value, specs: load_model(value),
     "context": within(lambda x: x >= 1, "at least 1 token"),
     "tokens_per_rank": within(lambda x: x >= 1, "at least 1"),

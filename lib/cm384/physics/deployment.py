@@ -8,7 +8,7 @@ import numpy as np
 
 from cm384.physics.transformer import Model, bytes_per_element
 from cm384.table.errors import InputError, check_known
-from cm384.table.records import BYTES_PER_ELEMENT, FOUR_BIT_WEIGHTS, ROUTINGS, Deployment
+from cm384.table.records import FOUR_BIT_WEIGHTS, MATRIX_PRECISIONS, ROUTINGS, Deployment
 
 WHOLE = ("accelerators", "expert_parallel", "tensor_parallel", "microbatches", "draft_tokens")
 LEAST = {"accelerators": 1, "expert_parallel": 1, "tensor_parallel": 1, "batch": 0, "context": 1,
@@ -43,7 +43,7 @@ def check_fields(d: Deployment, model: Model, phase: str) -> None:
         refuse(context < step, told, step=step, context=context)
     for precision in (d.attention_precision, d.kv_precision):
         bytes_per_element(precision)
-    check_known("precision", d.matrix_precision, [*BYTES_PER_ELEMENT, *FOUR_BIT_WEIGHTS])
+    check_known("precision", d.matrix_precision, MATRIX_PRECISIONS)
     if model.four_bit and d.matrix_precision not in ("fp4", *FOUR_BIT_WEIGHTS):
         told = f"{model.name} keeps its experts in {model.four_bit}; expected w4a8 or w4a16"
         raise InputError(f"matrix_precision: {told}, not {d.matrix_precision}")

@@ -16,8 +16,10 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, product
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -129,8 +131,16 @@ def sheet(specs: Specs, chip: str) -> Sheet:
 
 def with_kernels(specs: Specs, chip: str, model: Model) -> Specs:
     """The table itself where a chip has the kernels that a model needs, else the estimate of them."""
-    core = model.attention.kernel
-    return estimate(specs, chip, core) if lacks_kernels(specs, chip, model) else specs
+    if not lacks_kernels(specs, chip, model):
+        return specs
+    key, known = (chip, model.attention.kernel), _ESTIMATES.setdefault(specs, {})
+    if key not in known:
+        known[key] = estimate(specs, *key)
+    return known[key]
+
+
+# Estimates of each table by chip and kind of attention, for as long as it is used.
+_ESTIMATES: WeakKeyDictionary[Specs, dict[tuple[str, str], Specs]] = WeakKeyDictionary()
 
 
 def estimate(specs: Specs, chip: str, core: str = "latent", by: Sequence[str] = ()) -> Specs:
@@ -153,6 +163,7 @@ def estimate(specs: Specs, chip: str, core: str = "latent", by: Sequence[str] = 
     if not (names := tuple(by) or known):
         raise NotStated(f"accelerator: no chip has kernels of {core} attention to estimate {chip} by")
 
+    @cache
     def points(quantity: str, condition: str) -> list[str]:
         """Where some donor's curve has a point: straight in between, it is still each one's own."""
         texts = [text for name in names for _, _, text, _ in specs.stated[name, quantity]]

@@ -289,7 +289,7 @@ def time_budget(specs: Specs, model: Model, deployment: Deployment, phase: str) 
     deployment = dataclasses.replace(deployment, tokens_per_step=layers.accepted)
     useful, done = (token_flop(model, deployment, phase, drafts) for drafts in (False, True))
     peaks = [matrix_peak(specs, deployment.accelerator, p)
-             for p in (deployment.matrix_precision, deployment.attention_precision)]  # fmt: skip
+             for p in (layers.machine.matrix, deployment.attention_precision)]  # fmt: skip
     bandwidth = units.plain(derive("hbm_bandwidth", deployment.accelerator, specs))
     weights, cache = layers.bytes_read()
     read = [size * layers.ranks_per_package / bandwidth / result.tokens for size in (weights, cache)]

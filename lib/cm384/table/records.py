@@ -49,6 +49,7 @@ BYTES_PER_ELEMENT = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5}
 # Experts' weights in 4 bits beside wider activations, by the bytes in which all else is kept; what
 # is multiplied is 8 bits of the chip's own format, or 16.
 FOUR_BIT_WEIGHTS = {"w4a8": 1.0, "w4a16": 2.0}
+MATRIX_PRECISIONS = (*BYTES_PER_ELEMENT, *FOUR_BIT_WEIGHTS)
 # What a figure of a quantity is, which decides what may settle a claim about it.
 NATURES = {
     "specification": "what a thing is: its maker states it",
@@ -506,7 +507,7 @@ def measurements_checks(subjects: Iterable[str], keys: Iterable[str] | None) -> 
         "date": files.matches(r"(\d{4}-\d{2}(-\d{2})?)?", "a date, or nothing"),
     }
     checks |= {name: files.one_of([*BYTES_PER_ELEMENT, ""]) for name in PRECISIONS}
-    checks["matrix_precision"] = files.one_of([*BYTES_PER_ELEMENT, *FOUR_BIT_WEIGHTS, ""])
+    checks["matrix_precision"] = files.one_of([*MATRIX_PRECISIONS, ""])
     amount = files.meets(lambda cell: not cell or files.is_amount(cell), "a number, or nothing")
     wanted = "more than 0, or nothing"
     more = files.meets(lambda cell: not cell or (files.is_amount(cell) and float(cell) > 0), wanted)
