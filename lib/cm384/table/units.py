@@ -110,11 +110,20 @@ def sensible(quantity: Quantity, like: str = "") -> Quantity:
     >>> text(sensible(Q(48, "count") * Q(8, "count"), "count"))
     '384'
     """
-    for least, ladder in _LADDERS:
-        if ("bit" in ladder[0]) == ("bit" in like) and quantity.check(parse_unit(ladder[0]).dimensionality):
-            sizes = [float(np.max(np.abs(quantity.to(unit).m))) for unit in ladder]
-            return quantity.to(ladder[sum(size >= least for size in sizes[1:])])
+    if ladder := _ladder(quantity.units, "bit" in like):
+        least, factors = ladder
+        size = float(np.max(np.abs(quantity.m)))
+        return quantity.to([*factors][sum(size * factor >= least for factor in [*factors.values()][1:])])
     return quantity.to(parse_unit(like or "count")) if quantity.dimensionless else quantity
+
+
+@cache
+def _ladder(unit: Any, bits: bool) -> tuple[int, dict[str, float]] | None:
+    """The ladder that a unit stands on, if any: its least number, and what each rung is of the unit."""
+    for least, ladder in _LADDERS:
+        if ("bit" in ladder[0]) == bits and unit.dimensionality == parse_unit(ladder[0]).dimensionality:
+            return least, {rung: float((1 * unit).to(rung).m) for rung in ladder}
+    return None
 
 
 def number(value: float, digits: int = 4) -> str:
