@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import warm_kernels
 from playwright.sync_api import Browser, sync_playwright
 from rendered import CHROMIUM, REPORT, Tab, run
 
 from cm384.notebooks import NOTEBOOKS
 
 sys.path.insert(0, str(NOTEBOOKS / "_ext"))  # the modules of the site are no package
+warm_kernels.install()
 
 
 # The longest files, those that wait for processes of their own and for the site: begun first, so that no
