@@ -25,10 +25,11 @@ refresh: $(READY)
 	@$(PYTHON) -m cm384 refresh
 
 # The pins of CI: everything that a fresh environment gets today. Run it with the oldest python3 that
-# is promised (3.11.2 in Debian 12), which some newest releases no longer support.
+# is promised (3.11.2 in Debian 12), which some newest releases no longer support. From 4.25 on, jsonschema
+# builds a grammar of addresses at each import, three seconds of every process that reads a notebook.
 constraints:
 	python3 -m venv --clear build/newest
-	build/newest/bin/python -m pip install --quiet --disable-pip-version-check -e 'lib[notebooks,test]'
+	build/newest/bin/python -m pip install --quiet --disable-pip-version-check -e 'lib[notebooks,test]' 'jsonschema<4.25'
 	build/newest/bin/python -m pip freeze --exclude cm384 > constraints.txt
 
 # One clear line when a prerequisite is missing, before anything is made.

@@ -5,21 +5,21 @@ from __future__ import annotations
 from functools import cache
 
 import pandas as pd
+from facts import facts
 
-from cm384 import load_claims, load_specs, scorecard
-from cm384.ledger.verdicts import Verdict, judge_all
+from cm384.ledger.verdicts import Verdict, tabulated
 
-SPECS = load_specs()
-CLAIMS = load_claims(specs=SPECS)
+SPECS = facts().specs
+CLAIMS = [*facts().claims.values()]
 
 
 @cache
 def verdicts() -> dict[str, Verdict]:
     """Every verdict by the id of its claim."""
-    return {verdict.claim.id: verdict for verdict in judge_all(CLAIMS, SPECS)}
+    return dict(facts().ledger)
 
 
 @cache
 def lines() -> pd.DataFrame:
     """The scorecard, one line a claim."""
-    return scorecard(CLAIMS, SPECS)
+    return tabulated(verdicts().values())

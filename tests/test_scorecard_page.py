@@ -12,18 +12,16 @@ import nbformat
 import pandas as pd
 import pytest
 from facts import SHOWN
+from own_ledger import CLAIMS, lines
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 from rendered import Tab
 
-from cm384 import load_claims, load_specs, scorecard
 from cm384.ledger import claims
 from cm384.ledger.board import TONES
 from cm384.notebooks import find_notebook
 from cm384.table.documents import load_notes, short_names
 
-SPECS = load_specs()
-CLAIMS = load_claims(specs=SPECS)
-LINES = scorecard(CLAIMS, SPECS)
+LINES = lines().copy()
 REPEATS = LINES["id"].isin([claim.id for claim in CLAIMS if claim.same_as])
 LINES["article"] = LINES["article"].map(short_names(load_notes()))
 PAGE = "00-scorecard.html"

@@ -372,7 +372,12 @@ def judge_all(claims: Iterable[Claim], specs: Specs, among: Iterable[Claim] = ()
 
 def scorecard(claims: Iterable[Claim], specs: Specs, among: Iterable[Claim] = ()) -> pd.DataFrame:
     """One line a claim: the figure claimed, the one derived, its span, the answer, how, the reason."""
-    return pd.DataFrame([_line(verdict) for verdict in judge_all(claims, specs, among)])
+    return tabulated(judge_all(claims, specs, among))
+
+
+def tabulated(verdicts: Iterable[Verdict]) -> pd.DataFrame:
+    """The scorecard of verdicts."""
+    return pd.DataFrame([_line(verdict) for verdict in verdicts])
 
 
 def _line(verdict: Verdict) -> dict[str, Any]:
