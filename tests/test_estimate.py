@@ -16,7 +16,7 @@ from cm384.__main__ import main
 from cm384.notebooks import checked, defaults, find_notebook
 from cm384.physics import kernels
 from cm384.physics.check import by_document, counted, in_words, model_error, summary, validate
-from cm384.physics.estimate import donors
+from cm384.physics.estimate import donors, without_kernels
 from cm384.physics.kernels import Asked
 from cm384.physics.serving import largest_batch
 from cm384.table.errors import InputError, NotStated
@@ -405,11 +405,9 @@ def test_notebook_on_a_chip_without_kernels_has_plain_numbers_and_says_so() -> N
 def test_chip_left_out_is_met_by_the_others() -> None:
     """H20 and B200 without their kernels: within a fifth of their own prediction, most runs in the span."""
     for chip, within in (("h20", 0.2), ("b200", 0.1)):
-        dropped = (*KERNELS, "sequence_parallel_ranks")
-        kept = {key: rows for key, rows in SPECS.rows.items() if key[0] != chip or key[1] not in dropped}
         rows = [row for row in SPECS.measurements.values() if row.accelerator == chip]
         own = validate(rows, SPECS)
-        found = validate(rows, dataclasses.replace(SPECS, rows=kept))
+        found = validate(rows, without_kernels(SPECS, chip))
         assert found["reason"].str.endswith("by the shares of 8 chips").all()
         assert float((found["predicted"] / own["predicted"] - 1).abs().median()) < within
 

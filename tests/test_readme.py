@@ -123,6 +123,12 @@ def test_accuracy_of_the_model_is_the_computed_one() -> None:
     third = f"{100 * found['median']:.1f} %, nine in ten within {100 * found['nine in ten']:.1f} %, {bias}"
     assert f"measured {found['n']} points of DeepSeek-R1" in text
     assert f"Half are met within {third}" in text
+    again = validation.validate([row for row in THIRD if row.id in set(plain["id"])], SPECS, settings=True)
+    assert f"where a document states them, half are met {within(validation.spread(again))}" in text
+    others = points[points["model"] != "deepseek-r1"]
+    known = others.dropna(subset="error")
+    told_of = f"Of {len(others):,} points of other models {len(known):,} are answered, half of them within"
+    assert f"{told_of} {100 * validation.spread(known)['median']:.1f} %" in text
     peers = pd.read_csv(DATA / "third_party" / "aiconfigurator.csv").set_index("measurement")["predicted"]
     both = plain[plain["id"].isin(peers.index)]
     theirs = validation.spread(both.assign(error=both["id"].map(peers) / both["measured"] - 1))

@@ -373,7 +373,7 @@ def test_missing_column_is_named(table: pd.DataFrame, tmp_path: Path) -> None:
         ("expert_parallel", "31", "expert_parallel: 32 ranks do not divide into groups of 31"),
         ("model", "deepsek-r1", "unknown model 'deepsek-r1'; did you mean 'deepseek-r1'?"),
         ("matrix_precision", "int8", "matrix_precision: h800-sxm has no kernels in int8"),
-        ("accelerator", "mi300x", "accelerator: no source states how fast kernels run on mi300x"),
+        ("accelerator", "nvswitch-5", "accelerator: to estimate the kernels of nvswitch-5, add 'nvswitch-5,"),
         ("batch", "10000000", "batch: weights and KV cache take "),
     ],
 )

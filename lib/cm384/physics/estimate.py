@@ -30,7 +30,7 @@ from cm384.physics.sizes import Rows
 from cm384.physics.transformer import Model
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated, check_known
-from cm384.table.records import BYTES_PER_ELEMENT, Row, read_conditions, write_conditions
+from cm384.table.records import BYTES_PER_ELEMENT, KERNELS, Row, read_conditions, write_conditions
 from cm384.table.specs import Specs
 
 # What every deployment reads of a chip's kernels, and what one with experts reads besides.
@@ -178,6 +178,13 @@ def estimate(specs: Specs, chip: str, core: str = "latent", by: Sequence[str] = 
     one = len(by) == 1
     filled = {key: values[0] if one else np.array(values) for key, values in held.items()}
     return _filled(specs, chip, filled, names)
+
+
+def without_kernels(specs: Specs, chip: str) -> Specs:
+    """The table as if no source stated how fast kernels run on a chip, to try its estimate."""
+    dropped = (*KERNELS, "sequence_parallel_ranks")
+    kept = {key: found for key, found in specs.rows.items() if key[0] != chip or key[1] not in dropped}
+    return dataclasses.replace(specs, rows=kept)
 
 
 def by_median(
