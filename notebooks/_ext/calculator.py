@@ -109,7 +109,7 @@ def entry(group: Sequence[Measurement], specs: Specs) -> dict[str, Any]:
     machine, prefill = layers.machine, first.phase == "prefill"
     unit = PREFILL_UNIT if prefill else float(layers.ranks_per_package / layers.tensor)
     batch, context, step = grid(first, unit, points, specs)
-    peak = derive("peak", d.accelerator, specs, precision=d.matrix_precision, basis="headline")
+    peak = derive("peak", d.accelerator, specs, precision=machine.matrix, basis="headline")
     token = layers.cache_bytes() / layers.context * layers.tensor / layers.ranks_per_package
     sizes = {"have": layers.capacity, "weights": layers.weights(), "token": token}
     streams = prefill and machine.host_bandwidth is not None

@@ -22,7 +22,7 @@ from cm384.physics.kernels import EIGHT_BIT
 from cm384.physics.transformer import Model, load_model
 from cm384.table import units
 from cm384.table.errors import InputError
-from cm384.table.records import NUMBERS, PRECISIONS, PREFILL, Measurement
+from cm384.table.records import FOUR_BIT_WEIGHTS, NUMBERS, PRECISIONS, PREFILL, Measurement
 from cm384.table.specs import Specs, load_third_party
 
 COARSE, FEW = 0.25, 5  # an error above the one, or from fewer documents, settles little
@@ -316,7 +316,7 @@ def model_error(specs: Specs, *named: str, ratio: bool = False) -> ModelError:
 def comparable(chip: str, reference: str, specs: Specs) -> list[tuple[Measurement, Measurement]]:
     """Published runs of two chips that can be set side by side.
 
-    The same phase, routing and family of models, 8 bits or the same format, drafts on both sides or
+    The same phase, routing and family of models, 8 bits or the same format throughout, drafts on both sides or
     unknown, lengths within a quarter, and batches within a factor of two; of several the nearest in
     length, then in batch.
     """
@@ -335,6 +335,7 @@ def _alike(ours: Measurement, theirs: Measurement) -> bool:
     return (
         (theirs.phase, theirs.routing) == (ours.phase, ours.routing)
         and theirs.matrix_precision in (ours.matrix_precision, *EIGHT_BIT)
+        and not {ours.matrix_precision, theirs.matrix_precision} & FOUR_BIT_WEIGHTS.keys()
         and theirs.model.split("-")[0] == ours.model.split("-")[0]
         and len({drafts not in ("", "0") for drafts in known}) < 2
         and _apart(ours.context, theirs.context) <= np.log(1.25)
