@@ -316,8 +316,8 @@ def model_error(specs: Specs, *named: str, ratio: bool = False) -> ModelError:
 def comparable(chip: str, reference: str, specs: Specs) -> list[tuple[Measurement, Measurement]]:
     """Published runs of two chips that can be set side by side.
 
-    The same phase, routing and family of models, 8 bits or the same format throughout, drafts on both sides or
-    unknown, lengths within a quarter, and batches within a factor of two; of several the nearest in
+    The same phase, routing and family of models, 8 bits throughout or the same format, drafts on both sides
+    or unknown, lengths within a quarter, and batches within a factor of two; of several the nearest in
     length, then in batch.
     """
     runs = specs.measurements.values()
