@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pickle
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import warm_kernels
 from playwright.sync_api import Browser, sync_playwright
 from rendered import CHROMIUM, REPORT, Tab, run
+from visiting import Visit, visit
 
 from cm384.notebooks import NOTEBOOKS
 
@@ -21,9 +24,10 @@ warm_kernels.install()
 
 
 # The longest files, those that wait for processes of their own and for the site: begun first, so that no
-# worker ends with them alone. The first of them builds the site for all.
-FIRST = ("test_browser.py", "test_reruns.py", "test_report.py", "test_papermill.py", "test_committed.py",
-         "test_derived.py", "test_site.py", "test_calculator.py", "test_scorecard_page.py")  # fmt: skip
+# worker ends with them alone. The first of them builds the site for all, the two first visit its pages.
+FIRST = ("test_browser.py", "test_browser_defects.py", "test_reruns.py", "test_report.py",
+         "test_papermill.py", "test_committed.py", "test_derived.py", "test_site.py",
+         "test_calculator.py", "test_scorecard_page.py")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,14 +36,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of what is made once for all workers of the test run."""
+    folder = tmp_path_factory.getbasetemp()
+    # each worker has a folder of its own below that of the run
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@contextmanager
+def locked(path: Path, flags: int = 0) -> Iterator[None]:
+    """Only one worker at a time; with `LOCK_NB`, `BlockingIOError` where another one is."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | flags)
+        yield
+
+
+@pytest.fixture(scope="session")
+def build(shared: Path) -> Path:
     """The folder that a whole `report` writes to, once for all workers of the test run."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent  # each worker has a folder of its own below that of the run
     folder, done = shared / "report", shared / "report-done"
-    with (shared / "report-lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the first builds, the others wait for it
+    with locked(shared / "report-lock"):  # the first builds, the others wait for it
         if not done.exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
@@ -73,3 +89,22 @@ def tab(browser: Browser, site: Path) -> Iterator[Tab]:
     """A new tab that notes errors and outside requests; open a page of the site in it."""
     with browser.new_context() as context:
         yield Tab(context.new_page(), site)
+
+
+@pytest.fixture(scope="module")
+def visits(browser: Browser, site: Path, shared: Path) -> dict[str, Visit]:
+    """Every page, visited once: by this worker, or by another one that asked for them meanwhile."""
+    folder = shared / "visits"
+    folder.mkdir(exist_ok=True)
+    paths = sorted(site.glob("*.html"), key=lambda path: (-path.stat().st_size, path.name))
+    found: dict[str, Visit] = {}
+    with browser.new_context() as context:
+        tab = Tab(context.new_page(), site)
+        for flags in (fcntl.LOCK_NB, 0):  # first those that nobody is at, then wait for the others
+            for path in paths:
+                kept = folder / f"{path.name}.pickle"
+                with suppress(BlockingIOError), locked(folder / f"{path.name}.lock", flags):
+                    if not kept.exists():
+                        kept.write_bytes(pickle.dumps(visit(tab, path.name)))
+                    found[path.name] = pickle.loads(kept.read_bytes())
+    return found

@@ -1,0 +1,158 @@
+"""One look at a page of the site in a headless browser: at every width, on paper and in the dark."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import page_checks
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, TimeoutError
+from rendered import Tab
+
+WIDTHS = (360, 768, 1440)
+PAPER = 718  # A4 upright between its margins, in pixels; a table of many columns lies on its side
+GRAVE = ("serious", "critical")
+# axe would load style sheets again, which a browser refuses for files; a finger needs 24 pixels.
+COLOURS = ["color-contrast", "link-in-text-block"]
+BASE = {"preload": False, "resultTypes": ["violations"]}
+OTHER = BASE | {"rules": {"target-size": {"enabled": True}} | {r: {"enabled": False} for r in COLOURS}}
+# axe reads the same few colours again for every word; it is told to remember what it read of each.
+AXE = (
+    Axe().axe_script
+    + """;(() => {
+  const colour = axe.commons.color.Color.prototype, parse = colour.parseString, known = new Map();
+  colour.parseString = function (text) {
+    if (known.has(text)) return Object.assign(this, known.get(text));
+    parse.call(this, text);
+    known.set(text, {r: this.r, g: this.g, b: this.b, alpha: this.alpha});
+    return this;
+  };
+})()"""
+)
+RUN = "([where, rules]) => axe.run(where ?? document, rules)"
+# axe takes its time over colours, and those of a long table or list are those of its first lines.
+FIRST_LINES = {"exclude": [["tr:nth-child(n+12)"], [".citation:nth-child(n+12)"]]}
+
+# The theme lets the keyboard into the frames that scroll, a third of a second after any change.
+REACHED = """() => [...document.querySelectorAll('article :is(pre, .output)')]
+    .every(e => e.tabIndex === 0
+        || (e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight))"""
+STILL = "* { animation: none !important; transition: none !important; }"
+FOLD = "open => document.querySelectorAll('article details').forEach(fold => fold.open = open)"
+UNSET = """[...document.querySelectorAll('.math:not(:has(mjx-container))')].map(e => e.innerText)
+    .concat([...document.querySelectorAll('mjx-merror, [data-mjx-error]')].map(e => e.outerHTML))"""
+PROSE = """[...document.querySelectorAll('article :is(h1, h2, h3, p, li, td)')]
+    .filter(e => !e.querySelector('code, mjx-container')).map(e => e.innerText).join('\\n')"""
+# Formulas that were not set; a sum of dollars, as quotations have it, is none.
+RAW = re.compile(r"\$(?![\d.]+ [mb]illion)[^$\n]+\$|\\[(\[a-z]\S*")
+WITHOUT_WORDS = "[...document.querySelectorAll('img')].filter(e => !e.alt).map(e => e.src)"
+GROUNDS = """[...document.querySelectorAll('.cell_output img')]
+    .map(e => getComputedStyle(e).backgroundColor)"""
+TOO_WIDE = """() => {
+  const width = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth <= width) return [];
+  return [...document.body.querySelectorAll('*')]
+    .filter(e => e.getBoundingClientRect().right > width + 1)
+    .map(e => `${e.tagName} ${e.className} in ${width}`).slice(0, 5);
+}"""
+OFF_PAPER = """width =>
+  [...document.querySelectorAll('article :is(table, pre, img, mjx-container)')]
+    .filter(e => e.getBoundingClientRect().width
+        > (e.querySelector('th:nth-child(9)') ? width * Math.SQRT2 : width))
+    .map(e => e.outerHTML.slice(0, 200))"""
+
+
+NONE_HAS = [
+    "errors", "outside", "unset", "without_words", "too_wide", "off_paper", "faults",
+    "colours", "dark_colours",
+]  # fmt: skip
+
+
+@dataclass
+class Visit:
+    """What was found on one page."""
+
+    shown: page_checks.Page
+    errors: list[str]
+    outside: list[str]
+    mathematics: int
+    unset: list[str]
+    without_words: list[str]
+    too_wide: list[str]
+    off_paper: list[str]
+    faults: list[str]
+    colours: list[str]
+    dark_colours: list[str]
+    dark_grounds: set[str]
+
+
+def visit(tab: Tab, name: str) -> Visit:
+    """Open a page on a phone, at other widths, on paper and in the dark."""
+    tab.errors, tab.outside = [], []
+    page = still(tab.open(name, WIDTHS[0]))
+    found = Visit(
+        shown=page_checks.Page(page.content()),
+        errors=tab.errors,
+        outside=tab.outside,
+        mathematics=page.locator("mjx-container").count(),
+        unset=page.evaluate(UNSET) + RAW.findall(page.evaluate(PROSE)),
+        without_words=page.evaluate(WITHOUT_WORDS),
+        too_wide=[],
+        off_paper=[],
+        faults=[],
+        colours=[],
+        dark_colours=[],
+        dark_grounds=set(),
+    )
+    page.evaluate(FOLD, True)
+    for width in WIDTHS:
+        resize(page, width)
+        found.too_wide += page.evaluate(TOO_WIDE)
+
+    resize(page, PAPER)
+    page.emulate_media(media="print")
+    found.off_paper = page.evaluate(OFF_PAPER, PAPER)
+
+    resize(page, WIDTHS[0])
+    page.emulate_media(media="screen")
+    page.evaluate(FOLD, False)  # code has the same colours everywhere and is looked at once, below
+    with suppress(TimeoutError):  # what stays out of reach is for axe to name
+        page.wait_for_function(REACHED, timeout=10_000)
+    found.faults = grave_faults(page)
+    found.colours = unreadable(page)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    found.dark_colours = unreadable(page)
+    found.dark_grounds = set(page.evaluate(GROUNDS))
+    return found
+
+
+def still(page: Page) -> Page:
+    """A page on which nothing moves or fades: what is read of it does not depend on when."""
+    page.add_style_tag(content=STILL)
+    return page
+
+
+def resize(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+
+
+def grave_faults(page: Page, rules: Any = OTHER, where: Any = None) -> list[str]:
+    """What axe calls a serious or critical fault, colours apart."""
+    if not page.evaluate("'axe' in window"):  # once a page: each copy of it is slow at first
+        page.evaluate(AXE)
+    found = page.evaluate(RUN, [where, rules])["violations"]
+    return [
+        f"{fault['id']}: {node['html']}: {(node['any'] + node['all'] + node['none'])[0]['message']}"
+        for fault in found
+        if fault["impact"] in GRAVE
+        for node in fault["nodes"]
+    ]
+
+
+def unreadable(page: Page) -> list[str]:
+    """Text that stands out too little from its ground."""
+    return grave_faults(page, BASE | {"runOnly": COLOURS}, FIRST_LINES)
