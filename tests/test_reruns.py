@@ -69,7 +69,7 @@ RERUNS: list[tuple[str, dict[str, str], list[str]]] = [
         {"batch": "8", "microbatches": "1", "published": "CM384-DECODE-4K-15MS"},
         ["from the published 538"],
     ),
-    ("10-model-check", {"explained": "DSK-H800-PREFILL-PROFILE"}, ["74 rows: half within"]),
+    ("10-model-check", {"explained": "DSK-H800-PREFILL-PROFILE"}, ["87 rows: half within"]),
     (  # 8.0 and 7.7 TB/s of a GB200: 2.13 and 2.22 times; 2.1 fits the former alone
         "09-uncertainty",
         {"samples": "200", "seed": "7"},
