@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cm384.derive.derivation import compares
 from cm384.ledger.readings import Reading, check_reading, load_proxies, missing_conditions
@@ -226,16 +227,18 @@ def load_claims(path: str | Path | None = None, specs: Specs | None = None) -> l
         if row["id"] in ids:
             raise bad(line, "id", row["id"], "an id that is not taken")
         ids[row["id"]] = row
+    whole: dict[int, dict[str, str]] = {}
     for line, row in rows.items():
         repeated = ids.get(row["same_as"], {})
         if row["same_as"] and not repeated:
             raise bad(line, "same_as", row["same_as"], files.among(ids))
         if repeated.get("same_as"):
             raise bad(line, "same_as", row["same_as"], "a claim that does not repeat another one itself")
-        table.loc[line] = [row[c] or ("" if c in ITS_OWN else repeated.get(c, "")) for c in table.columns]
-    files.check_table(table, claims_checks(known, ids, own), file.name)
-    claims = [Claim(**values) for values in files.row_dicts(table)]
-    for line, claim in zip(table.index, claims, strict=True):
+        whole[line] = {c: row[c] or ("" if c in ITS_OWN else repeated.get(c, "")) for c in table.columns}
+    table = pd.DataFrame.from_dict(whole, orient="index", columns=table.columns, dtype=str)
+    files.check_table(table, claims_checks(known, ids, own), file)
+    claims = [Claim(**values) for values in whole.values()]
+    for line, claim in zip(whole, claims, strict=True):
         _check_whole(claim, file.name, line, known, own=own is not None)
         _check_reference(claim, ids, partial(bad, line))
     return claims
@@ -273,19 +276,19 @@ def claims_checks(specs: Specs, ids: Iterable[str], keys: Iterable[str] | None) 
         "conditions": files.matches(pairs, "key=value;key=value"),
         "form": files.one_of(FORMS),
         "relation": files.one_of([*RELATIONS, ""]),
-        "unit": files.meets(lambda cell: not cell or files.is_unit(cell), "a unit such as GB/s"),
+        "unit": files.Check(lambda cell: not cell or files.is_unit(cell), "a unit such as GB/s"),
         "comparator": files.one_of([*specs.subjects, *ids, ""]),
         "readings": files.matches(
             rf"-?{pairs}(\|-?{pairs})*", "key=value;…|key=value;…, with - before one that is out"
         ),
         "state": files.one_of([*STATES, ""]),
-        "reported": files.meets(
+        "reported": files.Check(
             lambda cell: not cell or cell.split(":")[0] in REPORTED,
             f"one of {', '.join(REPORTED)}, and after a colon what",
         ),
         "judged": files.one_of([*ANSWERS, ""]),
         "settled": files.one_of([*SETTLED, ""]),
-        "quote": files.meets(lambda cell: len(cell.split()) <= 25, "at most 25 words of the document"),
+        "quote": files.Check(lambda cell: len(cell.split()) <= 25, "at most 25 words of the document"),
     }
     if keys is not None:
         checks["article"] = files.one_of(keys)

@@ -23,7 +23,7 @@ KNOWN = ("id", "article", "category", "claim", "claimed", "derived", "low", "hig
 def read(path: Path) -> pd.DataFrame:
     """Answers by id: a scorecard in CSV, or a file with the columns id and answer alone; checked."""
     table = files.read_table(path, KNOWN, ("id", "answer"))
-    files.check_table(table, {"answer": files.one_of(ANSWERS)}, path.name, unique=["id"])
+    files.check_table(table, {"answer": files.one_of(ANSWERS)}, path, unique=["id"])
     given = next(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
     return table[["id", *(name for name in COMPARED if name in given)]]
 

@@ -182,7 +182,7 @@ def load_proxies() -> dict[str, list[Proxy]]:
     checks = {
         "word": files.matches(r"[a-z][a-z-]*", "lower-case letters and hyphens"),
         "reading": PAIRS,
-        "at_least": files.meets(files.is_amount, "a number"),
+        "at_least": files.Check(files.is_amount, "a number"),
     }
     found = files.read_records(DATA / "proxies.csv", Proxy, checks)
     words_of: dict[str, list[Proxy]] = {}

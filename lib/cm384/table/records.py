@@ -444,7 +444,7 @@ def read_workloads() -> dict[str, Workload]:
         "id": files.matches(*NAME),
         "phase": files.one_of(PHASES),
         "routing": files.one_of(ROUTINGS),
-        **dict.fromkeys(numbers, files.meets(files.is_amount, "a number")),
+        **dict.fromkeys(numbers, files.Check(files.is_amount, "a number")),
     }
     found = files.read_records(DATA / "workloads.csv", Workload, checks, unique=["id"])
     return {row.id: row for row in found.values()}
@@ -482,8 +482,8 @@ def specs_checks(kinds: Mapping[str, Kind], keys: Iterable[str] | None) -> dict[
         "subject": files.matches(*NAME),
         "quantity": files.one_of(stated),
         "conditions": files.matches(r"([a-z_]+=[^;=]+(;[a-z_]+=[^;=]+)*)?", "key=value;key=value"),
-        "value": files.meets(files.is_amount, "a positive number"),
-        "unit": files.meets(files.is_unit, "a unit such as TFLOP/s or GB"),
+        "value": files.Check(files.is_amount, "a positive number"),
+        "unit": files.Check(files.is_unit, "a unit such as TFLOP/s or GB"),
         "basis": files.one_of(BASES),
         "role": files.one_of(["central", "alternative"]),
         "group": files.matches(r"[a-z0-9-]*", "lower-case letters, digits and hyphens"),
@@ -508,9 +508,9 @@ def measurements_checks(subjects: Iterable[str], keys: Iterable[str] | None) -> 
     }
     checks |= {name: files.one_of([*BYTES_PER_ELEMENT, ""]) for name in PRECISIONS}
     checks["matrix_precision"] = files.one_of([*MATRIX_PRECISIONS, ""])
-    amount = files.meets(lambda cell: not cell or files.is_amount(cell), "a number, or nothing")
+    amount = files.Check(lambda cell: not cell or files.is_amount(cell), "a number, or nothing")
     wanted = "more than 0, or nothing"
-    more = files.meets(lambda cell: not cell or (files.is_amount(cell) and float(cell) > 0), wanted)
+    more = files.Check(lambda cell: not cell or (files.is_amount(cell) and float(cell) > 0), wanted)
     checks |= dict.fromkeys(NUMBERS, amount)
     checks |= dict.fromkeys(
         ("tpot", "throughput", "concurrency", "prompt", "workers", "ttft", *PREFILL), more

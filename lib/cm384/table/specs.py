@@ -287,7 +287,7 @@ def load_specs(*more: str | Path, kernels: Iterable[str | Path] = ()) -> Specs:
     own in basis, length, ranks or size alone. Refuses a bad row with file, line, column and what was
     expected.
     """
-    specs = _own_specs()
+    specs = own_specs()
     for path in more:
         added = group_rows(read_rows(Path(path), specs.kinds), specs.rows, Path(path).name)
         specs = dataclasses.replace(specs, rows={**specs.rows, **added})
@@ -317,7 +317,8 @@ def _with_kernels(specs: Specs, path: Path) -> dict[Key, tuple[Row, ...]]:
 
 
 @cache
-def _own_specs() -> Specs:
+def own_specs() -> Specs:
+    """The sourced table of this project."""
     kinds = records.read_kinds()
     rows = read_rows(DATA / "specs.csv", kinds, files.read_keys())
     specs = Specs(group_rows(rows, {}, "specs.csv"), kinds)
