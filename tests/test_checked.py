@@ -14,7 +14,7 @@ from strangers import refused
 
 from cm384 import notebooks
 from cm384.ledger import claims, readings
-from cm384.table import documents, files, records, specs
+from cm384.table import documents, files, reading, specs
 from cm384.table.errors import DATA
 
 
@@ -22,7 +22,7 @@ from cm384.table.errors import DATA
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the data, from which everything is read."""
     shutil.copytree(DATA, tmp_path / "data")
-    for module in (claims, documents, files, readings, records, specs):
+    for module in (claims, documents, files, reading, readings, specs):
         monkeypatch.setattr(module, "DATA", tmp_path / "data")
     monkeypatch.setattr(files, "CHECKED", tmp_path / "data" / "derived" / "checked.csv")
     files.as_checked.cache_clear()
@@ -65,16 +65,16 @@ load_claims(), load_third_party()
 READ = {
     "articles.csv": documents.load_notes,
     "claims.csv": claims.load_claims,
-    "kernels.csv": records.load_kernels,
+    "kernels.csv": reading.load_kernels,
     "measurements.csv": specs.load_measurements,
     "proxies.csv": readings.load_proxies.__wrapped__,
     "readings.csv": readings.load_listed.__wrapped__,
     "sources.csv": documents.load_sources.__wrapped__,
     "specs.csv": specs.own_specs.__wrapped__,
-    "subjects.csv": records.load_subjects.__wrapped__,
+    "subjects.csv": reading.load_subjects.__wrapped__,
     "third_party/deepseek.csv": specs.load_third_party.__wrapped__,
     "third_party/other_models.csv": specs.load_third_party.__wrapped__,
-    "workloads.csv": records.read_workloads,
+    "workloads.csv": reading.read_workloads,
 }
 COLUMNS = {
     "articles.csv": "kind", "claims.csv": "form", "kernels.csv": "value", "measurements.csv": "phase",
@@ -105,7 +105,7 @@ def test_a_table_that_is_edited_while_a_process_runs_is_checked(copy: Path) -> N
     assert files.as_checked()
     text = (copy / "workloads.csv").read_text(encoding="utf-8")
     (copy / "workloads.csv").write_text(text.replace(",decode,", ",nonsense,", 1), encoding="utf-8")
-    assert "column phase: 'nonsense'" in refused(records.read_workloads)
+    assert "column phase: 'nonsense'" in refused(reading.read_workloads)
 
 
 def test_a_table_is_checked_when_another_one_that_it_names_is_edited(copy: Path) -> None:
@@ -120,8 +120,8 @@ def test_a_table_is_checked_when_another_one_that_it_names_is_edited(copy: Path)
 
 def test_a_table_that_is_missing_is_missed_where_it_is_read(copy: Path) -> None:
     (copy / "workloads.csv").unlink()
-    assert records.load_kernels()
-    assert refused(records.read_workloads) == "workloads.csv: no such file"
+    assert reading.load_kernels()
+    assert refused(reading.read_workloads) == "workloads.csv: no such file"
 
 
 def test_what_is_not_packaged_is_checked_though_it_is_the_same(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from cm384.physics.check import COARSE, FEW, ModelError, by_document, model_erro
 from cm384.physics.served import MODELLED
 from cm384.table.documents import SOURCE_KINDS, load_sources
 from cm384.table.errors import InputError
-from cm384.table.records import Row, read_rows
+from cm384.table.reading import read_rows
+from cm384.table.records import Row
 from cm384.table.specs import Specs, group_rows, load_specs, load_third_party
 
 SPEC_COLUMNS = [field.name for field in dataclasses.fields(Row)]

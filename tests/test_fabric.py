@@ -14,7 +14,7 @@ from cm384.physics.served import over_scale_out
 from cm384.physics.terms import check_terms
 from cm384.table import units
 from cm384.table.errors import InputError
-from cm384.table.records import load_kernels
+from cm384.table.reading import load_kernels
 from cm384.table.specs import Specs
 
 SPECS = load_specs()

@@ -23,7 +23,8 @@ from cm384.physics.serving import decode, largest_batch, prefill
 from cm384.physics.terms import check_terms
 from cm384.show.tables import attempt
 from cm384.table.errors import InputError, NotStated
-from cm384.table.records import Deployment, Row, load_kernels
+from cm384.table.reading import load_kernels
+from cm384.table.records import Deployment, Row
 from cm384.table.specs import Specs
 
 SPECS = load_specs()

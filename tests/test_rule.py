@@ -34,7 +34,8 @@ from cm384.physics.check import ModelError, by_document
 from cm384.table import documents
 from cm384.table.documents import Source
 from cm384.table.errors import InputError
-from cm384.table.records import Row, Subject, read_rows
+from cm384.table.reading import read_rows
+from cm384.table.records import Row, Subject
 from cm384.table.specs import Specs, group_rows, load_specs
 from cm384.table.units import Q
 

@@ -13,8 +13,8 @@ from cm384.derive.spread import span
 from cm384.physics import kernels
 from cm384.physics.kernels import Curve, Gemm
 from cm384.physics.layers import Layers
+from cm384.physics.models import load_model
 from cm384.physics.serving import decode, largest_batch, prefill, time_budget
-from cm384.physics.transformer import load_model
 from cm384.table.errors import InputError
 from cm384.table.records import Deployment, key_name
 

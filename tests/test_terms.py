@@ -16,7 +16,7 @@ from cm384.__main__ import main
 from cm384.physics.check import predict
 from cm384.physics.terms import CONSTANTS, check_terms, check_traces, term_errors
 from cm384.table.errors import DATA, InputError
-from cm384.table.records import load_kernels
+from cm384.table.reading import load_kernels
 from cm384.table.specs import load_measurements
 
 SPECS, KERNELS = load_specs(), load_kernels()

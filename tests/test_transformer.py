@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cm384.__main__ import main
+from cm384.physics.models import load_model
 from cm384.physics.transformer import (
     Model,
     decode_flop,
     kv_bytes,
-    load_model,
     parameters_by_component,
     prefill_flop,
     weight_bytes,

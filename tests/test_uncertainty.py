@@ -19,7 +19,8 @@ from cm384.derive.spread import Solution, combinations, sobol, solve_for, tornad
 from cm384.table import units
 from cm384.table.draws import block_of, consistent
 from cm384.table.errors import InputError
-from cm384.table.records import Key, Row, read_rows
+from cm384.table.reading import read_rows
+from cm384.table.records import Key, Row
 from cm384.table.specs import Specs, group_rows
 
 COLUMNS = [field.name for field in dataclasses.fields(Row)]

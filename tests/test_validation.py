@@ -23,7 +23,7 @@ from cm384.physics.check import (
 )
 from cm384.physics.terms import check_terms
 from cm384.table.errors import DATA, InputError
-from cm384.table.records import load_kernels
+from cm384.table.reading import load_kernels
 from cm384.table.specs import load_measurements, load_third_party
 
 SPECS = load_specs()

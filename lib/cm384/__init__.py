@@ -13,8 +13,8 @@ from cm384.ledger.robustness import solve
 from cm384.ledger.verdicts import scorecard
 from cm384.physics import hardware, served
 from cm384.physics.estimate import Estimated, estimate
+from cm384.physics.models import load_model
 from cm384.physics.serving import decode, prefill
-from cm384.physics.transformer import load_model
 from cm384.table import units
 from cm384.table.errors import InputError
 from cm384.table.records import Deployment

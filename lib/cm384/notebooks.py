@@ -25,9 +25,9 @@ from cm384.ledger.claims import load_claims
 from cm384.ledger.readings import load_listed, load_proxies
 from cm384.ledger.verdicts import scorecard
 from cm384.physics import estimate, hardware, served, serving
-from cm384.physics.transformer import find_config, load_model
+from cm384.physics.models import find_config, load_model
 from cm384.show.tables import as_csv
-from cm384.table import files, records
+from cm384.table import files, reading
 from cm384.table.documents import load_notes, load_sources
 from cm384.table.errors import InputError, check_known, unknown
 from cm384.table.records import MATRIX_PRECISIONS, Deployment
@@ -332,7 +332,7 @@ def check_tables() -> None:
     """Check every packaged table, also those that have passed as they stand."""
     files.CHECKED.unlink(missing_ok=True)
     files.as_checked.cache_clear()
-    for read in (records.read_kinds, records.load_subjects, records.read_workloads, records.load_kernels,
+    for read in (reading.read_kinds, reading.load_subjects, reading.read_workloads, reading.load_kernels,
                  load_sources, load_notes, own_specs, load_measurements, load_third_party, load_listed,
                  load_proxies, load_claims):  # fmt: skip
         getattr(read, "__wrapped__", read)()  # not what an earlier call remembers

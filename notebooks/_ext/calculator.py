@@ -21,7 +21,7 @@ from cm384.derive.derivation import derive
 from cm384.physics.check import predict, summary, validate
 from cm384.physics.hardware import accelerator, power_basis
 from cm384.physics.layers import Layers
-from cm384.physics.transformer import load_model
+from cm384.physics.models import load_model
 from cm384.table import units
 from cm384.table.errors import DATA, InputError
 from cm384.table.records import Measurement, write_conditions

@@ -26,7 +26,7 @@ from cm384.ledger.claims import Claim
 from cm384.ledger.readings import Reading
 from cm384.ledger.verdicts import Verdict
 from cm384.show import tables
-from cm384.table import documents, files, records, units
+from cm384.table import documents, files, reading, records, units
 from cm384.table.errors import DATA
 from cm384.table.words import each, title, words
 
@@ -218,9 +218,9 @@ def schema(known: Facts) -> dict[str, Any]:
     specs, keys = known.specs, files.read_keys()
     names = files.one_of(specs.kinds)
     kinds: dict[str, tuple[type, Mapping[str, Any]]] = {
-        "specs.csv": (records.Row, records.specs_checks(specs.kinds, keys)),
+        "specs.csv": (records.Row, reading.specs_checks(specs.kinds, keys)),
         "claims.csv": (Claim, claims.claims_checks(specs, list(known.claims), keys)),
-        "measurements.csv": (records.Measurement, records.measurements_checks(specs.subjects, keys)),
+        "measurements.csv": (records.Measurement, reading.measurements_checks(specs.subjects, keys)),
         "quantities.csv": (records.Kind, {"nature": files.one_of(records.NATURES)}),
         "readings.csv": (readings.Listed, {"quantity": names, "reading": readings.PAIRS}),
         "proxies.csv": (readings.Proxy, {"reading": readings.PAIRS}),

@@ -17,8 +17,8 @@ import pytest
 
 from cm384 import load_claims, load_specs
 from cm384.ledger.robustness import bands
+from cm384.physics.models import load_model
 from cm384.physics.serving import decode, prefill
-from cm384.physics.transformer import load_model
 from cm384.table.records import Deployment
 
 SPECS, R1 = load_specs(), load_model("deepseek-r1")

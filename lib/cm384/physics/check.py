@@ -19,7 +19,8 @@ import pandas as pd
 from cm384.physics import estimate, kernels, load, serving
 from cm384.physics.estimate import Estimated
 from cm384.physics.kernels import EIGHT_BIT
-from cm384.physics.transformer import Model, load_model
+from cm384.physics.models import load_model
+from cm384.physics.transformer import Model
 from cm384.table import units
 from cm384.table.errors import InputError
 from cm384.table.records import FOUR_BIT_WEIGHTS, NUMBERS, PRECISIONS, PREFILL, Measurement

@@ -20,8 +20,9 @@ from cm384.physics.check import predict
 from cm384.physics.hardware import accelerator
 from cm384.physics.kernels import EIGHT_BIT, eight_bits
 from cm384.physics.layers import Layers
+from cm384.physics.models import load_model
 from cm384.physics.serving import Result
-from cm384.physics.transformer import Model, decode_flop, kv_bytes, load_model, prefill_flop
+from cm384.physics.transformer import Model, decode_flop, kv_bytes, prefill_flop
 from cm384.table import units
 from cm384.table.errors import NotStated, check_known
 from cm384.table.records import Deployment, Measurement, Numbers

@@ -11,8 +11,9 @@ from typing import Any, Self
 
 from cm384.physics import arrays
 from cm384.physics.deployment import axes_of, check_fields, check_ranks
+from cm384.physics.models import load_model
 from cm384.physics.operators import Operator
-from cm384.physics.transformer import Layer, Model, bytes_per_element, load_model
+from cm384.physics.transformer import Layer, Model, bytes_per_element
 from cm384.table import units
 from cm384.table.records import FOUR_BIT_WEIGHTS, Deployment
 from cm384.table.specs import Specs

@@ -15,7 +15,7 @@ from cm384.physics import kernels, layers
 from cm384.physics.check import predict, spread
 from cm384.physics.kernels import eight_bits
 from cm384.physics.layers import ATTENTION
-from cm384.physics.transformer import load_model
+from cm384.physics.models import load_model
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated
 from cm384.table.records import KERNELS, Deployment, Kernel, Measurement

@@ -7,17 +7,15 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cm384.table import files, units
-from cm384.table.errors import DATA, InputError
+from cm384.table import units
+from cm384.table.errors import InputError
 from cm384.table.units import Quantity
 
 Key = tuple[str, str, str, str]  # subject, quantity, conditions, basis
@@ -408,114 +406,3 @@ class Peer:
     predicted: str
     source: str
     note: str
-
-
-# --- reading -------------------------------------------------------------------------------------
-
-NAME = r"[a-z0-9][a-z0-9.-]*", "lower-case letters, digits, hyphens and dots"
-TIMED = r"[a-z_]+(\+[a-z_]+)*=[0-9]+(\.[0-9]+)?"
-# Columns of measurements that a file may leave out.
-IF_ANY = ("kind", "serving", "concurrency", "prompt", "workers", "ttft", "software", "date", "drafter",
-          *PREFILL, "terms")  # fmt: skip
-
-
-def read_kinds() -> dict[str, Kind]:
-    """The vocabulary of quantities, by name."""
-    found = files.read_records(DATA / "quantities.csv", Kind, {})
-    return {kind.quantity: kind for kind in found.values()}
-
-
-@cache
-def load_subjects() -> Mapping[str, Subject]:
-    """What is known of chips, systems and parts beside their figures, by name."""
-    checks = {
-        "subject": files.matches(*NAME),
-        "name": files.matches(r"\S.*", "a name"),
-        "tier": files.matches(r"[12]?", "1, 2 or nothing"),
-    }
-    found = files.read_records(DATA / "subjects.csv", Subject, checks, unique=["subject"])
-    return {row.subject: row for row in found.values()}
-
-
-def read_workloads() -> dict[str, Workload]:
-    """The workloads of this project, checked, by name."""
-    numbers = ("expert_parallel", "batch", "context", "microbatches")
-    checks = {
-        "id": files.matches(*NAME),
-        "phase": files.one_of(PHASES),
-        "routing": files.one_of(ROUTINGS),
-        **dict.fromkeys(numbers, files.Check(files.is_amount, "a number")),
-    }
-    found = files.read_records(DATA / "workloads.csv", Workload, checks, unique=["id"])
-    return {row.id: row for row in found.values()}
-
-
-def load_kernels() -> list[Kernel]:
-    """The kernel benchmarks and ablations of this project, checked."""
-    checks = {
-        "id": files.matches(r"\S+", "a name"),
-        "value": files.matches(r"-?[0-9.]+", "a number"),
-        "source": files.one_of(files.read_keys()),
-    }
-    return [*files.read_records(DATA / "kernels.csv", Kernel, checks, unique=["id"]).values()]
-
-
-def read_rows(path: Path, kinds: Mapping[str, Kind], keys: Iterable[str] | None = None) -> dict[int, Row]:
-    """The rows of a specs file by line, checked; `keys` closes the list of sources, when given."""
-    texts = files.read_records(path, Row, specs_checks(kinds, keys))
-    rows = {line: replace(row, value=float(row.value)) for line, row in texts.items()}
-    for line, row in rows.items():
-        if row.value == 0 and row.quantity not in MAYBE_NONE:
-            raise files.bad_cell(path.name, line, "value", "0", "a positive number")
-        if not units.same_kind(row.unit, usual := kinds[row.quantity].unit):
-            expected = f"a unit of {row.quantity}, such as {usual}"
-            raise files.bad_cell(path.name, line, "unit", row.unit, expected)
-        if row.conditions != write_conditions(read_conditions(row.conditions)):
-            raise files.bad_cell(path.name, line, "conditions", row.conditions, "keys in sorted order")
-    return rows
-
-
-def specs_checks(kinds: Mapping[str, Kind], keys: Iterable[str] | None) -> dict[str, Any]:
-    """What a specs file must look like: one check a column, each with the words of its error."""
-    stated = [name for name, kind in kinds.items() if kind.kind == "stated"]
-    return {
-        "subject": files.matches(*NAME),
-        "quantity": files.one_of(stated),
-        "conditions": files.matches(r"([a-z_]+=[^;=]+(;[a-z_]+=[^;=]+)*)?", "key=value;key=value"),
-        "value": files.Check(files.is_amount, "a positive number"),
-        "unit": files.Check(files.is_unit, "a unit such as TFLOP/s or GB"),
-        "basis": files.one_of(BASES),
-        "role": files.one_of(["central", "alternative"]),
-        "group": files.matches(r"[a-z0-9-]*", "lower-case letters, digits and hyphens"),
-        "source": files.matches(r"\S.*", "a source") if keys is None else files.one_of(keys),
-        "locator": files.matches(r"\S.*", "the place in the source"),
-    }
-
-
-def measurements_checks(subjects: Iterable[str], keys: Iterable[str] | None) -> dict[str, Any]:
-    """What a measurements file must look like: one check a column."""
-    checks = {
-        "id": files.matches(r"[A-Za-z0-9._-]+", "letters, digits, hyphens and dots"),
-        "model": files.matches(r"\S.*", "a model or the path of a config.json"),
-        "accelerator": files.one_of(subjects),
-        "phase": files.one_of(PHASES),
-        "routing": files.one_of([*ROUTINGS, ""]),
-        "assumed": files.matches(r"([a-z_]+(;[a-z_]+)*)?", "column;column"),
-        "kind": files.one_of([*RUNS, ""]),
-        "serving": files.one_of([*SERVINGS, ""]),
-        "terms": files.matches(f"({TIMED}(;{TIMED})*)?", "term=µs;term=µs"),
-        "date": files.matches(r"(\d{4}-\d{2}(-\d{2})?)?", "a date, or nothing"),
-    }
-    checks |= {name: files.one_of([*BYTES_PER_ELEMENT, ""]) for name in PRECISIONS}
-    checks["matrix_precision"] = files.one_of([*MATRIX_PRECISIONS, ""])
-    amount = files.Check(lambda cell: not cell or files.is_amount(cell), "a number, or nothing")
-    wanted = "more than 0, or nothing"
-    more = files.Check(lambda cell: not cell or (files.is_amount(cell) and float(cell) > 0), wanted)
-    checks |= dict.fromkeys(NUMBERS, amount)
-    checks |= dict.fromkeys(
-        ("tpot", "throughput", "concurrency", "prompt", "workers", "ttft", *PREFILL), more
-    )
-    if keys is not None:
-        checks["source"] = files.one_of(keys)
-        checks["locator"] = files.matches(r"\S.*", "the place in the source")
-    return checks

@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from cm384.table import documents, files, records, units
+from cm384.table import documents, files, reading, records, units
 from cm384.table.config import ConfigFile
 from cm384.table.draws import Draws
 from cm384.table.errors import DATA, InputError, NotStated, check_known
-from cm384.table.records import Key, Measurement, Row, key_name, read_conditions, read_rows, write_conditions
+from cm384.table.reading import read_rows
+from cm384.table.records import Key, Measurement, Row, key_name, read_conditions, write_conditions
 from cm384.table.units import Quantity
 
 # The bases that stand in, in this order, where a quantity has no row on the one that was asked for.
@@ -319,7 +320,7 @@ def _with_kernels(specs: Specs, path: Path) -> dict[Key, tuple[Row, ...]]:
 @cache
 def own_specs() -> Specs:
     """The sourced table of this project."""
-    kinds = records.read_kinds()
+    kinds = reading.read_kinds()
     rows = read_rows(DATA / "specs.csv", kinds, files.read_keys())
     specs = Specs(group_rows(rows, {}, "specs.csv"), kinds)
     found = load_measurements(specs=specs)
@@ -328,9 +329,9 @@ def own_specs() -> Specs:
         specs,
         rows={**specs.rows, **published},
         measurements={row.id: row for row in found},
-        workloads=records.read_workloads(),
+        workloads=reading.read_workloads(),
         models={path.stem: ConfigFile(path) for path in sorted((DATA / "models").glob("*.json"))},
-        named=records.load_subjects(),
+        named=reading.load_subjects(),
     )
 
 
@@ -342,8 +343,8 @@ def load_measurements(path: str | Path | None = None, specs: Specs | None = None
     """
     file = Path(path) if path is not None else DATA / "measurements.csv"
     own = files.read_keys() if path is None else None
-    checks = records.measurements_checks((specs or load_specs()).subjects, own)
-    rows = files.read_records(file, Measurement, checks, unique=["id"], optional=records.IF_ANY)
+    checks = reading.measurements_checks((specs or load_specs()).subjects, own)
+    rows = files.read_records(file, Measurement, checks, unique=["id"], optional=reading.IF_ANY)
     for line, row in rows.items():
         timed = row.tpot and (row.batch or row.concurrency) and row.phase == "decode"
         if not (row.throughput or timed or row.terms):

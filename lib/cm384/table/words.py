@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from cm384.table.records import Row, load_subjects, read_conditions
+from cm384.table.reading import load_subjects
+from cm384.table.records import Row, read_conditions
 
 
 def words(quantity: str) -> str:
