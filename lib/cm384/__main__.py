@@ -205,7 +205,7 @@ def _short(lines: pd.DataFrame) -> pd.DataFrame:
     derived = list(map(tables.beside, lines["claimed"], lines["derived"]))
     answer = [f"{MARKS[answer]} {answer}" for answer in lines["answer"]]
     shown = lines.assign(claim=lines["id"], derived=derived, answer=answer)
-    return shown[["claim", "claimed", "derived", "answer", "settled", "why"]]
+    return shown.assign(why=lines["plain"])[["claim", "claimed", "derived", "answer", "settled", "why"]]
 
 
 def _solutions(lines: pd.DataFrame) -> pd.DataFrame:

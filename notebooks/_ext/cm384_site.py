@@ -119,6 +119,8 @@ def mend(app: Sphinx, name: str, _: str, context: dict[str, Any], __: Any) -> No
     context["body"] = context.get("body", "").replace('"doc-biblioentry"', '"listitem"')
     for script in ("datatables.js", "scorecard.js") if name == "00-scorecard" else ():
         app.add_js_file(script, loading_method="defer")
+    if name.startswith("article-"):
+        app.add_js_file("moved.js", loading_method="defer")
 
 
 def slim(app: Sphinx, error: Exception | None) -> None:

@@ -20,11 +20,10 @@ from facts import SHOWN, Facts, facts
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from cm384.ledger import claims, readings
-from cm384.ledger.board import MARKS, TONES, tally
+from cm384.ledger import claims, readings, record
+from cm384.ledger.board import MARKS, TONES, in_all, sentences
 from cm384.ledger.claims import Claim
-from cm384.ledger.readings import Reading
-from cm384.ledger.verdicts import Verdict
+from cm384.ledger.verdicts import Verdict, tabulated
 from cm384.show import tables
 from cm384.table import documents, files, reading, records, units
 from cm384.table.errors import DATA
@@ -40,6 +39,7 @@ def write(folder: Path) -> None:
     keys = documents.articles(known.notes)
     pages = {f"article-{key}": render("article", **article(key, known)) for key in keys}
     pages["articles"] = render("articles", articles=[summary(key, known) for key in keys])
+    pages["changes"] = render("changes", **changes(known))
     pages["schema"] = render("schema", **schema(known))
     for name, text in pages.items():
         (folder / f"{name}.md").write_text(text, encoding="utf-8")
@@ -53,6 +53,7 @@ def fill(text: str) -> str:
     known = facts()
     context = {
         "ledger": known.ledger,
+        "counted": list(sentences(tabulated(known.ledger.values()), [*known.claims.values()])["answer"]),
         "tones": TONES,
         "notebooks": known.shelf,
         "listed": [reading_line(row) for row in readings.load_listed()],
@@ -80,7 +81,7 @@ def environment() -> Environment:
     )
     jinja.filters |= {
         "beside": beside,
-        "filled": filled,
+        "filled": lambda text: readings.filled(text, facts().specs),
         "framed": framed,
         "mark": MARKS.__getitem__,
         "sources": lambda keys: Markup(" ").join(Markup("<code>{}</code>").format(k) for k in keys),
@@ -102,34 +103,16 @@ def framed(table: tables.Table) -> Markup:
     return Markup(frame).format(Markup(table.html))
 
 
-def filled(text: str) -> str:
-    """A sentence with its placeholders derived.
-
-    A placeholder is a reading in braces, as in the column `readings` of the claims, with `unit` and
-    `digits` for how it is printed.
-
-    >>> text = "{subject=cloudmatrix-384;quantity=hbm_capacity;comparator=gb200-nvl72;digits=2}"
-    >>> filled(f"{text} times the memory")
-    '3.6 times the memory'
-    """
-
-    def figure(match: re.Match[str]) -> str:
-        given = records.read_conditions(match[1])
-        unit, digits = given.pop("unit", ""), int(given.pop("digits", "4"))
-        pairs = ";".join(f"{name}={value}" for name, value in given.items())
-        value = Reading("", "", "", {}).changed(pairs).figure(facts().specs)
-        return units.text(value.to(unit) if unit else value, digits)
-
-    return re.sub(r"\{([^{}]+)\}", figure, text)
-
-
 # --- articles ------------------------------------------------------------------------------------
 
 
 def summary(key: str, known: Facts) -> dict[str, Any]:
     """An article and how many of its claims hold."""
-    answers = [verdict.answer for verdict in known.ledger.values() if verdict.claim.article == key]
-    return {"about": known.of(key, "about")[0], "sentence": tally(answers)}
+    own = [verdict for verdict in known.ledger.values() if verdict.claim.article == key]
+    copies = [
+        dataclasses.replace(verdict.claim, same_as="") for verdict in own
+    ]  # each article counts its own
+    return {"about": known.of(key, "about")[0], "sentence": in_all(tabulated(own), copies)}
 
 
 def article(key: str, known: Facts) -> dict[str, Any]:
@@ -162,6 +145,7 @@ def article(key: str, known: Facts) -> dict[str, Any]:
             for matter in known.of(key, "repeats")
         ],
         "workings": [workings.entry(verdict, known) for verdict in own],
+        "version": record.data_version(),
     }
 
 
@@ -172,7 +156,7 @@ def claim_line(verdict: Verdict, also: Iterable[Claim]) -> dict[str, str]:
     return {
         "claim": f"{claim.id}, {claim.locator}: {claim.statement}",
         "claimed → derived": f"{claim.claimed} → {derived}" if claim.value and not claim.word else "–",
-        "answer": f"{MARKS[verdict.answer]} {verdict.answer}. {verdict.why}",
+        "answer": f"{MARKS[verdict.answer]} {verdict.answer}. {verdict.plain}",
         "also": ", ".join(other.id for other in also if other.article != claim.article),
     }
 
@@ -183,6 +167,37 @@ def repeated_in(ledger: Iterable[Claim]) -> dict[str, list[Claim]]:
     for claim in ledger:
         roots.setdefault(claim.same_as or claim.id, []).append(claim)
     return {c.id: [o for o in group if o is not c] for group in roots.values() for c in group}
+
+
+# --- what changed --------------------------------------------------------------------------------
+
+
+def changes(known: Facts) -> dict[str, Any]:
+    """The answers that moved, and the objections that came with a document."""
+    return {
+        "version": record.data_version(),
+        "moves": [
+            {
+                "claim": f"{claim.id}: {claim.statement}",
+                "was": was.answer,
+                "is": f"{MARKS[now.answer]} {now.answer}",
+                "since": now.since,
+                "why": now.why,
+            }
+            for claim, was, now in record.moves(known.claims.values())
+        ],
+        "objections": [
+            {
+                "claim": row.claim,
+                "date": row.date,
+                "for": row.side,
+                "objection": row.objection,
+                "sources": row.source,
+                "outcome": row.outcome,
+            }
+            for row in record.load_objections()
+        ],
+    }
 
 
 # --- the rule ------------------------------------------------------------------------------------

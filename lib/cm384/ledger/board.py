@@ -51,6 +51,12 @@ TONES = {
 OF_ONE = ("holds", "depends on what is meant or believed", "does not hold", "says less than is so",
           "cannot be known, or is an opinion")  # fmt: skip
 
+# Kinds of claims about machines and what they do, not about firms, money and politics.
+TECHNICAL = ("chip spec", "system spec", "serving throughput", "efficiency", "parity", "power/energy")
+# From what disproves a sentence of which it is a part to what does it no harm.
+WEAKEST = ("contradicted", "misattributed", "overstated", "unsupported", "opinion", "undecided", "partly",
+           "other basis", "within sources", "understated", "holds")  # fmt: skip
+
 
 def claims_of(category: str, specs: Specs) -> list[Claim]:
     """The claims of a category that are not repetitions of another one."""
@@ -66,7 +72,7 @@ def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
             {
                 "claim": f"{line['id']}: {line['claim']}",
                 "claimed → derived": " → ".join(filter(None, [line["claimed"], found])),
-                "answer": f"{MARKS[line['answer']]} {line['answer']}. {line['why']}",
+                "answer": f"{MARKS[line['answer']]} {line['answer']}. {line['plain']}",
                 "sources": line["sources"],
             }
         )
@@ -91,19 +97,53 @@ def readings_table(claim: Claim, specs: Specs) -> Table:
     return table([*cells, *({"reading": text, "derived": why} for text, why in lacking.items())])
 
 
-def tally(answers: Sequence[str]) -> str:
+def tally(answers: Sequence[str], what: str = "claims") -> str:
     """What some answers come to, in one sentence."""
     counts = [sum(answers.count(answer) for answer in held) for held in TONES.values()]
     told = zip(counts, TONES, OF_ONE, strict=True)
     return (
-        f"Of {len(answers)} claims, {listed(f'{n} {one if n == 1 else tone}' for n, tone, one in told if n)}."
+        f"Of {len(answers)} {what}, {listed(f'{n} {one if n == 1 else tone}' for n, tone, one in told if n)}."
     )
 
 
-def distinct(lines: pd.DataFrame, claims: Iterable[Claim]) -> list[str]:
-    """The answers of a scorecard, those of claims that repeat another one left out."""
+def sentences(lines: pd.DataFrame, claims: Iterable[Claim]) -> pd.DataFrame:
+    """Each distinct sentence of a scorecard once: its number, category and answer, and its rows.
+
+    A claim that repeats another one is left out. A sentence that says several things has a row for each,
+    told apart by a last letter, and is as good as the part that holds least.
+    """
     repeats = [claim.id for claim in claims if claim.same_as]
-    return list(lines.loc[~lines["id"].isin(repeats), "answer"])
+    own = lines[~lines["id"].isin(repeats)]
+    number = own["id"].str.replace(r"(?<=\d)[a-z]$", "", regex=True)
+    ranked = own.assign(sentence=number, rank=own["answer"].map(WEAKEST.index))
+    ranked["rows"] = ranked.groupby("sentence")["id"].transform(" ".join)
+    weakest = ranked.sort_values("rank", kind="stable").drop_duplicates("sentence").sort_index()
+    return weakest[["sentence", "category", "answer", "rows"]].reset_index(drop=True)
+
+
+def in_all(lines: pd.DataFrame, claims: Sequence[Claim]) -> str:
+    """What the answers of a scorecard come to, of all sentences and of the technical ones."""
+    counted = sentences(lines, claims)
+    technical = counted[counted["category"].isin(TECHNICAL)]
+    said = tally(list(counted["answer"]), "distinct sentences" if len(counted) != 1 else "distinct sentence")
+    if not 0 < len(technical) < len(counted):
+        return said
+    return f"{said} {tally(list(technical['answer']), 'technical ones').replace('Of', 'Of the', 1)}"
+
+
+def how_counted(lines: pd.DataFrame, claims: Sequence[Claim]) -> str:
+    """How the rows of a ledger come down to its distinct sentences, and what is listed only."""
+    counted, repeats = sentences(lines, claims), sum(bool(claim.same_as) for claim in claims)
+    parts = counted["rows"].str.count(" ").sum()
+    cited = [c for c in claims if c.reports and not c.same_as]
+    only = sum(claim.form == "saying" for claim in cited)
+    return (
+        f"{len(lines)} rows: {repeats} repeat another one, and {parts} are further parts of a sentence that "
+        f"says more than one thing, which counts once, by the part that holds least. Both are only listed. "
+        f"Of the {len(counted)} sentences {only} say only that somebody said something, and are answered by "
+        f"whether he did; in {len(cited) - only} rows something is asserted through somebody, and the answer "
+        f"is that of the thing. Technical are the kinds {listed(TECHNICAL)}."
+    )
 
 
 # --- figures -------------------------------------------------------------------------------------

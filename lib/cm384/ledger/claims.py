@@ -80,6 +80,7 @@ class Claim:
     primary_says: str
     quote: str
     overturn: str
+    plain: str
     note: str
 
     @property
@@ -288,6 +289,10 @@ def claims_checks(specs: Specs, ids: Iterable[str], keys: Iterable[str] | None) 
         ),
         "judged": files.one_of([*ANSWERS, ""]),
         "settled": files.one_of([*SETTLED, ""]),
+        "plain": files.Check(
+            lambda cell: not cell or cell.split(": ")[0] in ANSWERS,
+            "an answer, a colon, and the sentence that says it",
+        ),
         "quote": files.Check(lambda cell: len(cell.split()) <= 25, "at most 25 words of the document"),
     }
     if keys is not None:

@@ -16,8 +16,8 @@ from cm384.table.specs import Specs
 
 # The columns of a scorecard that a file may hold; numbers and sentences are not compared.
 COMPARED = ("answer", "settled", "reported")
-KNOWN = ("id", "article", "category", "claim", "claimed", "derived", "low", "high", "ratio", *COMPARED, "why",
-         "overturn", "sources")  # fmt: skip
+KNOWN = ("id", "article", "category", "claim", "claimed", "derived", "low", "high", "ratio", *COMPARED,
+         "plain", "why", "overturn", "sources")  # fmt: skip
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -7,13 +7,14 @@ stand-ins of a word of degree; both are the same for all claims, whoever they fa
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from cm384.derive.derivation import Figure, compares, conditions_of, derive, numeric_conditions, ratio
-from cm384.table import files
+from cm384.table import files, units
 from cm384.table.errors import DATA, InputError, check_known, unknown
 from cm384.table.records import read_conditions
 from cm384.table.specs import Specs, load_specs
@@ -76,6 +77,32 @@ class Reading:
         joint = " − " if self.difference else " against " if compares(self.quantity) else " ÷ "
         versus = f"{joint}{title(self.comparator)}{_aside(self.against)}" if self.comparator else ""
         return f"{words(self.quantity)}{ours} of {title(self.subject)}{versus}"
+
+
+def filled(text: str, specs: Specs, own: Mapping[str, Quantity] | None = None) -> str:
+    """A sentence with its placeholders derived, so that no number in it can drift.
+
+    A placeholder is a reading in braces, as in the column `readings` of the claims, with `unit` and
+    `digits` (three unless said) for how it is printed; `claim=` names one of the figures in `own`.
+
+    >>> text = "{subject=cloudmatrix-384;quantity=hbm_capacity;comparator=gb200-nvl72;digits=2}"
+    >>> filled(f"{text} times the memory", load_specs())
+    '3.6 times the memory'
+    """
+
+    def figure(match: re.Match[str]) -> str:
+        given = read_conditions(match[1])
+        unit, digits = given.pop("unit", ""), int(given.pop("digits", "3"))
+        if name := given.pop("claim", ""):
+            check_known("placeholder", name, figures)
+            value = figures[name]
+        else:
+            pairs = ";".join(f"{name}={value}" for name, value in given.items())
+            value = Reading("", "", "", {}).changed(pairs).figure(specs)
+        return units.text(value.to(unit) if unit else value, digits)
+
+    figures = own or {}
+    return re.sub(r"\{([^{}]+)\}", figure, text)
 
 
 def _aside(conditions: Mapping[str, str]) -> str:

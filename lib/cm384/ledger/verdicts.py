@@ -9,7 +9,7 @@ written by people who knew the sources.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import pandas as pd
 
 from cm384.ledger.attempts import Attempt, Tried, attempts, closest, error_of
 from cm384.ledger.claims import REPORTED, Claim
-from cm384.ledger.readings import Reading, differs, listed_readings
+from cm384.ledger.readings import Reading, differs, filled, listed_readings
 from cm384.ledger.stated import Stated, as_of, as_run, considered, kinds_of_run, measures, owner_of, written
 from cm384.physics.served import MODELLED
 from cm384.table import units
@@ -25,12 +25,17 @@ from cm384.table.documents import load_sources
 from cm384.table.errors import InputError
 from cm384.table.records import RUNS, Row, read_conditions
 from cm384.table.specs import Specs
+from cm384.table.units import Q, Quantity
 from cm384.table.words import each, listed, row_name, title
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the rule says of a claim: the answer, how it was settled, the reason, what would overturn it."""
+    """What the rule says of a claim: the answer, how it was settled, the reason, what would overturn it.
+
+    `plain` says the same to a reader in one sentence; `weighed` is how many measures of a word hold, of
+    how many.
+    """
 
     claim: Claim
     answer: str
@@ -39,6 +44,19 @@ class Verdict:
     overturn: str = ""
     attempt: Attempt | None = None
     sources: tuple[str, ...] = ()
+    weighed: tuple[int, int] | None = None
+    plain: str = ""
+
+    @property
+    def figures(self) -> dict[str, Quantity]:
+        """The figures of its own that a sentence may ask for."""
+        if self.weighed:
+            return {"holding": Q(self.weighed[0], "count"), "measures": Q(self.weighed[1], "count")}
+        if not self.attempt:
+            return {}
+        central, names = self.attempt.span.central, ("low", "high", "lowest", "highest")
+        ends = Quantity(np.array([*self.attempt.ends, *self.attempt.edges]), central.units)
+        return {"derived": central, **dict(zip(names, ends, strict=True))}
 
     @property
     def derived(self) -> float:
@@ -78,9 +96,8 @@ def _by_document(claim: Claim, answer: str) -> Verdict:
     """What was judged by hand, with what the document says."""
     nothing = answer in ("unsupported", "opinion", "undecided")
     settled = claim.settled or ("nothing" if nothing else "document")
-    overturn = claim.overturn or (
-        "A document that says it." if nothing else "A document nearer to the matter."
-    )
+    rest = "No document could overturn it." if answer == "opinion" else "A document that says it."
+    overturn = claim.overturn or (rest if nothing else "A document nearer to the matter.")
     why = claim.primary_says or claim.note or "An opinion, which nothing can settle."
     return Verdict(claim, answer, settled, why, overturn, sources=_keys(claim))
 
@@ -100,7 +117,9 @@ def _not_stated(claim: Claim, said: Stated) -> Verdict:
             kinds = listed(kinds_of_run(said.weaker[0], table))
             why = f"{said.weaker[0]} is {kinds}, not measured, and {why}"
         later = f"; later documents give {listed(map(str, said.later[:3]))}" if said.later else ""
-        return Verdict(claim, "undecided", "nothing", _sentence(f"{why}{later}."), "A document of that time.")
+        sort = "A measured run" if said.achieved else "A document that states it"
+        overturn = f"{sort}, published{f' by {when}' if when else ''}."
+        return Verdict(claim, "undecided", "nothing", _sentence(f"{why}{later}."), overturn)
     tail = f"; {listed(map(str, given[:3]))}" if given else ""
     why = f"Nothing to derive it from: {missing}{tail}."
     return Verdict(claim, "unsupported", "nothing", why, "A document that states it.")
@@ -349,10 +368,12 @@ def _by_proxies(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> Verd
     parts += [f"against it: {listed(failing)}"] if failing else []
     parts += [f"not stated: {listed(missing)}"] if missing else []
     sources = each(key for _, a, _ in found if a for key in _sources(a, specs))
-    overturn = "A document with another value of one of them."
-    return Verdict(
-        claim, answer, "proxy", _sentence("; ".join(parts) + "."), overturn, sources=tuple(sources)
-    )
+    sides = [[name for name, a, held in found if a and held is side] for side in (True, False)]
+    fewer = min((side for side in sides if side), key=len)
+    who = "Documents that put" if all(sides) else "A document that puts one of"
+    overturn = f"{who} {listed(fewer)} on the other side."
+    why = _sentence("; ".join(parts) + ".")
+    return Verdict(claim, answer, "proxy", why, overturn, sources=tuple(sources), weighed=(count, total))
 
 
 # --- all of them -----------------------------------------------------------------------------------
@@ -367,7 +388,15 @@ def judge_all(claims: Iterable[Claim], specs: Specs, among: Iterable[Claim] = ()
         raise InputError("a verdict needs one value a row; this table holds several")
     own = {claim.id: claim for claim in claims}
     ledger = {claim.id: claim for claim in among} | own
-    return [judge(claim, specs, ledger) for claim in own.values()]
+    return [_said(judge(claim, specs, ledger), specs) for claim in own.values()]
+
+
+def _said(verdict: Verdict, specs: Specs) -> Verdict:
+    """The verdict with the sentence that its claim has for this very answer, else with the reason."""
+    answer, _, sentence = verdict.claim.plain.partition(": ")
+    if answer != verdict.answer:
+        return replace(verdict, plain=verdict.why)
+    return replace(verdict, plain=filled(sentence, specs, verdict.figures))
 
 
 def scorecard(claims: Iterable[Claim], specs: Specs, among: Iterable[Claim] = ()) -> pd.DataFrame:
@@ -396,6 +425,7 @@ def _line(verdict: Verdict) -> dict[str, Any]:
         "answer": verdict.answer,
         "settled": verdict.settled,
         "reported": claim.reported,
+        "plain": verdict.plain,
         "why": verdict.why,
         "overturn": verdict.overturn,
         "sources": ";".join(verdict.sources),
