@@ -422,7 +422,7 @@ def test_no_claim_of_the_ledger_is_settled_by_the_model() -> None:
         ("S003-01", "(DSK-H800-PREFILL-PRODUCTION) = 1.405"),  # 5,655 ÷ 4,026
         ("S003-05", "6,688 tokens/s per accelerator is projected: overstated 1.18 times"),
         ("S003-06", "4.447 tokens/s/TFLOPS is projected: overstated 1.18 times"),
-        ("S003-07", "not independent: Huawei alone states it of Ascend 910C"),
+        ("S003-07", "not independent: only documents of Huawei and its partners state it of Ascend 910C"),
         ("S003-10", "overstated 1.12 times; beside it, tokens per TFLOP"),  # 2,171.6 ÷ 1,943
         ("S003-10", "(SGL-H100-DECODE-SIMMTP, FP8) = 1.177"),  # 1.2919 ÷ (2,171.6 ÷ 1,978.9)
         ("S003-20", "33 % of the sourced combinations reach it"),

@@ -453,8 +453,8 @@ DECODE = PREFILL | {"conditions": "measurement=CM384-DECODE-4K-50MS", "value": "
         # as projected it is what its maker projects
         (PREFILL | {"state": "projected"}, "holds", "measurement, projected", "6,688"),
         # only its maker states it
-        (PREFILL | {"value": "5,655"}, "undecided", "measurement", "not independent: Huawei alone states it"),
-        (DECODE, "undecided", "measurement", "not independent: Huawei alone states it of Ascend 910C"),
+        (PREFILL | {"value": "5,655"}, "undecided", "measurement", "not independent: only documents of Huawei and its partners"),
+        (DECODE, "undecided", "measurement", "not independent: only documents of Huawei and its partners state it of Ascend 910C"),
         (DECODE | {"value": "2,500"}, "overstated", "measurement", "1.29 times"),
         (DECODE | {"quantity": "published_tpot", "relation": "lt", "value": "50", "unit": "ms"},
          "undecided", "measurement", "not independent"),
@@ -469,7 +469,7 @@ DECODE = PREFILL | {"conditions": "measurement=CM384-DECODE-4K-50MS", "value": "
          "overstated", "measurement", "overstated 1.43 times"),
         (DECODE | {"comparator": "h20", "form": "statement", "relation": "gt", "value": "1", "unit": "",
                    "conditions": "measurement=CM384-DECODE-4K-50MS;comparator.measurement=ANT-H20-DECODE-B48"},
-         "undecided", "measurement", "Huawei alone"),
+         "undecided", "measurement", "only documents of Huawei"),
         # no run is named, and fair ones lie on both sides
         (DECODE | {"conditions": "", "relation": "gt", "value": "1,000"}, "undecided", "measurement",
          "published ones lie on both sides"),
@@ -950,7 +950,7 @@ def test_a_kernel_that_only_its_maker_measured_does_not_hold(tmp_path: Path) -> 
     }
     (found,) = judged(tmp_path, SPECS, claim)
     assert found.answer == "undecided"
-    assert "Huawei alone states it of Ascend 910C" in found.why
+    assert "only documents of Huawei and its partners state it of Ascend 910C" in found.why
 
 
 def test_an_error_of_no_document_settles_nothing() -> None:

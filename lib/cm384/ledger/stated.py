@@ -221,7 +221,11 @@ def _per_chip(stated: Reading, chip: Mapping[str, str]) -> Reading:
 def measures(
     claim: Claim, specs: Specs, ledger: Mapping[str, Claim]
 ) -> list[tuple[str, Attempt | None, bool]]:
-    """Each proxy of a claim's word: what it is, what it gives (none if not stated), whether it holds."""
+    """Each proxy of a claim's word: what it is, what it gives (none if not stated), whether it holds.
+
+    Of a work that was measured, what was projected of it does not count, and what reads the same rows
+    as a measure before it (eight bits again, where neither side has four) is no further one.
+    """
     plain = Reading(claim.subject, "", claim.comparator, {})
     if claim.comparator in ledger:
         meant = beside(ledger[claim.comparator], specs, ledger)
@@ -233,13 +237,16 @@ def measures(
         reading = plain.changed(proxy.reading)
         name = proxy.why[0].lower() + proxy.why[1:]
         name += f" against {title(reading.comparator)}" if reading.comparator != plain.comparator else ""
-        tries = [r for r in runs(_same_kind(reading, specs), specs) if r.subject != r.comparator]
-        gives = attempts(tries or [], "", specs).found
+        named = (as_run(run, specs) for run in runs(_same_kind(reading, specs), specs))
+        tries = [r for r in without_doubles(named) if r.subject != r.comparator]
+        gives = attempts(tries, "", specs).found
         if not gives and specs.parts(reading.subject) and specs.parts(reading.comparator):  # of one chip
             chips = {name: specs.parts(name)[0] for name in (reading.subject, reading.comparator)}
             gives = attempts([_per_chip(reading, chips)], "", specs).found
         if not gives:
             found.append((name, None, False))
+            continue
+        if any(a and a.span.keys == gives[0].span.keys for _, a, _ in found):
             continue
         lower = specs.kinds[reading.quantity].better == "lower"
         bar = float(proxy.at_least)

@@ -221,7 +221,7 @@ def _alone(claim: Claim, found: Attempt, specs: Specs) -> str:
         makers = [sources[row.source].maker if row.source in sources else "" for row in rows]
         maker = specs.vendor(rows[0].subject)
         if maker and all(name == maker for name in makers):
-            said.append(f"{maker} alone states it of {title(rows[0].subject)}")
+            said.append(f"only documents of {maker} and its partners state it of {title(rows[0].subject)}")
     return listed(each(said))
 
 
