@@ -567,6 +567,7 @@ ASKED: dict[str, tuple[str, dict[str, Any]]] = {
     "flop_per_prompt_token": ("deepseek-r1", {"context": 4096}),
     "flop_per_output_token": ("deepseek-r1", {"context": 4096}),
     "kv_bytes_per_token": ("deepseek-r1", {}),
+    "bytes_per_output_token": ("ascend-910c", {"context": 4096, "batch": 96}),
     "physical_limit": ("ascend-910c", {"measurement": DECODE}),
     "useful_share": ("ascend-910c", {"measurement": PREFILL}),
     "served_throughput": ("ascend-910c", {"workload": "decode"}),
@@ -576,6 +577,9 @@ ASKED: dict[str, tuple[str, dict[str, Any]]] = {
     "tokens_per_joule": ("cloudmatrix-384", {"workload": "decode"}),
     "electricity_cost": ("cloudmatrix-384", {"workload": "prefill", "price": 0.08}),
     "capital_cost": ("cloudmatrix-384", {"workload": "decode", "utilisation": 0.5}),
+    "hourly_cost": ("cloudmatrix-384", {"price": 0.08}),
+    "token_cost": ("cloudmatrix-384", {"workload": "decode", "price": 0.08, "utilisation": 0.5}),
+    "rental_cost": ("h100-sxm", {"workload": "decode", "usd_per_hour": 2.0, "batch": 96}),
     "accelerators_to_serve": (
         "cloudmatrix-384",
         {"comparator": "gb200-nvl72", "workload": "prefill"},

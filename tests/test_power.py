@@ -10,10 +10,13 @@ import pytest
 
 from cm384 import derive, load_specs, ratio, served, span
 from cm384.ledger.claims import load_claims
+from cm384.physics import serving
 from cm384.physics.check import comparable
 from cm384.physics.hardware import power_basis
+from cm384.physics.models import load_model
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated
+from cm384.table.records import Deployment
 
 SPECS = load_specs()
 CM, NVL72, H100 = "cloudmatrix-384", "gb200-nvl72", "hgx-h100"
@@ -127,6 +130,71 @@ def test_cost_of_a_million_tokens() -> None:
     capital = value("capital_cost", CM, "USD/Mtoken", **given)
     seconds = 5 * 365.25 * 86_400
     assert capital == pytest.approx(8.2e6 / 384 / (rate * seconds * 0.5) * 1e6)
+
+
+def test_purchase_and_electricity_together() -> None:
+    # 8.2 million dollars over 384 and five years of 8,766 hours; 559,378 W over 384 at 8 cents a kWh
+    hour = 8.2e6 / 384 / (5 * 8766) + 0.559378e3 / 384 * 0.08
+    assert value("hourly_cost", CM, "USD/hour", price=0.08) == pytest.approx(hour)
+    assert round(hour, 3) == 0.604
+    for workload in SPECS.workloads:
+        rate = value("served_throughput", "ascend-910c", "token/s/accelerator", workload=workload)
+        whole = value("token_cost", CM, "USD/Mtoken", workload=workload, price=0.08, utilisation=0.5)
+        assert whole == pytest.approx(hour / (rate * 3600 * 0.5) * 1e6)
+        parts = [value("electricity_cost", CM, "USD/Mtoken", workload=workload, price=0.08, utilisation=0.5),
+                 value("capital_cost", CM, "USD/Mtoken", workload=workload, utilisation=0.5)]  # fmt: skip
+        assert whole == pytest.approx(sum(parts))
+    with pytest.raises(NotStated):  # no source states its price
+        derive("token_cost", "hgx-b200", SPECS, workload="decode", price=0.08)
+
+
+def test_a_rented_chip() -> None:
+    """The owner's cost of an hour as rent is the owner's cost of a token; any model and batch."""
+    hour = value("hourly_cost", H100, "USD/hour", price=0.08)
+    rented = value("rental_cost", "h100-sxm", "USD/Mtoken", workload="decode", usd_per_hour=hour)
+    assert rented == pytest.approx(value("token_cost", H100, "USD/Mtoken", workload="decode", price=0.08))
+    given = {"workload": "decode", "model": "llama-3.1-70b", "batch": 32}
+    rate = value("served_throughput", "h100-sxm", "token/s/accelerator", **given, tensor_parallel=2)
+    found = derive("rental_cost", "h100-sxm", SPECS, **given, usd_per_hour=2, utilisation=0.5,
+                   tensor_parallel=np.array([1, 2])).m  # fmt: skip
+    assert found[1] == pytest.approx(2 / (rate * 3600 * 0.5) * 1e6)
+    assert np.isnan(found[0])  # 72.7 GB of weights and 32 x 1.34 GB of cache are more than 80 GB
+
+
+# --- over other ranks, at another batch, of another model ----------------------------------------
+
+
+def test_ranks_and_batch_of_a_workload() -> None:
+    """As the deployment written out; 8 ranks of 64 GB do not hold 671 GB."""
+    ranks = np.array([8.0, 64, 384])
+    r1, drafts = load_model("deepseek-r1"), {"draft_tokens": 1.0, "tokens_per_step": 1.7}
+    written = Deployment(
+        "ascend-910c", ranks / 2, ranks, 96.0, 4096.0, output=256.0, matrix_precision="int8",
+        routing="eplb", microbatches=2.0, **drafts,
+    )  # fmt: skip
+    expected = serving.decode(SPECS, r1, written).throughput.m
+    found = derive("served_throughput", "ascend-910c", SPECS, workload="decode", expert_parallel=ranks,
+                   batch=96).m  # fmt: skip
+    assert found[1:] == pytest.approx(expected[1:])
+    assert np.isnan(found[0])
+    # what notebook 3 says of 384 in place of 64 ranks, with many requests and with few
+    few = derive("served_throughput", "ascend-910c", SPECS, workload="decode", expert_parallel=ranks,
+                 batch=24).m  # fmt: skip
+    assert round(float(found[2] / found[1]), 2) == 1.01
+    assert round(float(few[2] / few[1]), 2) == 1.25
+
+
+def test_another_model_is_served_without_drafts() -> None:
+    result = served.serve(SPECS, "h100-sxm", "decode", "llama-3.1-70b", batch=32, tensor_parallel=4)
+    assert result.tokens_per_step == 1
+    assert result.throughput.m == pytest.approx(32 / (result.tpot.m / 1e3))
+    own = served.serve(SPECS, "h100-sxm", "decode", "deepseek-r1", batch=32)
+    assert own.tokens_per_step == 1.7
+
+
+def test_a_measurement_over_other_ranks() -> None:
+    found = served.deployed(SPECS, "h100-sxm", "CM384-DECODE-4K-50MS", expert_parallel=64)
+    assert (found.accelerators, found.expert_parallel, found.batch) == (64, 64, 96)
 
 
 def test_chips_that_serve_as_much() -> None:

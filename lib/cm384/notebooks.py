@@ -73,7 +73,7 @@ TYPES: Mapping[str, type] = {
         "precision model routing claims_file measurements_file specs_file",
         int: "accelerators expert_parallel batch context microbatches output draft_tokens "
         "tokens_per_rank samples seed",
-        float: "utilisation electricity_price latency_target tokens_per_step",
+        float: "utilisation electricity_price usd_per_hour latency_target tokens_per_step",
     }.items()
     for name in names.split()
 }
@@ -91,6 +91,7 @@ MEANS: Mapping[str, Check] = {
     "seed": within(lambda x: x >= 0, "0 or more"),
     "utilisation": within(lambda x: 0 < x <= 1, "above 0 and at most 1"),
     "electricity_price": within(lambda x: 0 < x < 100, "USD/kWh above 0"),
+    "usd_per_hour": within(lambda x: 0 < x < 10_000, "USD/hour above 0"),
     "latency_target": within(lambda x: x > 0, "more than 0 ms"),
     "claims_file": lambda name, value, specs: value and load_claims(value, specs),
     "measurements_file": lambda name, value, specs: value and load_measurements(value, specs),

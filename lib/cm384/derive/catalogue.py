@@ -24,7 +24,8 @@ COLUMNS = ["kind", "quantity", "subject", "conditions", "unit", "low", "central"
 FEW = 12  # different values that a line lists
 DRAWS = 1_000  # of the sources, where they cannot all be combined
 # Where a quantity takes a number, the catalogue asks at one: the settings of the pages.
-AT = {"context": 4096, "ranks": 64, "tokens": 128, "price": 0.08, "accelerators": 1, "bits": 8}
+AT = {"context": 4096, "ranks": 64, "tokens": 128, "price": 0.08, "accelerators": 1, "bits": 8,
+      "usd_per_hour": 1}  # fmt: skip
 
 Asked = tuple[str, str, str, Mapping[str, str]]  # kind, quantity, subject, conditions
 

@@ -22,6 +22,7 @@ from cm384.physics.kernels import EIGHT_BIT, eight_bits
 from cm384.physics.layers import Layers
 from cm384.physics.models import load_model
 from cm384.physics.serving import Result
+from cm384.physics.sizes import Sizes
 from cm384.physics.transformer import Model, decode_flop, kv_bytes, prefill_flop
 from cm384.table import units
 from cm384.table.errors import NotStated, check_known
@@ -32,7 +33,7 @@ from cm384.table.units import Quantity
 # Quantities that come through the serving model, which has an error of its own.
 MODELLED = frozenset({"predicted_throughput", "predicted_tpot", "predicted_tokens_per_tflop", "useful_share",
                       "served_throughput", "served_ratio", "tokens_per_joule", "electricity_cost",
-                      "capital_cost", "accelerators_to_serve"})  # fmt: skip
+                      "capital_cost", "token_cost", "rental_cost", "accelerators_to_serve"})  # fmt: skip
 ONE = units.Q(1, "accelerator")
 
 
@@ -69,6 +70,45 @@ def flop_per_output_token(specs: Specs, subject: str, *, context: Numbers) -> Qu
 def kv_bytes_per_token(specs: Specs, subject: str, *, precision: str = "bf16") -> Quantity:
     """What one token leaves in the KV cache."""
     return units.Q(kv_bytes(_model(specs, subject), precision), "B/token").to("kB/token")
+
+
+@derivation("weights of one rank that its tokens meet ÷ its requests + cache of one request")
+def bytes_per_output_token(
+    specs: Specs,
+    subject: str,
+    *,
+    context: Numbers,
+    batch: Numbers = 1.0,
+    expert_parallel: Numbers = 0.0,
+    model: str = "",
+    matrix_precision: str = "",
+    of: str = "all",
+) -> Quantity:
+    """What a chip reads from memory for one output token, at `batch` requests an accelerator.
+
+    `of` the `weights`, the `cache` or all. Experts lie once on the ranks, without replicas; those that no
+    token of the step goes to, drawn uniformly, are not read. Without drafts; ranks and model are those of
+    the decode workload where none are given.
+    """
+    check_known("of", of, ("weights", "cache", "all"))
+    if specs.parts(subject):
+        raise NotStated(f"{subject} is made of accelerators: each reads for itself")
+    work = specs.workloads["decode"]
+    known, given = _model(specs, model or work.model), _given(expert_parallel=expert_parallel)
+    ranks = dataclasses.replace(work.deployment, **given).expert_parallel
+    each = specs.get(subject, "ranks_per_package").m if specs.has(subject, "ranks_per_package") else 1.0
+    found = Deployment(
+        subject, np.maximum(ranks / each, 1.0), ranks, batch, context,
+        matrix_precision=matrix_precision or eight_bit_peak(specs, subject),
+    )  # fmt: skip
+    sizes = Sizes(specs, known, found, "decode")
+    weights, cache = sizes.bytes_read()
+    if known.moe_layers:
+        experts = sizes.held_bytes("routed_experts", known.operators("moe", absorbed=True)["routed_experts"])
+        missed = (1 - known.experts_per_token / known.routed_experts) ** (sizes.batch * sizes.ranks)
+        weights = weights - known.moe_layers * experts * missed
+    read = {"weights": weights, "cache": cache, "all": weights + cache}[of]
+    return units.Q(read / sizes.batch, "B/token").to("GB/token")
 
 
 # --- published, and predicted for the same deployment --------------------------------------------
@@ -172,11 +212,11 @@ def work(specs: Specs, workload: str) -> tuple[str, str, Deployment, float | Non
     return row.phase, row.model, row.deployment, float(row.tpot) if row.tpot else None
 
 
-def deployed(specs: Specs, chip: str, workload: str) -> Deployment:
-    """A workload on a chip, with as many accelerators as hold its expert ranks."""
-    base = work(specs, workload)[2]
+def deployed(specs: Specs, chip: str, workload: str, **changes: Any) -> Deployment:
+    """A workload on a chip, with as many accelerators as hold its expert ranks; `changes` of its fields."""
+    base = dataclasses.replace(work(specs, workload)[2], **changes)
     held = base.expert_parallel
-    if base.accelerator:
+    if base.accelerator and "expert_parallel" not in changes:
         held = base.accelerators * specs.get(base.accelerator, "ranks_per_package").m
     ranks = specs.get(chip, "ranks_per_package").m
     return dataclasses.replace(
@@ -188,11 +228,12 @@ def deployed(specs: Specs, chip: str, workload: str) -> Deployment:
     )
 
 
-def serve(specs: Specs, chip: str, workload: str) -> Result:
-    """What the serving model says of a workload on a chip.
+def serve(specs: Specs, chip: str, workload: str, model: str = "", **changes: Any) -> Result:
+    """What the serving model says of a workload on a chip, or of another `model` or other fields.
 
     In decode the batch is the largest that fits the memory and keeps the time per token of the
-    workload; where it states none, its own batch as far as it fits.
+    workload; where it states none, its own batch as far as it fits; where one is given, that one.
+    Another model runs without drafts, whose acceptance is that of the workload's model.
 
     >>> from cm384 import load_specs
     >>> result = serve(load_specs(), "h100-sxm", "decode")
@@ -200,16 +241,39 @@ def serve(specs: Specs, chip: str, workload: str) -> Result:
     (True, 'decode')
     """
     phase, name, _, limit = work(specs, workload)
-    found, model = deployed(specs, chip, workload), load_model(specs.models[name])
+    if model not in ("", name):
+        changes |= {"draft_tokens": 0, "tokens_per_step": 1}
+    found, known = deployed(specs, chip, workload, **changes), _model(specs, model or name)
     if phase == "prefill":
-        return serving.prefill(specs, model, found)
-    return serving.decode_at_most(specs, model, found, limit)
+        return serving.prefill(specs, known, found)
+    if "batch" in changes:
+        return serving.decode(specs, known, found)
+    return serving.decode_at_most(specs, known, found, limit)
+
+
+def _given(**stated: Numbers) -> dict[str, Any]:
+    """Those of some conditions that a caller gave: 0 stands for none."""
+    return {name: value for name, value in stated.items() if np.any(value)}
 
 
 @derivation("tokens of a step ÷ its time, by the serving model on a workload")
-def served_throughput(specs: Specs, subject: str, *, workload: str) -> Quantity:
-    """Tokens a second and accelerator that a chip serves of a workload, by the serving model."""
-    return serve(specs, subject, workload).throughput
+def served_throughput(
+    specs: Specs,
+    subject: str,
+    *,
+    workload: str,
+    model: str = "",
+    expert_parallel: Numbers = 0.0,
+    tensor_parallel: Numbers = 0.0,
+    batch: Numbers = 0.0,
+) -> Quantity:
+    """Tokens a second and accelerator that a chip serves of a workload, by the serving model.
+
+    Of another model, over other ranks or at another batch where they are given, which broadcast; NaN
+    where some of these fit in memory and others do not.
+    """
+    given = _given(expert_parallel=expert_parallel, tensor_parallel=tensor_parallel, batch=batch)
+    return serve(specs, subject, workload, model, **given).throughput
 
 
 @derivation("served throughput ÷ that of the comparator on the same work")
@@ -289,10 +353,48 @@ def electricity_cost(
 @derivation("price of the system ÷ tokens that it serves in the life of a server")
 def capital_cost(specs: Specs, subject: str, *, workload: str, utilisation: Numbers = 1.0) -> Quantity:
     """What the purchase adds to a million tokens, written off over the life of a server."""
-    chip = accelerator(specs, subject)
-    one = specs.get(subject, "price") / specs.get(subject, "count", part=chip)
-    life = specs.get("server", "service_life")
+    one, life = derive("price_per_accelerator", subject, specs), specs.get("server", "service_life")
     return (one / (_tokens(specs, subject, workload) * life * utilisation)).to("USD/Mtoken")
+
+
+@derivation("price of an accelerator ÷ life of a server + its power × price of electricity")
+def hourly_cost(specs: Specs, subject: str, *, price: Numbers) -> Quantity:
+    """What an hour of one accelerator costs its owner, in purchase and electricity at a `price` in USD/kWh.
+
+    A rent below it does not pay for the system.
+    """
+    one, life = derive("price_per_accelerator", subject, specs), specs.get("server", "service_life")
+    power = derive("power_per_accelerator", subject, specs)
+    return (one / life + power * units.Q(price, "USD/kWh")).to("USD/hour")
+
+
+@derivation("purchase + electricity of a million tokens")
+def token_cost(
+    specs: Specs, subject: str, *, workload: str, price: Numbers, utilisation: Numbers = 1.0
+) -> Quantity:
+    """What a million tokens cost in purchase and electricity, at a `price` in USD/kWh."""
+    given = {"workload": workload, "utilisation": utilisation}
+    electricity = derive("electricity_cost", subject, specs, price=price, **given)
+    return derive("capital_cost", subject, specs, **given) + electricity
+
+
+@derivation("rent of an accelerator ÷ tokens that it serves")
+def rental_cost(
+    specs: Specs,
+    subject: str,
+    *,
+    workload: str,
+    usd_per_hour: Numbers,
+    utilisation: Numbers = 1.0,
+    model: str = "",
+    expert_parallel: Numbers = 0.0,
+    tensor_parallel: Numbers = 0.0,
+    batch: Numbers = 0.0,
+) -> Quantity:
+    """What a million tokens cost on a rented chip; model, ranks and batch as in `served_throughput`."""
+    given = _given(expert_parallel=expert_parallel, tensor_parallel=tensor_parallel, batch=batch)
+    served = derive("served_throughput", subject, specs, workload=workload, model=model, **given)
+    return (units.Q(usd_per_hour, "USD/hour") / (served * ONE * utilisation)).to("USD/Mtoken")
 
 
 @derivation("served throughput of the comparator ÷ that of one accelerator")
