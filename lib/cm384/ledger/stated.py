@@ -94,8 +94,17 @@ def as_stated(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[R
         meant = [plain]
     else:
         kind = specs.systems if specs.parts(claim.subject) else specs.chips
-        meant = [dataclasses.replace(plain, comparator=name) for name in kind if name != claim.subject]
+        known = [name for name in kind if name != claim.subject and _existed(name, specs, written(claim))]
+        meant = [dataclasses.replace(plain, comparator=name) for name in known]
     return without_doubles(run for reading in meant for run in runs(reading, specs))
+
+
+def _existed(machine: str, specs: Specs, date: str) -> bool:
+    """Whether any document about a machine or its chips may be as old as a date."""
+    sources = load_sources()
+    about = {machine, *specs.parts(machine)}
+    rows = (row for key, found in specs.rows.items() if key[0] in about for row in found)
+    return not date or any(row.source not in sources or not sources[row.source].after(date) for row in rows)
 
 
 def beside(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[Reading]:
