@@ -110,6 +110,7 @@ def _not_stated(claim: Claim, said: Stated) -> Verdict:
     missing = next(iter(said.missing.values()), "no machine fits the claim that this one refers to")
     if fitting := [a for a in given if a.fits(claim)]:
         return _verdict(claim, "other basis", f"{missing}; it holds as {fitting[0]}.", fitting[0], table)
+    keys = _keys(claim)
     if said.achieved or said.later:
         what = "no measured run that would decide it" if said.achieved else "nothing that would decide it"
         why = f"{what} was published{f' by {when}' if when else ''}"
@@ -119,10 +120,10 @@ def _not_stated(claim: Claim, said: Stated) -> Verdict:
         later = f"; later documents give {listed(map(str, said.later[:3]))}" if said.later else ""
         sort = "A measured run" if said.achieved else "A document that states it"
         overturn = f"{sort}, published{f' by {when}' if when else ''}."
-        return Verdict(claim, "undecided", "nothing", _sentence(f"{why}{later}."), overturn)
+        return Verdict(claim, "undecided", "nothing", _sentence(f"{why}{later}."), overturn, sources=keys)
     tail = f"; {listed(map(str, given[:3]))}" if given else ""
     why = f"Nothing to derive it from: {missing}{tail}."
-    return Verdict(claim, "unsupported", "nothing", why, "A document that states it.")
+    return Verdict(claim, "unsupported", "nothing", why, "A document that states it.", sources=keys)
 
 
 def _of_sources(claim: Claim, said: Stated, ledger: Mapping[str, Claim]) -> Verdict:
@@ -173,7 +174,10 @@ def _verdict(claim: Claim, answer: str, why: str, found: Attempt, specs: Specs) 
     overturn = _overturn(found, specs)
     if answer in ("holds", "within sources") and (alone := _alone(claim, found, specs)):
         why, answer = f"{why.removesuffix('.')}; undecided, not independent: {alone}.", "undecided"
-        overturn = "A measurement by somebody else."
+        estimate = specs.kinds[claim.quantity].nature == "estimate"
+        overturn = f"{'Another document with that figure' if estimate else 'A measurement'} by somebody else."
+    if answer == "misattributed":
+        overturn = f"A document that gives {claim.claimed} for {found.reading.text}."
     settled = _settled(claim, found, specs)
     return Verdict(claim, answer, settled, _sentence(why), overturn, found, _sources(found, specs))
 
@@ -338,7 +342,10 @@ def _overturn(found: Attempt, specs: Specs) -> str:
     """The document that would change the answer."""
     rows = [specs.rows[key][0] for key in found.span.keys]
     told = each(f"{row_name(row)}" for row in rows if row.quantity != "count") or each(map(row_name, rows))
-    return f"A document of the maker with another value of {listed(told[:2]) or 'a file it was read from'}."
+    if not told:
+        return "Another published configuration."
+    maker = " of the maker" if specs.vendor(rows[0].subject) else ""
+    return f"A document{maker} with another value of {listed(told[:2])}."
 
 
 def _sentence(text: str) -> str:
@@ -368,12 +375,21 @@ def _by_proxies(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> Verd
     parts += [f"against it: {listed(failing)}"] if failing else []
     parts += [f"not stated: {listed(missing)}"] if missing else []
     sources = each(key for _, a, _ in found if a for key in _sources(a, specs))
-    sides = [[name for name, a, held in found if a and held is side] for side in (True, False)]
-    fewer = min((side for side in sides if side), key=len)
-    who = "Documents that put" if all(sides) else "A document that puts one of"
-    overturn = f"{who} {listed(fewer)} on the other side."
+    leads, trails = ([name for name, a, held in found if a and held is side] for side in (True, False))
+    overturn = _turned(leads, trails, wanted, answer)
     why = _sentence("; ".join(parts) + ".")
     return Verdict(claim, answer, "proxy", why, overturn, sources=tuple(sources), weighed=(count, total))
+
+
+def _turned(holding: Sequence[str], failing: Sequence[str], wanted: int, answer: str) -> str:
+    """The fewest measures that must change sides for another answer, in words."""
+    fewest = {"holds": (len(holding) - wanted + 1, holding), "partly": (wanted - len(holding), failing)}
+    least, side = fewest.get(answer, (1, failing))
+    if answer == "partly" and len(holding) < least:
+        least, side = len(holding), holding
+    some = "" if least == len(side) else "one of " if least == 1 else f"{least} of "
+    who = "A document that puts" if least == 1 else "Documents that put"
+    return f"{who} {some}{listed(side)} on the other side."
 
 
 # --- all of them -----------------------------------------------------------------------------------
