@@ -92,12 +92,12 @@ def readings_table(claim: Claim, specs: Specs) -> Table:
 
 
 def tally(answers: Sequence[str]) -> str:
-    """What some answers come to, in one sentence."""
+    """What some answers come to, in one sentence: "1 of 2 claims holds and 1 does not hold."."""
     counts = [sum(answers.count(answer) for answer in held) for held in TONES.values()]
     told = zip(counts, TONES, OF_ONE, strict=True)
-    return (
-        f"Of {len(answers)} claims, {listed(f'{n} {one if n == 1 else tone}' for n, tone, one in told if n)}."
-    )
+    first, *rest = [(n, one if n == 1 else tone) for n, tone, one in told if n] or [(0, "hold")]
+    of_all = f"{first[0]} of {len(answers)} claims {first[1]}"
+    return f"{listed([of_all, *(f'{n} {tone}' for n, tone in rest)])}."
 
 
 def distinct(lines: pd.DataFrame, claims: Iterable[Claim]) -> list[str]:
