@@ -251,10 +251,45 @@ def opens_with_its_question(path: Path) -> list[str]:
 
 
 def answers_first(path: Path) -> list[str]:
-    """What is shown first is the answer: one bold sentence, computed."""
+    """What is shown first is the answer in bold, computed: yes, no, partly, or a figure."""
     first = next((output.get("data", {}).get("text/markdown", "") for _, output in outputs(path)), "")
-    bold = re.fullmatch(r"\*\*[^*]+\.\*\*", first.strip(), flags=re.DOTALL)
-    return [] if bold else ["the first output is not one bold sentence"]
+    if not re.fullmatch(r"\*\*[^*]+\.\*\*", first.strip(), flags=re.DOTALL):
+        return ["the first output is not one bold answer"]
+    plain = re.match(r"\*\*(Yes|No|Partly)\b[^\w ]|\*\*(Yes|No|Partly), |\*\*[−-]?\d", first.strip())
+    return (
+        []
+        if plain
+        else [f"the answer begins with {first.strip()[2:22]!r}; expected yes, no, partly or a figure"]
+    )
+
+
+MARKS_A_POINT = {"axvline", "axhline", "plot", "scatter", "scatterplot", "hlines", "vlines", "errorbar"}
+
+
+def draws_claims_as_intervals(path: Path) -> list[str]:
+    """A printed figure stands for an interval: its edges are drawn (`allowed`) and no single mark."""
+    trees = {cell.id: ast.parse(cell.source) for cell in code(path)}
+    points: set[str] = set()
+    for node in (node for tree in trees.values() for node in ast.walk(tree)):
+        if isinstance(node, ast.Assign) and ".printed.value" in ast.unparse(node.value):
+            points |= {name.id for name in node.targets if isinstance(name, ast.Name)}
+        if isinstance(node, ast.For) and _loaded(node.iter) & points:
+            points |= {name.id for name in ast.walk(node.target) if isinstance(name, ast.Name)}
+    return [
+        f"{id_}: {ast.unparse(node.func)} marks a claimed figure as a point"
+        for id_, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in MARKS_A_POINT
+        and (".printed.value" in ast.unparse(node) or any(_loaded(arg) & points for arg in node.args[:2]))
+    ]
+
+
+def _loaded(node: ast.AST) -> set[str]:
+    return {
+        each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)
+    }
 
 
 def ends_with_a_summary(path: Path) -> list[str]:
@@ -357,6 +392,7 @@ CHECKS: tuple[Check, ...] = (
     has_parameters_that_are_checked,
     opens_with_its_question,
     answers_first,
+    draws_claims_as_intervals,
     ends_with_a_summary,
     has_readable_ids,
     has_short_cells,

@@ -168,6 +168,16 @@ def answer_late(notebook: Any) -> None:
     notebook.cells.append(answer)
 
 
+def begin(*words: str) -> Callable[[Any], None]:
+    def change(notebook: Any) -> None:
+        shown = next(
+            o for c in notebook.cells for o in c.get("outputs", []) if "text/markdown" in o.get("data", {})
+        )
+        shown.data["text/markdown"] = "**" + " ".join(words) + "**"
+
+    return change
+
+
 def lengthen(notebook: Any) -> None:
     cell(notebook, "setup").source += "\npass" * checks.LONGEST
 
@@ -241,6 +251,16 @@ DEFECTS: list[tuple[Callable[[Any], None], checks.Check]] = [
     (drop_question, checks.opens_with_its_question),
     (drop_title, checks.opens_with_its_question),
     (answer_late, checks.answers_first),
+    (begin("Against GB200 NVL72, it has 3.56 times the memory."), checks.answers_first),
+    (begin("Nothing of it holds."), checks.answers_first),
+    (begin("Undecided: nobody ran it."), checks.answers_first),
+    (add_line("axis.axvline(claim.printed.value, color=RED)"), checks.draws_claims_as_intervals),
+    (
+        add_line(
+            "share = claims['S000-11'].printed.value\nfor value in (share, 1):\n    axis.plot(value, 0, 'D')"
+        ),
+        checks.draws_claims_as_intervals,
+    ),
     (drop_summary, checks.ends_with_a_summary),
     (name_by_chance, checks.has_readable_ids),
     (name_twice, checks.has_readable_ids),

@@ -18,7 +18,6 @@ from cm384 import notebooks
 from cm384.__main__ import main
 from cm384.ledger import board
 from cm384.physics import check as validation
-from cm384.show import tables
 from cm384.table import units
 from cm384.table.errors import DATA
 from cm384.table.specs import load_third_party
@@ -45,7 +44,9 @@ def answers() -> list[list[str]]:
 @pytest.mark.parametrize(("claim", "cells"), list(zip(ANSWERS, answers(), strict=True)))
 def test_answer_is_the_computed_one(claim: str, cells: list[str]) -> None:
     line = LINES.loc[claim]
-    assert cells[1] == tables.beside(line["claimed"], line["derived"])
+    derived, low, high = (units.number(line[name], 3) for name in ("derived", "low", "high"))
+    spanned = f"{derived} ({low} to {high})" if low != high else derived
+    assert cells[1] == (spanned if pd.notna(line["derived"]) else "–")
     assert cells[2].startswith(f"{board.MARKS[line['answer']]} {line['answer']}")
 
 
@@ -59,6 +60,25 @@ def test_factors_in_the_answers_are_the_computed_ones() -> None:
     matrix = cm384.ratio("peak", "cloudmatrix-384", "gb200-nvl72", SPECS, precision="bf16", basis="matrix")
     assert f"in the matrix units alone it is {units.number(matrix.m, 3)}" in README
     assert f"of an H20 it would be {752 / 148:.2f}" in README  # lmsys2025h20
+    reseller = 384 * 800 / (72 * 2250)  # verda_gb300
+    assert f"{reseller:.2f} if a reseller's figure for NVIDIA is believed" in README
+    assert LINES.loc["S000-02", "high"] == pytest.approx(reseller)
+    usable = 384 * 128 / (72 * 186)  # nvidia2026nim
+    assert f"with what NVIDIA now counts as usable it is {usable:.2f} |" in README
+    assert f"the {300} PFLOPS printed for the system are {300_000 / 384:.0f} each" in " ".join(README.split())
+
+
+def test_what_others_got_from_the_chip_is_said() -> None:
+    """SGLang's runs of DeepSeek-R1 on the 910C at 47 to 50 ms: 723, 794, 904 (sglang2026bestpractice)."""
+    runs = [
+        r for r in SPECS.measurements.values() if r.source == "sglang2026bestpractice" and float(r.tpot) > 40
+    ]
+    seen = [run.measured for run in runs if run.accelerator == "ascend-910c"]
+    assert sorted(seen) == pytest.approx([723, 793.6, 904.5], rel=1e-3)
+    assert (
+        f"others got {units.rough(min(seen))} to {units.rough(max(seen))} from the chip at that latency"
+        in README
+    )
 
 
 def test_source_that_would_overturn_the_bandwidth_is_named() -> None:
@@ -85,7 +105,10 @@ def test_working_under_the_answers_is_the_computed_one() -> None:
     assert sorted(later) == pytest.approx(
         [5237 / 7417.1, 6522 / 7417.1, 1943 / 2171.6, 5655 / 6287.75], rel=1e-3
     )
-    assert f"later ones give {100 * min(later):.0f} to {100 * max(later):.0f} % of single phases" in text
+    assert (
+        f"later ones of its maker give {100 * min(later):.0f} to {100 * max(later):.0f} % of single phases"
+        in text
+    )
     # DeepSeek's average and its best run on H800: huawei2025cloudmatrix, v2, Tables 3 and 4
     assert 4026 < SPECS.measurements["CM384-PREFILL-DEFAULT"].measured < 7839
     assert "of DeepSeek's production average; not of its best run" in text
@@ -123,6 +146,12 @@ def test_accuracy_of_the_model_is_the_computed_one() -> None:
     third = f"{100 * found['median']:.1f} %, nine in ten within {100 * found['nine in ten']:.1f} %, {bias}"
     assert f"measured {found['n']} points of DeepSeek-R1" in text
     assert f"Half are met within {third}" in text
+    first = pd.read_csv(DATA / "first_seen" / "third_party.csv").set_index("id")["tpot_predicted_at_3927ac6"]
+    then = pd.Series(
+        {row.id: float(row.tpot) / first[row.id] - 1 for row in THIRD if row.id in set(plain["id"])}
+    )
+    at_first = f"half were met within {100 * then.abs().median():.1f} % and nine in ten within"
+    assert f"{at_first} {100 * then.abs().quantile(0.9):.1f} %" in text
     again = validation.validate([row for row in THIRD if row.id in set(plain["id"])], SPECS, settings=True)
     assert f"where a document states them, half are met {within(validation.spread(again))}" in text
     others = points[points["model"] != "deepseek-r1"]

@@ -62,7 +62,7 @@ RERUNS: list[tuple[str, dict[str, str], list[str]]] = [
             "precision": "fp8",
             "published": "DSK-H800-PREFILL-PROFILE",
         },
-        ["8,224 tokens/s", "+5 % from the published 7,839"],
+        ["8,200 tokens/s", "+5 % from the published 7,839"],
     ),
     (
         "07-decode",
@@ -78,17 +78,17 @@ RERUNS: list[tuple[str, dict[str, str], list[str]]] = [
     (  # one of the two claims written below holds
         "11-your-own-claim",
         {"claims_file": "mine/claims.csv", "specs_file": "mine/specs.csv"},
-        ["Of 2 claims, 1 holds and 1 does not hold."],
+        ["1 of 2 claims holds and 1 does not hold."],
     ),
     (  # both of them can be derived
         "12-claims-without-arithmetic",
         {"claims_file": "mine/claims.csv", "specs_file": "mine/specs.csv"},
-        ["Of 2 different claims, 0 cannot be derived"],
+        ["0 of 2 different claims cannot be derived"],
     ),
     (  # one of the two claims written below holds
         "00-scorecard",
         {"claims_file": "mine/claims.csv", "specs_file": "mine/specs.csv"},
-        ["Of 2 claims, 1 holds and 1 does not hold."],
+        ["1 of 2 claims holds and 1 does not hold."],
     ),
 ]
 

@@ -258,7 +258,7 @@
     }));
     const most = (100 * errors[a.d.phase]).toFixed(1);
     box.querySelector(".error").textContent =
-      `The model meets nine in ten well specified ${a.d.phase} measurements within ${most} %. A ratio that is nearer to 1 than that decides nothing.`;
+      `The model meets nine in ten well specified ${a.d.phase} measurements within ${most} %. A ratio of two predictions errs by more and decides nothing smaller than a factor of two.`;
     remember();
   }
 

@@ -129,6 +129,15 @@ def ratio(
     return value
 
 
+def noted(specs: Specs, name: str, formula: str, figure: Figure) -> Quantity:
+    """A part of a derivation, which its working shows as a step of its own."""
+    since = len(specs.trace.open) if specs.trace else 0
+    value = figure(specs)
+    if specs.trace is not None:
+        specs.trace.close(since, name, formula, value)
+    return value
+
+
 def step_text(step: Step) -> str:
     """A step as people write it: what it gave, the formula in words, the values it took."""
     text = f"{step.name} = {step.formula} = {units.text(step.value)}"

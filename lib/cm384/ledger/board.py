@@ -98,12 +98,12 @@ def readings_table(claim: Claim, specs: Specs) -> Table:
 
 
 def tally(answers: Sequence[str], what: str = "claims") -> str:
-    """What some answers come to, in one sentence."""
+    """What some answers come to, in one sentence: "1 of 2 claims holds and 1 does not hold."."""
     counts = [sum(answers.count(answer) for answer in held) for held in TONES.values()]
     told = zip(counts, TONES, OF_ONE, strict=True)
-    return (
-        f"Of {len(answers)} {what}, {listed(f'{n} {one if n == 1 else tone}' for n, tone, one in told if n)}."
-    )
+    first, *rest = [(n, one if n == 1 else tone) for n, tone, one in told if n] or [(0, "hold")]
+    of_all = f"{first[0]} of {len(answers)} {what} {first[1]}"
+    return f"{listed([of_all, *(f'{n} {tone}' for n, tone in rest)])}."
 
 
 def sentences(lines: pd.DataFrame, claims: Iterable[Claim]) -> pd.DataFrame:
@@ -128,7 +128,7 @@ def in_all(lines: pd.DataFrame, claims: Sequence[Claim]) -> str:
     said = tally(list(counted["answer"]), "distinct sentences" if len(counted) != 1 else "distinct sentence")
     if not 0 < len(technical) < len(counted):
         return said
-    return f"{said} {tally(list(technical['answer']), 'technical ones').replace('Of', 'Of the', 1)}"
+    return f"{said} {tally(list(technical['answer']), 'technical ones')}"
 
 
 def how_counted(lines: pd.DataFrame, claims: Sequence[Claim]) -> str:

@@ -10,7 +10,7 @@ from functools import reduce
 
 import numpy as np
 
-from cm384.derive.derivation import derivation, derive
+from cm384.derive.derivation import derivation, derive, noted
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated
 from cm384.table.records import BYTES_PER_ELEMENT, Numbers, read_conditions
@@ -25,7 +25,7 @@ def per_package(specs: Specs, chip: str, quantity: str) -> Quantity:
     return specs.get(chip, "dies") * specs.get(chip, quantity, basis="die")
 
 
-@derivation("units × FLOP per clock of one × clock (matrix units; for the headline vector units too)")
+@derivation("(FLOP per clock of all matrix units + of all vector units if they count) × clock")
 def peak_from_units(specs: Specs, subject: str, *, precision: str, basis: str = "matrix") -> Quantity:
     """The dense peak that the units, their rate and their clock multiply to.
 
@@ -41,8 +41,12 @@ def peak_from_units(specs: Specs, subject: str, *, precision: str, basis: str = 
         raise InputError(f"peak_from_units has basis matrix or headline, not {basis!r}")
 
     def flop_per_clock(kind: str) -> Quantity:
-        count = per_package(specs, subject, f"{kind}_units")
-        return count * specs.get(subject, f"{kind}_flop_per_clock", precision=precision)
+        def of_all(table: Specs) -> Quantity:
+            count = per_package(table, subject, f"{kind}_units")
+            rate = table.get(subject, f"{kind}_flop_per_clock", precision=precision)
+            return (count * rate).to("FLOP/cycle")
+
+        return noted(specs, f"FLOP per clock of all {kind} units", "units × FLOP per clock of one", of_all)
 
     flop = flop_per_clock("matrix")
     if basis == "headline" and specs.has(subject, "vector_flop_per_clock", precision=precision):
@@ -206,7 +210,7 @@ def oversubscription(specs: Specs, subject: str) -> Quantity:
     return (sent / derive("node_uplink_bandwidth", subject, specs)).to(units.registry.dimensionless)
 
 
-@derivation("what accelerators and CPUs of a node can send ÷ what its uplinks carry")
+@derivation("(CPUs of a node × what one can send + what its accelerators can) ÷ what its uplinks carry")
 def oversubscription_with_cpus(specs: Specs, subject: str) -> Quantity:
     """The same if the CPUs of the node, which are on the fabric too, send at the same time."""
     cpus = specs.get(subject, "count", part="cpu", per="node")
@@ -243,7 +247,7 @@ def switches_from_tiers(specs: Specs, subject: str) -> Quantity:
     return first + planes * specs.get(subject, "count", part=switch(specs, subject, 2), per="sub-plane")
 
 
-@derivation("accelerators × optical modules for each, of the scale-up and the scale-out plane")
+@derivation("accelerators × (modules for each of the scale-up plane + of the scale-out plane)")
 def optical_modules_from_accelerators(specs: Specs, subject: str) -> Quantity:
     """The optical modules of both planes, as they are counted for one accelerator.
 

@@ -397,7 +397,7 @@ def rental_cost(
     return (units.Q(usd_per_hour, "USD/hour") / (served * ONE * utilisation)).to("USD/Mtoken")
 
 
-@derivation("served throughput of the comparator ÷ that of one accelerator")
+@derivation("accelerators of the comparator × tokens a second of one ÷ tokens a second of one here")
 def accelerators_to_serve(specs: Specs, subject: str, *, comparator: str, workload: str) -> Quantity:
     """How many of a system's accelerators serve as many tokens a second as another system."""
     theirs = accelerator(specs, comparator)

@@ -2,7 +2,7 @@
 
 A layer is a sum of named kernel times (`kernels.py`, `layers.py`); two half batches hide the
 exchanges of one behind the compute of the other; layers, output head, draft steps and the gap
-between iterations make a step. Nothing here is fitted to a throughput; a third of the constants are
+between iterations make a step. Nothing here is fitted to a throughput; many of the constants are
 assumed, and their rows say so. A field of a deployment and a figure of the table may be arrays, which
 broadcast.
 """

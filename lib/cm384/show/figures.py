@@ -140,31 +140,56 @@ def lanes(axis: Axes, labels: Sequence[str]) -> None:
     bare(axis)
 
 
+def allowed(axis: Axes, low: float, high: float, place: float | None = None, label: str = "") -> None:
+    """What a claim stands for, as the band between its edges: in one lane, or over all of them.
+
+    A mark of a fixed size would cover figures that miss it. An edge at infinity is that of the axes,
+    so draw the rest first.
+    """
+    edges = [edge for edge in (low, high) if np.isfinite(edge)]
+    left, right = axis.get_xlim()
+    margin = 0.05 * (right - left)
+    left = min([left, *(edge - margin for edge in edges if edge < left)])
+    right = max([right, *(edge + margin for edge in edges if edge > right)])
+    across = (0.0, 1.0) if place is None else (place - 0.22, place + 0.22)
+    side = axis.get_xaxis_transform() if place is None else axis.transData
+    looks: dict[str, Any] = {"color": RED, "zorder": 1, "transform": side}
+    axis.fill_betweenx(
+        across, max(low, left), min(high, right), alpha=0.3, lw=0, label=label or None, **looks
+    )
+    axis.vlines(edges, *across, lw=1.2, **looks)
+    axis.set_xlim(left, right)
+
+
 def strips(
     data: pd.DataFrame, x: str, label: Callable[[Any], str], low: str, high: str, claimed: str = ""
 ) -> tuple[Figure, Axes]:
-    """A strip a line: a dot at `x`, a bar from `low` to `high`, a diamond for what is claimed.
+    """A strip a line: a dot at `x`, a bar from `low` to `high`, a band for what a claim stands for.
 
-    `claimed` names a column that holds, for each line, pairs of a figure and its sign: an arrow
-    goes on from a diamond whose sign is ">".
+    `claimed` names a column that holds, for each line, the edges of what is claimed.
     """
     figure, (axis,) = canvas(0.8 + 0.5 * len(data))
     for place, line in enumerate(data.to_dict("records")):
         axis.plot([line[low], line[high]], [place, place], "|-", color=BLUE, lw=3, ms=11, mew=2)
         axis.plot(line[x], place, "o", color=BLUE, mec=INK, ms=8)
-        for value, sign in line[claimed] if claimed else ():
-            axis.plot(value, place, "D", color=RED, mfc="none", mew=2, ms=11)
-            if sign == ">":
-                arrow = {"arrowstyle": "->", "color": RED, "lw": 2}
-                axis.annotate("", (value * 1.2, place), (value, place), arrowprops=arrow)
+    said = data[claimed] if claimed else ()
+    pairs = [(place, *map(float, edges)) for place, each in enumerate(said) for edges in each]
+    if pairs:
+        shown = [*data[[x, low, high]].to_numpy().ravel(), *(edge for _, *edges in pairs for edge in edges)]
+        shown = [value for value in shown if np.isfinite(value)]
+        axis.set_xlim(0.9 * min(shown), 1.1 * max(shown))
+    for lane, least, most in pairs:
+        allowed(axis, least, most, lane)
     lanes(axis, [label(line) for line in data.to_dict("records")])
     return figure, axis
 
 
 def times(axis: Axes) -> None:
     """A logarithmic axis of ratios, with a line at equal."""
-    axis.axvline(1, color=INK, lw=1.5)
     axis.set_xscale("log", base=2)
+    axis.axvline(1, color=INK, lw=1.5)
+    left, right = axis.get_xlim()
+    axis.set_xlim(min(left, 0.9), max(right, 1.1))
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
 
 

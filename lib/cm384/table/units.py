@@ -145,6 +145,15 @@ def number(value: float, digits: int = 4) -> str:
     return rounded
 
 
+def rough(value: float, digits: int = 2) -> str:
+    """`value` as prose says it: rounded to two significant digits, before the point too.
+
+    >>> rough(2025.3), rough(0.4159), rough(47.41), rough(559.4, 3)
+    ('2,000', '0.42', '47', '559')
+    """
+    return number(float(f"{value:.{digits - 1}e}"), digits)
+
+
 def percent(value: float, digits: int = 0, sign: str = "-") -> str:
     """A share or an error as a reader sees it.
 

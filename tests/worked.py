@@ -1,0 +1,192 @@
+"""Printed arithmetic, done again: a product or sum of numbers with units, and what it is said to be.
+
+Everything is read off the text that a reader sees. A result may differ from its parts by half a unit of
+its own last digit, and of that of each part of so many digits that it was rounded.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pint
+
+from cm384.table import units
+from cm384.table.errors import InputError
+
+NUMBER = r"[−-]?\d[\d,]*(?:\.\d+)?(?![\d.])"
+FACTOR = rf"{NUMBER}(?:[ \u00a0](?:[^\W\d_]|[%$])[\w%$/²-]*)*"  # a unit, or words
+TERM = rf"\(*{FACTOR}\)*"
+PRODUCT = rf"{TERM}(?: ?[×÷·+] ?{TERM})+"
+EQUATION = re.compile(rf"(?<![\w.,])({PRODUCT}) = ({NUMBER}(?: ?[\w%/$]+)*)")
+STEP = re.compile(r"^\s*(?P<name>[^=]+) = (?P<formula>[^=]+) = (?P<value>[^=]+?)(?: \(from (?P<read>.*)\))?$")
+WRITTEN = {spoken: unit for unit, spoken in units.SPOKEN.items()} | {
+    "tokens/s per accelerator": "token/s",
+    "FLOP per clock": "FLOP/cycle",
+}
+ROUNDED = 4  # significant digits, see `units.number`
+LITERALS = {"two": 2.0, "half": 0.5}
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A quantity with the share by which rounding may have moved it."""
+
+    value: units.Quantity
+    loose: float
+    figures: int = 9
+
+    def near(self, printed: Amount) -> bool:
+        """Whether a printed figure can be this one; never if it is of another kind."""
+        try:
+            share = float((self.value / printed.value).to("count").m)
+        except pint.DimensionalityError:
+            return False
+        return math.isfinite(share) and abs(share - 1) <= self.loose + printed.loose
+
+    @property
+    def exact(self) -> Amount:
+        """The same taken as exact if it has fewer digits than numbers are rounded to."""
+        return self if self.figures >= ROUNDED else Amount(self.value, 0.0)
+
+
+@cache
+def unit_of(text: str) -> units.Quantity:
+    """The unit in front of some words, "TFLOPS of dense BF16"; dies and cores are counted."""
+    words = text.replace("\u00a0", " ").split()
+    for count in range(len(words), 0, -1):
+        unit = " ".join(words[:count])
+        try:
+            return 1 * units.parse_unit(WRITTEN.get(unit, unit))
+        except InputError:
+            continue
+    return units.Q(1, "count")
+
+
+@cache
+def amount(text: str) -> Amount:
+    """A printed number with its unit."""
+    found = re.match(rf"\s*({NUMBER})(.*)", text)
+    assert found, text
+    digits = found[1].replace(",", "").replace("−", "-")
+    last = 10.0 ** -len(digits.partition(".")[2])
+    return Amount(
+        float(digits) * unit_of(found[2]),
+        0.5001 * last / abs(float(digits)),
+        len(digits.replace(".", "").lstrip("-0")),
+    )
+
+
+def evaluated(text: str) -> Amount:
+    """What an expression of numbers with units comes to, by the usual precedence."""
+    tokens = re.findall(rf"[()]|[×÷·+]|{FACTOR}(?=\s*(?:[×÷·+()]|$))", text)
+    place = 0
+
+    def combined(sign: str, left: Amount, right: Amount) -> Amount:
+        loose = left.loose + right.loose
+        if sign == "+":
+            counted = left.value.dimensionless and not right.value.dimensionless  # 2 × parameters are FLOP
+            return Amount(left.value * units.Q(1, "FLOP" if counted else "count") + right.value, loose)
+        return Amount(left.value / right.value if sign == "÷" else left.value * right.value, loose)
+
+    def chain(signs: str, inner: object) -> Amount:
+        nonlocal place
+        found = inner()  # type: ignore[operator]
+        while place < len(tokens) and tokens[place] in signs:
+            place += 1
+            found = combined(tokens[place - 1], found, inner())  # type: ignore[operator]
+        return found  # type: ignore[no-any-return]
+
+    def single() -> Amount:
+        nonlocal place
+        place += 1
+        if tokens[place - 1] != "(":
+            return amount(tokens[place - 1]).exact
+        found = chain("+", lambda: chain("×÷·", single))
+        place += 1
+        return found
+
+    return chain("+", lambda: chain("×÷·", single))
+
+
+def equations(text: str) -> Iterator[tuple[str, str]]:
+    """Every product or sum in a text that is said to be something."""
+    for found in EQUATION.finditer(text):
+        yield found[1], found[2]
+
+
+def holds(left: str, right: str) -> bool:
+    """Whether a printed expression comes to the printed figure."""
+    return evaluated(left).near(amount(right))
+
+
+# --- a step of a working -------------------------------------------------------------------------
+
+
+def gives(formula: str, read: list[str], value: str) -> bool | None:
+    """Whether the values of a step, put for the terms of its formula, come to what it gave.
+
+    None for a formula in words that are no arithmetic, or that needs more than the values shown.
+    """
+    if re.fullmatch(PRODUCT, formula):
+        return holds(formula, value)
+    if not read or "by the serving model" in formula:
+        return None
+    wanted, amounts = amount(value), [amount(each).exact for each in read]
+    if re.match("sum over the parts: count × .* of one$", formula):
+        pairs = [a.value * b.value for a, b in zip(amounts[::2], amounts[1::2], strict=True)]
+        return Amount(sum(pairs[1:], start=pairs[0]), sum(a.loose for a in amounts)).near(wanted)
+    if formula.startswith("sum of "):
+        whole = sum((a.value for a in amounts[1:]), start=amounts[0].value)
+        return Amount(whole, sum(a.loose for a in amounts)).near(wanted)
+    terms = re.findall(r"[^×÷+()]+", re.sub(r" ([×÷+]) ", r"\1", formula))
+    given = {term: LITERALS[word] for term in terms if (word := term.split()[0]) in LITERALS}
+    named = [term for term in terms if term not in given]
+    if len(read) == len(named) - 1:  # what a chip may lack
+        named = [term for term in named if not term.endswith("if they count")]
+        formula = re.sub(r" \+ [^×÷+()]+ if they count", "", formula)
+    if len(read) > len(named) and set(re.findall("[×÷+]", formula)) == {"×"}:
+        return evaluated(" × ".join(read)).near(wanted)
+    if len(read) != len(named):
+        return None
+    return any(evaluated(_filled(formula, named, order, given)).near(wanted)
+               for order in itertools.permutations(read))  # fmt: skip
+
+
+def _filled(formula: str, named: list[str], order: tuple[str, ...], given: dict[str, float]) -> str:
+    """A formula with numbers in place of its terms, each once."""
+    for term, number in given.items():
+        formula = formula.replace(term, f"{number:g}", 1)
+    parts = re.split(r"([×÷+()])", formula)
+    left = iter(order)
+    return "".join(next(left) if part.strip() in {n.strip() for n in named} else part for part in parts)
+
+
+# --- what notebooks print ------------------------------------------------------------------------
+
+
+def cells_of(path: Path) -> Iterator[str]:
+    """The texts of a notebook that a reader sees, outputs and prose."""
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "markdown":
+            yield "".join(cell["source"])
+        for output in cell.get("outputs", []):
+            yield "".join(output.get("data", {}).get("text/markdown", output.get("text", "")))
+
+
+def products_in_tables(path: Path) -> Iterator[tuple[str, str]]:
+    """Every cell of a table that is a product, with the figure in the next cell."""
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        for output in cell.get("outputs", []):
+            table = "".join(output.get("data", {}).get("text/html", ""))
+            for row in re.findall("<tr>(.*?)</tr>", table, re.S):
+                texts = [re.sub("<[^>]+>", "", text) for text in re.findall("<td>(.*?)</td>", row, re.S)]
+                for left, right in itertools.pairwise(texts):
+                    if re.fullmatch(PRODUCT, left) and re.match(NUMBER, right):
+                        yield left, right
