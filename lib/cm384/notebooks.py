@@ -25,6 +25,7 @@ from cm384.ledger.claims import load_claims
 from cm384.ledger.readings import load_listed, load_proxies
 from cm384.ledger.verdicts import scorecard
 from cm384.physics import estimate, hardware, served, serving
+from cm384.physics.check import errors_by_kind
 from cm384.physics.models import find_config, load_model
 from cm384.show.tables import as_csv
 from cm384.table import files, reading
@@ -344,6 +345,7 @@ def write_derived() -> None:
     specs = load_specs()
     found = {
         "checked.csv": f"file,sha256\n{files.digests()}",
+        "errors.csv": as_csv(errors_by_kind([*specs.measurements.values(), *load_third_party()], specs)),
         "figures.csv": as_csv(catalogue(specs)),
         "scorecard.csv": as_csv(scorecard(load_claims(specs=specs), specs)),
     }
