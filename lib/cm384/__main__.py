@@ -1,4 +1,4 @@
-"""The command line: `python -m cm384 report | run | check | validate | explain | refresh`.
+"""The command line: `cm384 predict | list | new | run | check | validate | explain | report | refresh`.
 
 Rows go to standard output, summaries to standard error. Bad input is one line and exit code 2.
 """
@@ -12,14 +12,14 @@ from typing import Any
 import click
 import pandas as pd
 
-from cm384.commands import FORMAT, PATH, SPECS, predict, print_rows
+from cm384.commands import FORMAT, PATH, SPECS, list_names, new, predict, print_rows, version
 from cm384.derive.derivation import explain as explain_figure
 from cm384.ledger import compare
 from cm384.ledger.board import MARKS
 from cm384.ledger.claims import Claim, load_claims
 from cm384.ledger.verdicts import scorecard
 from cm384.show import tables
-from cm384.table.errors import InputError
+from cm384.table.errors import InputError, meant
 from cm384.table.records import read_conditions
 from cm384.table.specs import Specs, load_measurements, load_specs
 
@@ -39,6 +39,8 @@ class OneLine(click.Group):
 
 
 @click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=version,
+              help="Print the version and the date of the data.")  # fmt: skip
 def main() -> None:
     """CloudMatrix 384 from first principles: derive the published figures and check the claims."""
 
@@ -159,7 +161,12 @@ def explain(quantity: str, subject: str, given: tuple[str, ...], more: tuple[Pat
     pairs = [pair for text in given for pair in text.split(";")]
     if wrong := [pair for pair in pairs if "=" not in pair]:
         raise InputError(f"condition {wrong[0]!r}; expected NAME=VALUE, such as precision=bf16")
-    found = explain_figure(quantity, subject, load_specs(*more), **read_conditions(";".join(pairs)))
+    specs, conditions = load_specs(*more), read_conditions(";".join(pairs))
+    quantity = meant("quantity", quantity, [*specs.kinds])
+    subject = meant("subject", subject, specs.subjects)
+    if "comparator" in conditions:
+        conditions["comparator"] = meant("subject", conditions["comparator"], specs.subjects)
+    found = explain_figure(quantity, subject, specs, **conditions)
     if style == "table":
         click.echo(str(found))
     else:
@@ -179,7 +186,8 @@ def refresh() -> None:
     notebooks.copy_picture(paths[0], "by-category-figure", figure)
 
 
-main.add_command(predict)
+for command in (predict, list_names, new):
+    main.add_command(command)
 
 
 def _progress(unit: str) -> Any:

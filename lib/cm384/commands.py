@@ -1,8 +1,9 @@
-"""What anybody asks on the command line: `predict`, `list` and `new`, and how every command prints."""
+"""What anybody asks on the command line, `predict`, `list` and `new`, and how every command prints."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,17 @@ import click
 import numpy as np
 import pandas as pd
 
+from cm384 import __version__
+from cm384.ledger.claims import load_claims
 from cm384.physics import estimate, forecast
 from cm384.physics.models import load_model
 from cm384.show import tables
 from cm384.table import units
+from cm384.table.documents import load_sources
 from cm384.table.errors import InputError, meant
-from cm384.table.records import SERVINGS, Deployment
+from cm384.table.files import columns
+from cm384.table.reading import NAME
+from cm384.table.records import SERVINGS, Deployment, Row
 from cm384.table.specs import Specs, load_specs
 
 PATH = click.Path(path_type=Path)
@@ -155,3 +161,105 @@ def _shown(lines: pd.DataFrame) -> pd.DataFrame:
     ]
     part = lines["part"].where(lines["part"] != lines["part"].shift(), "")
     return lines.assign(part=part, value=value, span=ends)[["part", "figure", "value", "span", "note"]]
+
+
+# --- list and new --------------------------------------------------------------------------------
+
+
+def _chips(specs: Specs) -> Iterator[tuple[Any, ...]]:
+    yield "name", "vendor", "BF16 peak", "memory", "bandwidth", "kernels"
+
+    def stated(name: str, quantity: str, **given: str) -> str:
+        return str(tables.attempt(lambda: units.text(specs.get(name, quantity, **given)), "–"))
+
+    for name in specs.chips:
+        kernels = "estimated" if estimate.lacks_kernels(specs, name) else "stated"
+        figures = (stated(name, quantity) for quantity in ("hbm_capacity", "hbm_bandwidth"))
+        yield name, specs.vendor(name), stated(name, "peak", precision="bf16"), *figures, kernels
+
+
+def _systems(specs: Specs) -> Iterator[tuple[Any, ...]]:
+    yield "name", "vendor", "accelerators"
+    for name in specs.systems:
+        held = (f"{specs.get(name, 'count', part=part).m:g} {part}" for part in specs.parts(name))
+        yield name, specs.vendor(name), ", ".join(held)
+
+
+def _models(specs: Specs) -> Iterator[tuple[Any, ...]]:
+    yield "name", "parameters", "attention"
+    for name, config in specs.models.items():
+        model = load_model(config)
+        yield name, f"{units.number(model.parameters / 1e9)} billion", model.attention.kernel
+
+
+def _quantities(specs: Specs) -> Iterator[tuple[Any, ...]]:
+    yield "name", "unit", "kind", "meaning"
+    yield from ((kind.quantity, kind.unit, kind.kind, kind.meaning) for kind in specs.kinds.values())
+
+
+def _notebooks(_: Specs) -> Iterator[tuple[Any, ...]]:
+    from cm384 import notebooks
+
+    yield "notebook", "parameter", "default", "takes"
+    for path in notebooks.notebooks():
+        for name, value in notebooks.defaults(path).items():
+            yield path.stem, name, value, notebooks.takes(name)
+
+
+def _claims(specs: Specs) -> Iterator[tuple[Any, ...]]:
+    yield "id", "article", "claim"
+    yield from ((claim.id, claim.article, claim.statement) for claim in load_claims(specs=specs))
+
+
+KINDS = {"chips": _chips, "systems": _systems, "models": _models, "quantities": _quantities,
+         "notebooks": _notebooks, "claims": _claims}  # fmt: skip
+
+
+@click.command("list")
+@click.argument("kind", required=False)
+@SPECS
+@FORMAT
+def list_names(kind: str | None, more: tuple[Path, ...], style: str) -> None:
+    """List what can be asked about: chips, systems, models, quantities, notebooks or claims."""
+    specs = load_specs(*more)
+    if kind:
+        head, *rows = KINDS[meant("kind of thing", kind, KINDS)](specs)
+    else:
+        head = "list", "how many"
+        rows = [(name, len({line[0] for line in found(specs)}) - 1) for name, found in KINDS.items()]
+    print_rows(pd.DataFrame(rows, columns=list(head)), style)
+
+
+TEMPLATE = {
+    "peak,precision=bf16,VALUE,TFLOP/s,matrix": "needed: dense rate of one package",
+    "peak,precision=fp8,VALUE,TFLOP/s,matrix": "where it has one; int8 and fp4 likewise",
+    "hbm_capacity,,VALUE,GB,nominal": "needed",
+    "hbm_bandwidth,,VALUE,TB/s,nominal": "needed",
+    "scale_up_bandwidth,,VALUE,GB/s,one-way": "for several ranks: bytes in one direction",
+    "scale_out_bandwidth,,VALUE,Gbit/s,one-way": "for the cache that is sent to other chips",
+    "price,,VALUE,USD,nominal": "for a price of tokens",
+}
+
+
+@click.command()
+@click.argument("what", metavar="chip", type=click.Choice(["chip"]))
+@click.argument("name")
+def new(what: str, name: str) -> None:
+    """Write NAME.csv, a file for --specs in which only the values of a chip are missing."""
+    path = Path(f"{name}.csv")
+    if not re.fullmatch(NAME[0], name):
+        raise InputError(f"{what} {name!r}; expected {NAME[1]}")
+    if name in load_specs().subjects or path.exists():
+        raise InputError(f"{path if path.exists() else name}: is there already")
+    rows = [f"{name},{row},central,,SOURCE,PLACE,{note}" for row, note in TEMPLATE.items()]
+    path.write_text("\n".join([",".join(columns(Row)), *rows, ""]), encoding="utf-8")
+    click.echo(f"{path}: write the values over VALUE and delete the lines that have none; then\n"
+               f"cm384 predict deepseek-r1 {name} --specs {path}", err=True)  # fmt: skip
+
+
+def version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Print the version, and the month of the newest document among the data."""
+    if asked:
+        newest = max(source.published.removeprefix("by ")[:7] for source in load_sources().values())
+        click.echo(f"cm384 {__version__}, data of {newest}")
+        ctx.exit()

@@ -79,17 +79,21 @@ def candidates(name: str, known: Iterable[str]) -> list[str]:
 
     The same letters; the same with its words for ours; what begins with its words; what has all of them;
     what begins with its letters, or has a word that does.
+
+    >>> candidates("cloudm", ["cloudmatrix-384", "h200"]), candidates("h20", ["h200", "hgx-h200"])
+    (['cloudmatrix-384'], [])
     """
     names, words = sorted({known_name for known_name in known if known_name}), _words(name)
     if name in names or not words or FORMAT.fullmatch(name):
         return [name] if name in names else []
     ours, start = tuple(SPOKEN.get(word, word) for word in words), "".join(words)
+    begun = re.compile(re.escape(start) + r"(?!(?<=\d)\d)")  # a number is not cut: h20 does not begin h200
     for holds in (
         lambda other: "".join(other) == start,
         lambda other: other == ours,
         lambda other: other[: len(words)] in (words, ours),
         lambda other: {*words} <= {*other} or {*ours} <= {*other},
-        lambda other: "".join(other).startswith(start) or any(word.startswith(start) for word in other),
+        lambda other: any(map(begun.match, ("".join(other), *other))),
     ):
         if found := [known_name for known_name in names if holds(_words(known_name))]:
             return found
