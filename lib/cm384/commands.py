@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from cm384.table.documents import load_sources
 from cm384.table.errors import InputError, meant
 from cm384.table.files import columns
 from cm384.table.reading import NAME
-from cm384.table.records import SERVINGS, Deployment, Row
+from cm384.table.records import BYTES_PER_ELEMENT, MATRIX_PRECISIONS, ROUTINGS, SERVINGS, Deployment, Row
 from cm384.table.specs import Specs, load_specs
 
 PATH = click.Path(path_type=Path)
@@ -64,13 +64,20 @@ FIELDS = {
     "drafter": "A model that drafts, by name or path.",
     "software": "A stack whose settings the data have; default: one for all.",
 }
-TEXTS = ("matrix_precision", "attention_precision", "kv_precision", "routing", "drafter", "software")
+# Those that are words, and the words that each takes.
+WORDS: dict[str, Iterable[str]] = {
+    "matrix_precision": MATRIX_PRECISIONS,
+    **dict.fromkeys(("attention_precision", "kv_precision"), BYTES_PER_ELEMENT),
+    "routing": ROUTINGS,
+    "drafter": (),
+    "software": (),
+}
 
 
 def deployment_flags(command: Callable[..., None]) -> Callable[..., None]:
     """The fields of a deployment as options of a command."""
     for name, told in reversed(FIELDS.items()):
-        flag, kind = f"--{name.replace('_', '-')}", str if name in TEXTS else float
+        flag, kind = f"--{name.replace('_', '-')}", str if name in WORDS else float
         command = click.option(flag, type=kind, default=None, help=told)(command)
     return command
 
@@ -80,7 +87,7 @@ def dollars(value: str) -> float:
     try:
         return float(Fraction(value))
     except (ValueError, ZeroDivisionError):
-        raise InputError(f"usd-per-hour: expected a price such as 2.5 or 85/8, got {value!r}") from None
+        raise click.BadParameter(f"expected a price such as 2.5 or 85/8, got {value!r}") from None
 
 
 @click.command()
@@ -110,7 +117,11 @@ def predict(model: str, chip: str, prompt: float, output: float, users: float, t
         if value is not None and value <= 0:
             raise InputError(f"{name}: expected more than 0, not {value:g}")
     chip, held = chip_of(specs, chip)
-    stated = {name: value for name, value in given.items() if value is not None}
+    stated = {
+        name: meant(name, value, taken) if (taken := [*WORDS.get(name, ())]) else value
+        for name, value in given.items()
+        if value is not None
+    }
     left = dict.fromkeys(("accelerators", "expert_parallel", "batch", "tensor_parallel"), np.nan)
     found = load_model(model)
     fields: dict[str, Any] = {**left, **held, "context": prompt + output / 2, "output": output,

@@ -16,9 +16,9 @@ PAGE = """{% extends 'lab/index.html.j2' %}
 [id="cell-id=rerun"] ~ .jp-MarkdownCell { border-left: 4px solid silver; }
 </style>{% endblock html_head_css %}"""
 
-TOLD = """> **Rerun with {given}.** What is computed follows: the answer in bold, tables, figures and what stands
-> under a cell of code. Headings and the text between cells, with a bar at its left on the page, were written
-> for {before} and hold for that alone."""
+TOLD = """> **Rerun with {given}.** What is computed follows: the answer in bold, tables, figures and what
+> stands under a cell of code. Headings and the text between cells, with a bar at its left on the page, were
+> written for {before} and hold for that alone."""
 
 
 def announce(notebook: Path, name: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:

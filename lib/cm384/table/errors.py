@@ -84,8 +84,10 @@ def candidates(name: str, known: Iterable[str]) -> list[str]:
     (['cloudmatrix-384'], [])
     """
     names, words = sorted({known_name for known_name in known if known_name}), _words(name)
-    if name in names or not words or FORMAT.fullmatch(name):
-        return [name] if name in names else []
+    if name in names or FORMAT.fullmatch(name):
+        return [known_name for known_name in names if known_name in (name, name.lower())]
+    if not words:
+        return []
     ours, start = tuple(SPOKEN.get(word, word) for word in words), "".join(words)
     begun = re.compile(re.escape(start) + r"(?!(?<=\d)\d)")  # a number is not cut: h20 does not begin h200
     for holds in (
