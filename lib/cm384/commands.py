@@ -56,7 +56,7 @@ FIELDS = {
     "context": "Tokens in the cache of a request, on average; default: prompt + half of the output.",
     "microbatches": "1 or 2 half batches; default: 1.",
     "draft_tokens": "Tokens that are drafted a step; default: 0.",
-    "tokens_per_step": "Tokens that a request gets a step; default: 1.",
+    "tokens_per_step": "Tokens that a request gets a step; default: 1, of drafts as published.",
     "matrix_precision": "Default: 8 bits where the chip has them, 4-bit experts as kept.",
     "attention_precision": "Default: bf16.",
     "kv_precision": "Default: bf16.",
@@ -116,6 +116,8 @@ def predict(model: str, chip: str, prompt: float, output: float, users: float, t
     for name, value in limits.items():
         if value is not None and value <= 0:
             raise InputError(f"{name}: expected more than 0, not {value:g}")
+    if not np.isnan(users) and given["batch"] is not None:
+        raise InputError("batch: users are spread over the chips; expected --users or --batch, not both")
     chip, held = chip_of(specs, chip)
     stated = {
         name: meant(name, value, taken) if (taken := [*WORDS.get(name, ())]) else value
@@ -126,7 +128,8 @@ def predict(model: str, chip: str, prompt: float, output: float, users: float, t
     found = load_model(model)
     fields: dict[str, Any] = {**left, **held, "context": prompt + output / 2, "output": output,
                               "matrix_precision": forecast.precision_of(specs, chip, found),
-                              "routing": "unbalanced", **stated}  # fmt: skip
+                              "routing": "unbalanced",
+        "tokens_per_step": np.nan if stated.get("draft_tokens") else 1, **stated}  # fmt: skip
     other = chip_of(specs, prefill_on)[0] if prefill_on else ""
     paid = np.nan if usd is None else usd
     shared = serving == SERVINGS[0]

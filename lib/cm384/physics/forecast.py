@@ -279,9 +279,8 @@ def _apart(specs: Specs, asked: Asked) -> tuple[list[Side], list[Line]]:
         Line("both", "time to the first token", 1e3 * float(first), "ms", note=note),
         Line("both", "throughput of all chips", float(both.m), "token/s/accelerator"),
     ]
-    return [decoded, filled], lines + _price(
-        specs, asked, [(filled, 1, filled.rate), (decoded, 1, decoded.rate)]
-    )
+    spent = [(each, 1.0, each.rate) for each in (filled, decoded)]
+    return [decoded, filled], lines + _price(specs, asked, spent)
 
 
 def _speed(found: Side, count: Any) -> list[Line]:
@@ -300,7 +299,7 @@ def _speed(found: Side, count: Any) -> list[Line]:
         Line(part, "memory of a rank", float(result.memory) / 1e9, "GB", note=f"of {capacity:.4g} GB"),
     ]
     if part == "decode":
-        kept = f"{result.tokens_per_step:g} tokens a step"
+        kept = f"{result.tokens_per_step:g} tokens a step" if d.draft_tokens else ""
         lines.append(Line(part, "time per token", float(result.tpot.m), "ms", note=kept))
     return lines
 
@@ -321,10 +320,8 @@ def _price(specs: Specs, asked: Asked, spent: list[tuple[Side, float, float]]) -
             with suppress(NotStated):
                 hour, note = hour_price(specs, found.deployment.accelerator)
         if np.isfinite(hour):
-            told = f"{hour:.4g} USD for a chip and hour, {note}"
-            lines.append(
-                Line("price", f"million {what} tokens", hour * share / rate / 3.6e-3, "USD", note=told)
-            )
+            cost, told = hour * share / rate / 3.6e-3, f"{hour:.4g} USD for a chip and hour, {note}"
+            lines.append(Line("price", f"million {what} tokens", cost, "USD", note=told))
     return lines
 
 
