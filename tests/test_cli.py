@@ -12,15 +12,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import papermill
 import pytest
 from click.testing import CliRunner, Result
+from IPython.core.interactiveshell import InteractiveShell
 from strangers import write
+from traitlets.config import Config
 
 import cm384
 from cm384 import notebooks
 from cm384.__main__ import main
 from cm384.ledger.claims import Claim
+from cm384.rerun import announce, to_html
 from cm384.table.errors import DATA
 from cm384.table.records import Row
 
@@ -298,8 +302,8 @@ def test_file_to_compare_with_that_is_not_there(three: Path, option: str) -> Non
 @pytest.mark.parametrize(
     ("cells", "line"),
     [
-        ({"subject": "ascend-910"}, "claims.csv line 2, column subject: 'ascend-910' is not known; "
-                                    "did you mean 'ascend-910c'?"),
+        ({"subject": "ascend-910"}, "claims.csv line 2, column subject: 'ascend-910' is not known; it could "
+                                    "be ascend-910b1, ascend-910b2, ascend-910b3, ascend-910b4, ascend-910c"),
         ({"value": "fast"}, "claims.csv line 2, column value: 'fast'; expected a positive number"
                             " as printed"),
         ({"unit": "furlong"}, "claims.csv line 2, column unit: 'furlong'; expected a unit such as"
@@ -412,8 +416,9 @@ def no_kernel(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     ("arguments", "message"),
     [
         (["01-package", "-p", "chp", "h20"], "unknown parameter of 01-package 'chp'; did you mean "
-                                             "'chip'?"),
-        (["01-package", "-p", "chip", "h200"], "unknown chip 'h200'; did you mean 'h20'?"),
+                                             "'chip'? It takes chip: a chip of `cm384 list chips`; "),
+        (["01-package", "-p", "chip", "910b"], "unknown chip '910b'; it could be ascend-910b2, "
+                                               "ascend-910b3, ascend-910b4"),
         (["01-package", "-p", "chip", "gb200-nvl72"], "unknown chip 'gb200-nvl72'"),
         (["01-package", "-p", "precision", "fp4"], "ascend-910c has no peak for precision=fp4, "),
         (["01-package", "-p", "precision", "fp8", "-p", "chip", "mi300x", "-p", "reference",
@@ -502,10 +507,57 @@ def test_run_hands_over_what_was_given_and_resolved_paths(
     assert found.stdout.splitlines() == [str(Path("o", "a.ipynb")), str(Path("o", "a.html"))]
 
 
+# --- what a rerun says of itself --------------------------------------------------------------------
+
+
+def executed(path: Path, cells: list[Any]) -> Path:
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+def test_rerun_says_what_holds_for_the_defaults_alone(tmp_path: Path) -> None:
+    """A banner before all else where a parameter differs, and none where it does not."""
+    heading = nbformat.v4.new_markdown_cell("# How fast is one Ascend 910C?")
+    path = executed(tmp_path / "a.ipynb", [heading])
+    own = {"chip": "ascend-910c", "reference": "h100-sxm"}
+    same = {"chip": "ascend-910c"}
+    assert announce(path, "01-package", same, own) == "01-package"
+    assert len(nbformat.read(path, 4).cells) == 1
+    assert announce(path, "01-package", {**same, "reference": "h20"}, own) == "01-package, reference = h20"
+    first, second = nbformat.read(path, 4).cells
+    assert first.source.startswith("> **Rerun with reference = h20.** What is computed follows: ")
+    assert "for reference = h100-sxm and hold for that alone." in first.source
+    assert second.source == heading.source
+
+
+def test_page_of_a_rerun_has_a_title_and_folds_its_code(tmp_path: Path) -> None:
+    cells = [nbformat.v4.new_code_cell("1 + 1", id="sum"), nbformat.v4.new_code_cell("2 + 2", id="next")]
+    text = to_html(executed(tmp_path / "a.ipynb", cells), "01-package, chip = mi300x")
+    assert re.findall("<title>(.*?)</title>", text) == ["01-package, chip = mi300x"]
+    assert text.count("<details><summary>code</summary>") == 2
+    assert ":is(td, th) { text-align: left !important; }" in text
+
+
+def test_refused_parameter_is_one_line_in_a_notebook(capsys: pytest.CaptureFixture[str]) -> None:
+    config = Config({"HistoryManager": {"enabled": False}})
+    shell = InteractiveShell(config=config)
+    shell.run_cell("from cm384.notebooks import checked; checked(chip='910b', specs_file='')")
+    told = "InputError: unknown chip '910b'; it could be ascend-910b2, ascend-910b3, ascend-910b4"
+    assert capsys.readouterr().out.strip() == told
+
+
+def test_every_parameter_says_what_it_takes() -> None:
+    for path in notebooks.notebooks():
+        for name in notebooks.defaults(path):
+            assert notebooks.takes(name) not in ("", "text"), (path.stem, name)
+
+
 # --- the whole ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["report", "run", "check", "validate", "explain", "refresh"])
+@pytest.mark.parametrize(
+    "command", ["report", "run", "check", "validate", "explain", "refresh", "predict", "list", "new"]
+)
 def test_every_command_has_help(command: str) -> None:
     found = cm(command, "--help")
     assert found.exit_code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -94,7 +95,7 @@ def test_failed_run_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_failed_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Path) -> str:
+    def fail(*_: Any) -> str:
         raise OSError("no space left")
 
     monkeypatch.setattr(notebooks, "execute", lambda *_: None)

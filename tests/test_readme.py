@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,24 @@ def test_claim_of_your_own_is_judged_as_it_says(tmp_path: Path) -> None:
         call = ["check", str(tmp_path / "my-claims.csv"), *options]
         assert answer in CliRunner().invoke(main, call).output
         assert re.search(rf"{' '.join(['my-claims.csv', *options])} +# {answer}", README)
+
+
+ASKED = re.findall(r"^\$ cm384 (.*)\n((?:(?!\$|```).*\n)*)", README, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(("words", "shown"), ASKED, ids=[words for words, _ in ASKED])
+def test_command_prints_what_the_readme_shows(words: str, shown: str) -> None:
+    """Line by line and in order; a line of three dots stands for what is left out."""
+    found = CliRunner().invoke(main, shlex.split(words))
+    assert found.exit_code == 0, found.stderr
+    printed = found.stdout.splitlines()
+    lines = [line for line in shown.splitlines() if line != "…"]
+    assert [line for line in printed if line in lines] == lines
+    assert "…" in shown or printed == lines
+
+
+def test_readme_asks_each_of_the_new_commands() -> None:
+    assert {"predict", "list", "explain"} <= {words.split()[0] for words, _ in ASKED}
 
 
 def test_version_is_one() -> None:

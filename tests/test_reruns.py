@@ -156,6 +156,8 @@ def test_rerun(
     assert [Path(line).name for line in out.split()] == [f"{name}.ipynb", f"{name}.html"]
     notebook, page = (tmp_path / "out" / f"{name}{suffix}" for suffix in (".ipynb", ".html"))
     assert sorted((tmp_path / "out").iterdir()) == [page, notebook]
+    cells = nbformat.read(notebook, as_version=4).cells
+    assert cells[0].source.startswith(f"> **Rerun with {next(iter(values))} = ")
     first = shown(notebook, "text/markdown")[0]
     assert [words for words in answer if words not in first] == [], first
     text = page.read_text(encoding="utf-8")

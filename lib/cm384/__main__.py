@@ -1,4 +1,4 @@
-"""The command line: `python -m cm384 report | run | check | validate | explain | refresh`.
+"""The command line: `cm384 predict | list | new | run | check | validate | explain | report | refresh`.
 
 Rows go to standard output, summaries to standard error. Bad input is one line and exit code 2.
 """
@@ -12,24 +12,16 @@ from typing import Any
 import click
 import pandas as pd
 
+from cm384.commands import FORMAT, PATH, SPECS, list_names, new, predict, print_rows, version
 from cm384.derive.derivation import explain as explain_figure
 from cm384.ledger import compare
 from cm384.ledger.board import MARKS
 from cm384.ledger.claims import Claim, load_claims
 from cm384.ledger.verdicts import scorecard
 from cm384.show import tables
-from cm384.table.errors import InputError
+from cm384.table.errors import InputError, meant
 from cm384.table.records import read_conditions
 from cm384.table.specs import Specs, load_measurements, load_specs
-
-PATH = click.Path(path_type=Path)
-STYLE = click.Choice(["table", "csv", "json"])
-FORMAT = click.option(
-    "--format", "style", type=STYLE, default="table", show_default=True, help="How rows are printed."
-)
-SPECS = click.option(
-    "--specs", "more", multiple=True, type=PATH, help="A CSV file of specs rows to add or replace by key."
-)
 
 
 class OneLine(click.Group):
@@ -41,9 +33,14 @@ class OneLine(click.Group):
         except InputError as error:
             click.echo(f"cm384: {error}", err=True)
             ctx.exit(2)
+        except click.UsageError as error:
+            click.echo(f"cm384: {error.format_message()}", err=True)
+            ctx.exit(2)
 
 
 @click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=version,
+              help="Print the version and the date of the data.")  # fmt: skip
 def main() -> None:
     """CloudMatrix 384 from first principles: derive the published figures and check the claims."""
 
@@ -56,7 +53,7 @@ def report() -> None:
     page = notebooks.report(_progress("notebooks"))
     specs = load_specs()
     lines = scorecard(load_claims(specs=specs), specs)
-    _print(_short(lines), "table")
+    print_rows(_short(lines), "table")
     _summary(lines)
     click.echo(f"open {page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page}")
 
@@ -95,7 +92,7 @@ def check(claims_file: Path, more: tuple[Path, ...], style: str, row: str | None
         return
     wanted = [(compare.read(path), whole) for path, whole in ((expect, False), (baseline, True)) if path]
     lines = scorecard(claims, specs)
-    _print(_short(lines) if style == "table" else lines, style)
+    print_rows(_short(lines) if style == "table" else lines, style)
     _summary(lines)
     if unknown := compare.unchecked(claims, specs):
         click.echo(f"not checked: {unknown}", err=True)
@@ -113,7 +110,7 @@ def _solve(claims: list[Claim], row: str, specs: Specs, style: str) -> None:
     from cm384.ledger.robustness import solve_ledger
 
     lines = solve_ledger(row, specs, claims)
-    _print(_solutions(lines) if style == "table" else lines, style)
+    print_rows(_solutions(lines) if style == "table" else lines, style)
     read = lines.loc[lines["row"] != "", "id"].nunique()
     reached = lines.loc[lines["needed"] > 0, "id"].nunique()
     told = f"{read} of {len(claims)} claims read this row; some value of it reaches {reached}"
@@ -139,11 +136,11 @@ def validate(measurements_file: Path, more: tuple[Path, ...], kernels: tuple[Pat
     rows = load_measurements(measurements_file, specs)
     lines, traced = validation.validate(rows, specs), terms.check_traces(rows, specs)
     if style != "table":
-        _print(pd.concat([lines, traced], ignore_index=True) if len(traced) else lines, style)
+        print_rows(pd.concat([lines, traced], ignore_index=True) if len(traced) else lines, style)
     else:
         for table in (lines, traced):
             if len(table):
-                _print(validation.shown(table), style)
+                print_rows(validation.shown(table), style)
     told = [validation.in_words(lines), validation.first_in_words(lines), terms.traces_in_words(traced)]
     if stacks := validation.stacks(rows, specs):
         again = validation.in_words(validation.validate(rows, specs, settings=True))
@@ -164,11 +161,16 @@ def explain(quantity: str, subject: str, given: tuple[str, ...], more: tuple[Pat
     pairs = [pair for text in given for pair in text.split(";")]
     if wrong := [pair for pair in pairs if "=" not in pair]:
         raise InputError(f"condition {wrong[0]!r}; expected NAME=VALUE, such as precision=bf16")
-    found = explain_figure(quantity, subject, load_specs(*more), **read_conditions(";".join(pairs)))
+    specs, conditions = load_specs(*more), read_conditions(";".join(pairs))
+    quantity = meant("quantity", quantity, [*specs.kinds])
+    subject = meant("subject", subject, specs.subjects)
+    if "comparator" in conditions:
+        conditions["comparator"] = meant("subject", conditions["comparator"], specs.subjects)
+    found = explain_figure(quantity, subject, specs, **conditions)
     if style == "table":
         click.echo(str(found))
     else:
-        _print(found.table, style)
+        print_rows(found.table, style)
 
 
 @main.command()
@@ -184,20 +186,14 @@ def refresh() -> None:
     notebooks.copy_picture(paths[0], "by-category-figure", figure)
 
 
+for command in (predict, list_names, new):
+    main.add_command(command)
+
+
 def _progress(unit: str) -> Any:
     from tqdm import tqdm
 
     return lambda items, total: tqdm(items, total=total, desc=unit, file=sys.stderr)
-
-
-def _print(lines: pd.DataFrame, style: str) -> None:
-    """Rows, and nothing else, on standard output."""
-    if style == "csv":
-        click.echo(tables.as_csv(lines), nl=False)
-    elif style == "json":
-        click.echo(lines.to_json(orient="records", double_precision=6, force_ascii=False, indent=1))
-    else:
-        click.echo(tables.as_text(lines))
 
 
 def _short(lines: pd.DataFrame) -> pd.DataFrame:

@@ -16,21 +16,22 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import as_completed
 from contextlib import contextmanager
-from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cm384.derive.catalogue import catalogue
 from cm384.ledger.claims import load_claims
 from cm384.ledger.readings import load_listed, load_proxies
 from cm384.ledger.verdicts import scorecard
 from cm384.physics import estimate, hardware, served, serving
+from cm384.physics.check import errors_by_kind
 from cm384.physics.models import find_config, load_model
+from cm384.rerun import announce, to_html
 from cm384.show.tables import as_csv
 from cm384.table import files, reading
 from cm384.table.documents import load_notes, load_sources
-from cm384.table.errors import InputError, check_known, unknown
-from cm384.table.records import MATRIX_PRECISIONS, Deployment
+from cm384.table.errors import InputError, check_known, meant, unknown
+from cm384.table.records import MATRIX_PRECISIONS, ROUTINGS, Deployment
 from cm384.table.specs import Specs, load_measurements, load_specs, load_third_party, own_specs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,27 +44,49 @@ METADATA = {
 
 # --- parameters ----------------------------------------------------------------------------------
 
-Check = Callable[[str, Any, Specs], object]
+
+class Check(NamedTuple):
+    """What a parameter takes, in words, and the check of a value, which gives the one that is meant."""
+
+    takes: str
+    value: Callable[[str, Any, Specs], Any]
 
 
 def within(holds: Callable[[Any], bool], expected: str) -> Check:
     """The check of a number; `expected` says in words what it must be."""
 
-    def meets(name: str, value: Any, _: Specs) -> None:
-        if not holds(value):
-            raise InputError(f"parameter {name}: expected {expected}, got {value}")
+    def value(name: str, given: Any, _: Specs) -> Any:
+        if not holds(given):
+            raise InputError(f"parameter {name}: expected {expected}, got {given}")
+        return given
 
-    return meets
+    return Check(expected, value)
 
 
 def known(kind: str) -> Check:
     """The check of one or more names of a kind that the table lists, `;` between them."""
 
-    def meets(_: str, value: Any, specs: Specs) -> None:
-        for name in value.split(";"):
-            check_known(kind, name, list(getattr(specs, f"{kind}s")))
+    def value(_: str, given: Any, specs: Specs) -> str:
+        names = list(getattr(specs, f"{kind}s"))
+        return ";".join(meant(kind, name, names) for name in given.split(";"))
 
-    return meets
+    return Check(f"a {kind}" + f" of `cm384 list {kind}s`" * (kind != "measurement"), value)
+
+
+def one_of(names: tuple[str, ...]) -> Check:
+    """The check of a word of a closed list."""
+    return Check(", ".join(names), lambda name, given, _: meant(name, given, names))
+
+
+def read_by(load: Callable[..., object], takes: str) -> Check:
+    """The check of what a file holds, or a name stands for, by reading it; an empty one is none."""
+
+    def value(_: str, given: Any, specs: Specs) -> Any:
+        if given:
+            load(given, specs)
+        return given
+
+    return Check(takes, value)
 
 
 TYPES: Mapping[str, type] = {
@@ -82,9 +105,10 @@ MEANS: Mapping[str, Check] = {
     **dict.fromkeys(("system", "baseline"), known("system")),
     **dict.fromkeys(("chip", "reference", "accelerator"), known("chip")),
     **dict.fromkeys(("published", "comparators", "explained"), known("measurement")),
-    "workload": lambda name, value, specs: served.work(specs, value),
-    "precision": lambda name, value, specs: check_known(name, value, MATRIX_PRECISIONS),
-    "model": lambda name, value, specs: load_model(value),
+    "workload": read_by(lambda given, specs: served.work(specs, given), "prefill, decode or a measurement"),
+    "precision": one_of(MATRIX_PRECISIONS),
+    "routing": one_of(ROUTINGS),
+    "model": read_by(lambda given, _: load_model(given), "a model, or the path of a config.json"),
     "context": within(lambda x: x >= 1, "at least 1 token"),
     "tokens_per_rank": within(lambda x: x >= 1, "at least 1"),
     "samples": within(lambda x: 1 <= x <= 1_000_000, "1 to 1,000,000"),
@@ -93,9 +117,20 @@ MEANS: Mapping[str, Check] = {
     "electricity_price": within(lambda x: 0 < x < 100, "USD/kWh above 0"),
     "usd_per_hour": within(lambda x: 0 < x < 10_000, "USD/hour above 0"),
     "latency_target": within(lambda x: x > 0, "more than 0 ms"),
-    "claims_file": lambda name, value, specs: value and load_claims(value, specs),
-    "measurements_file": lambda name, value, specs: value and load_measurements(value, specs),
+    "claims_file": read_by(load_claims, "a CSV file of claims"),
+    "measurements_file": read_by(load_measurements, "a CSV file of measurements"),
+    "specs_file": Check("a CSV file of specs", lambda name, given, specs: given),
 }
+
+
+def takes(name: str) -> str:
+    """What a parameter takes, in words.
+
+    >>> takes("precision"), takes("batch")
+    ('bf16, fp8, int8, fp4, w4a8, w4a16', 'a whole number')
+    """
+    kinds = {str: "text", int: "a whole number", float: "a number"}
+    return MEANS[name].takes if name in MEANS else kinds[TYPES[name]]
 
 
 def _check_peaks(specs: Specs, p: types.SimpleNamespace) -> None:
@@ -174,9 +209,8 @@ def checked(**given: Any) -> types.SimpleNamespace:
             told = f"{type(value).__name__} {value!r}"
             raise InputError(f"parameter {name}: expected {kind.__name__}, got {told}")
     specs = load_specs(*filter(None, [given.get("specs_file", "")]))
-    for name, value in given.items():
-        if name in MEANS:
-            MEANS[name](name, value, specs)
+    given = {name: MEANS[name].value(name, value, specs) if name in MEANS else value
+             for name, value in given.items()}  # fmt: skip
     if model := given.get("model"):  # that of a path is known to the table too
         specs = dataclasses.replace(specs, models={**specs.models, model: find_config(model)})
     found = types.SimpleNamespace(**given, specs=specs)
@@ -202,7 +236,9 @@ def values_of(path: Path, given: Mapping[str, str]) -> dict[str, Any]:
     """The values to hand to a notebook, checked with its defaults before a kernel starts."""
     own = defaults(path)
     for name in given:
-        check_known(f"parameter of {path.stem}", name, own)
+        if name not in own:
+            every = "; ".join(f"{each}: {takes(each)}" for each in own)
+            raise InputError(f"{unknown(f'parameter of {path.stem}', name, own)} It takes {every}")
     values = {name: convert(name, text, type(own[name])) for name, text in given.items()}
     for name, value in values.items():
         if value and (name.endswith("_file") or (name == "model" and Path(value).exists())):
@@ -239,15 +275,13 @@ def notebooks() -> list[Path]:
 
 
 def find_notebook(name: str) -> Path:
-    """The notebook that a name means: its file, its stem, or the first letters of it.
+    """The notebook that a name means: its file, its stem, its number or a word of it.
 
     >>> find_notebook("02").name
     '02-supernode.ipynb'
     """
-    found = [path for path in notebooks() if path.stem.startswith(Path(name).stem)]
-    if len(found) != 1:
-        raise unknown("notebook", name, (path.stem for path in notebooks()))
-    return found[0]
+    paths = {path.stem: path for path in notebooks()}
+    return paths[meant("notebook", Path(name).stem, paths)]
 
 
 def run(path: Path, values: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
@@ -256,7 +290,8 @@ def run(path: Path, values: Mapping[str, Any], folder: Path) -> tuple[Path, Path
     notebook, page = folder / path.name, folder / f"{path.stem}.html"
     with replacing(notebook) as temporary:
         execute(path, temporary, values)
-        content = to_html(temporary)
+        title = announce(temporary, path.stem, values, defaults(path))
+        content = to_html(temporary, title)
     with replacing(page) as temporary:
         temporary.write_text(content, encoding="utf-8")
     return notebook, page
@@ -295,22 +330,6 @@ def replacing(target: Path) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
-def to_html(notebook: Path) -> str:
-    """One page that opens without the network: MathJax is inside it."""
-    from nbconvert import HTMLExporter
-
-    exporter = HTMLExporter(mathjax_url="", require_js_url="", mermaid_js_url="", embed_images=True)
-    body, _ = exporter.from_filename(str(notebook))
-    script = mathjax().read_text(encoding="utf-8").replace("</script", "<\\/script")
-    return str(body).replace("</body>", f"<script>{script}</script></body>")
-
-
-def mathjax() -> Path:
-    """The one file of MathJax that pages need."""
-    package = distribution("sphinx-mathjax-offline")
-    return Path(str(package.locate_file("sphinx-mathjax-offline/static/mathjax/tex-svg.js")))
-
-
 def refresh(path: Path) -> None:
     """Re-execute a notebook in place, without anything in it that depends on the run."""
     import nbformat
@@ -345,6 +364,7 @@ def write_derived() -> None:
     specs = load_specs()
     found = {
         "checked.csv": f"file,sha256\n{files.digests()}",
+        "errors.csv": as_csv(errors_by_kind([*specs.measurements.values(), *load_third_party()], specs)),
         "figures.csv": as_csv(catalogue(specs)),
         "scorecard.csv": as_csv(scorecard(load_claims(specs=specs), specs)),
     }

@@ -24,7 +24,7 @@ from facts import facts
 from links import linked
 from sphinx.application import Sphinx
 
-from cm384.notebooks import mathjax
+from cm384.rerun import mathjax
 from cm384.table.errors import DATA
 
 PICTURES = "_static/pictures"

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -309,6 +310,45 @@ def model_error(specs: Specs, *named: str, ratio: bool = False) -> ModelError:
     sizes = np.nan_to_num(np.abs(np.expm1(logs)), nan=np.inf)
     size = float(np.quantile(sizes, 0.9, method="inverted_cdf")) if len(sizes) else np.inf
     return ModelError(size, len(off), ratio)
+
+
+# --- the error of a kind of case ------------------------------------------------------------------
+
+KIND = ("attention", "accelerator", "serving")  # an empty cell stands for all of them
+ERRORS = ("runs", "documents", "half", "nine_in_ten", "bias", "first_tokens", "first_half_ms", "first_bias")
+
+
+def errors_by_kind(rows: Iterable[Measurement], specs: Specs) -> pd.DataFrame:
+    """How far off the model is, by phase and by kind of attention, chip and serving, and all of each.
+
+    Over the measured runs among `rows` that it answers; estimates do not count. Of times to the first token
+    half are off by at most `first_half_ms`.
+    """
+    runs = [row for row in rows if row.as_run and (row.throughput or row.tpot)]
+    lines = validate(runs, specs).assign(
+        document=[document(row) for row in runs],
+        attention=[_attention(row, specs) for row in runs],
+        serving=[row.serving for row in runs],
+    )
+    lines = lines[lines["error"].notna() & ~is_estimate(lines)]
+    found = []
+    for every in product((False, True), repeat=len(KIND)):
+        named = lines.assign(**{name: "" for name, all_of in zip(KIND, every, strict=True) if all_of})
+        for kind, group in named.groupby(["phase", *KIND]):
+            if all(all_of == (name == "") for all_of, name in zip(every, kind[1:], strict=True)):
+                spent = spread(group)
+                off = (group["predicted_ttft"] - group["ttft"]).abs().dropna()
+                bias = (group["predicted_ttft"] / group["ttft"] - 1).median()
+                found.append((*kind, spent["n"], group["document"].nunique(), spent["median"],
+                              spent["nine in ten"], spent["bias"], len(off), off.median(), bias))  # fmt: skip
+    return pd.DataFrame(found, columns=["phase", *KIND, *ERRORS])
+
+
+def _attention(row: Measurement, specs: Specs) -> str:
+    """The kind of attention of a row's model; empty for a model that is refused."""
+    with suppress(InputError):
+        return model_of(row, specs).attention.kernel
+    return ""
 
 
 # --- published runs side by side ------------------------------------------------------------------

@@ -157,7 +157,8 @@ def estimate(specs: Specs, chip: str, core: str = "latent", by: Sequence[str] = 
     if specs.sampled:
         raise InputError("an estimate needs the sourced table, not draws of it")
     own, known = sheet(specs, chip), donors(specs, chip, core)
-    _check_sheet(specs, chip, own)
+    if missing := lacking(specs, chip):
+        raise NotStated(f"accelerator: to estimate the kernels of {chip}, add {' and '.join(missing)}")
     for name in by:
         check_known("chip with kernels", name, known)
     if not (names := tuple(by) or known):
@@ -288,15 +289,16 @@ def _links(rows: Rows, theirs: Sheet, own: Sheet, points: Points) -> Iterator[Fi
     yield "node_ranks", rows.optional("node_ranks", np.inf), {}
 
 
-def _check_sheet(specs: Specs, chip: str, own: Sheet) -> None:
-    """Refuse a data sheet without what every deployment needs; one line with the rows to add."""
+def lacking(specs: Specs, chip: str, ranks: bool = False) -> list[str]:
+    """The rows that a data sheet lacks of what every deployment needs, and of what several `ranks` need."""
+    own = sheet(specs, chip)
     rows = {
         "peak,precision=bf16,VALUE,TFLOP/s,matrix": "bf16" in own.peaks,
         "hbm_bandwidth,,VALUE,TB/s,nominal": np.isfinite(own.memory),
         "hbm_capacity,,VALUE,GB,nominal": (chip, "hbm_capacity") in specs.stated,
+        "scale_up_bandwidth,,VALUE,GB/s,one-way": np.isfinite(own.link) or not ranks,
     }
-    if lacking := [kernels.row_to_add(chip, row) for row, stated in rows.items() if not stated]:
-        raise NotStated(f"accelerator: to estimate the kernels of {chip}, add {' and '.join(lacking)}")
+    return [kernels.row_to_add(chip, row) for row, stated in rows.items() if not stated]
 
 
 def _filled(specs: Specs, chip: str, filled: Mapping[tuple[str, str], Any], names: Sequence[str]) -> Specs:

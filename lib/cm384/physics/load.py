@@ -125,6 +125,18 @@ class Stage:
         half = (self.service + others - away) / 2.0
         return half + arrays.sqrt(half**2 + self.service * away) + delay
 
+    def servers_for(self, first: float, users: Numbers, decoding: Any) -> Any:
+        """How many servers keep the first token within `first` seconds: `seconds` solved for them.
+
+        Of prefill that is apart. InputError where even a prompt alone takes longer.
+        """
+        time, away = first - self.after, self.after + decoding
+        if time <= self.service:
+            alone = 1e3 * (self.service + self.after)
+            raise InputError(f"ttft: a prompt alone takes {alone:,.0f} ms, not {1e3 * first:,.0f}")
+        others = time - self.service * away / time - self.service + away
+        return self.service * arrays.maximum(users - 1.0, 0.0) / others
+
 
 def _stage(specs: Specs, model: Model, d: Deployment, loop: Loop) -> Stage:
     """What prefills the prompts: the deployment itself, or the chips that the loop describes."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from cm384.physics.operators import GroupedQueryAttention, Indexer, LatentAttention
 from cm384.physics.transformer import Attention, Model
 from cm384.table.config import ConfigFile
-from cm384.table.errors import DATA, InputError, unknown
+from cm384.table.errors import DATA, InputError, meant
 
 SPARSE = ("deepseek_v32", "glm_moe_dsa")
 LATENT = ("deepseek_v2", "deepseek_v3", "kimi_k2", *SPARSE)
@@ -53,7 +53,8 @@ def find_config(name_or_path: str | Path) -> ConfigFile:
     if path.is_dir():
         path /= "config.json"
     if not path.is_file():
-        raise unknown("model", name, known)
+        name = meant("model", name, known)
+        path = known[name]
     return ConfigFile(path, name)
 
 

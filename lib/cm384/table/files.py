@@ -120,7 +120,10 @@ def check_table(
     except pa.errors.SchemaErrors as errors:
         cases = errors.failure_cases.sort_values("index", kind="stable")
         line, column, cell, expected = cases[["index", "column", "failure_case", "check"]].iloc[0]
-        raise bad_cell(path.name, line, column, str(cell), str(expected)) from None
+        alike = cases[(cases["column"] == column) & (cases["check"] == expected)]["index"]
+        more = ", ".join(map(str, alike[alike != line]))
+        told = bad_cell(path.name, line, column, str(cell), str(expected))
+        raise InputError(f"{told}; likewise in line {more}" if more else str(told)) from None
 
 
 def digest(path: Path) -> str:
