@@ -20,6 +20,7 @@ from strangers import refused
 
 import cm384
 from cm384.__main__ import main
+from cm384.ledger.record import data_version
 from cm384.physics import check, forecast
 from cm384.table.errors import DATA, meant
 from cm384.table.records import Deployment
@@ -620,4 +621,4 @@ def test_list_of_lists_and_of_claims() -> None:
 
 
 def test_version_has_the_date_of_the_data() -> None:
-    assert cm("--version").stdout == f"cm384 {cm384.__version__}, data of 2026-11\n"
+    assert cm("--version").stdout == f"cm384 {cm384.__version__}, data of {data_version()}\n"

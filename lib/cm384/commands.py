@@ -14,11 +14,11 @@ import pandas as pd
 
 from cm384 import __version__
 from cm384.ledger.claims import load_claims
+from cm384.ledger.record import data_version
 from cm384.physics import estimate, forecast
 from cm384.physics.models import load_model
 from cm384.show import tables
 from cm384.table import units
-from cm384.table.documents import load_sources
 from cm384.table.errors import InputError, meant
 from cm384.table.files import columns
 from cm384.table.reading import NAME
@@ -272,8 +272,7 @@ def new(what: str, name: str) -> None:
 
 
 def version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
-    """Print the version, and the month of the newest document among the data."""
+    """Print the version, and that of the data: the day of the newest answer and a digest of the tables."""
     if asked:
-        newest = max(source.published.removeprefix("by ")[:7] for source in load_sources().values())
-        click.echo(f"cm384 {__version__}, data of {newest}")
+        click.echo(f"cm384 {__version__}, data of {data_version()}")
         ctx.exit()
