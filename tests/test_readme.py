@@ -124,10 +124,10 @@ def test_figure_is_that_of_the_scorecard_notebook(tmp_path: Path) -> None:
 
 def test_summary_counts_the_answers() -> None:
     text = " ".join(README.split())
-    numbers = {re.sub("[a-z]+$", "", name) for name in LINES.index}
-    assert f"The {len(numbers)} claims of the five articles make {len(LINES)} rows" in text
-    once = board.distinct(LINES.reset_index(), CLAIMS)
-    assert f"{len(LINES) - len(once)} repeat another one. {board.tally(once)}" in text
+    counted = board.sentences(LINES.reset_index(), CLAIMS)
+    repeats, parts = sum(bool(claim.same_as) for claim in CLAIMS), counted["rows"].str.count(" ").sum()
+    said = f"The ledger has {len(LINES)} rows: {repeats} repeat another one, {parts} are further parts of a sentence."
+    assert f"{said} {board.tally(list(counted['answer']), 'distinct sentences')}" in text
 
 
 def test_accuracy_of_the_model_is_the_computed_one() -> None:

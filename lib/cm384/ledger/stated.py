@@ -100,11 +100,11 @@ def as_stated(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[R
 
 
 def _existed(machine: str, specs: Specs, date: str) -> bool:
-    """Whether any document about a machine or its chips may be as old as a date."""
-    sources = load_sources()
-    about = {machine, *specs.parts(machine)}
-    rows = (row for key, found in specs.rows.items() if key[0] in about for row in found)
-    return not date or any(row.source not in sources or not sources[row.source].after(date) for row in rows)
+    """Whether a dated document about a machine or its chips may be as old as a date."""
+    known, about = load_sources(), {machine, *specs.parts(machine)}
+    keys = {row.source for key, rows in specs.rows.items() if key[0] in about for row in rows}
+    told = (known.get(key) for key in keys)
+    return not date or any(s is None or not (s.after(date) or s.published.startswith("by ")) for s in told)
 
 
 def beside(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[Reading]:
