@@ -126,8 +126,8 @@ def test_summary_counts_the_answers() -> None:
     text = " ".join(README.split())
     counted = board.sentences(LINES.reset_index(), CLAIMS)
     repeats, parts = sum(bool(claim.same_as) for claim in CLAIMS), counted["rows"].str.count(" ").sum()
-    said = f"The ledger has {len(LINES)} rows: {repeats} repeat another one, {parts} are further parts of a sentence."
-    assert f"{said} {board.tally(list(counted['answer']), 'distinct sentences')}" in text
+    said = f"The ledger has {len(LINES)} rows: {repeats} repeat another one, {parts} are further parts of a "
+    assert f"{said}sentence. {board.tally(list(counted['answer']), 'distinct sentences')}" in text
 
 
 def test_accuracy_of_the_model_is_the_computed_one() -> None:
