@@ -626,7 +626,7 @@ def test_texts_name_documents_and_not_where_somebody_kept_them() -> None:
 
 
 def test_every_row_of_the_file_is_in_the_table() -> None:
-    published = [row for row in own_rows() if row.conditions.startswith("measurement=")]
+    published = [row for row in own_rows() if row.conditions.startswith(("measurement=", "run="))]
     stated = [row for row in cells("specs.csv") if row["conditions"].startswith("measurement=")]
     assert len(own_rows()) - len(published) == len(cells("specs.csv")) - len(stated)
 
@@ -639,7 +639,7 @@ def test_every_measurement_is_in_the_table() -> None:
     found = {
         (row.subject, row.conditions, row.quantity): row
         for row in own_rows()
-        if row.quantity.startswith("published_")
+        if row.quantity.startswith("published_") and not row.conditions.startswith("run=")
     }
     for line in lines:
         name = (line["accelerator"], f"measurement={line['id']}")
@@ -655,6 +655,20 @@ def test_every_measurement_is_in_the_table() -> None:
     extra = [row for row in cells("specs.csv") if row["quantity"].startswith("published_")]
     assert {name[1] for name in found} == {row["conditions"] for row in extra}
     assert not {row["conditions"].split("=")[1] for row in extra} & set(specs.measurements)
+
+
+def test_every_training_run_is_in_the_table() -> None:
+    """Its throughput and its MFU, where they are published."""
+    lines = cells("training.csv")
+    assert list(load_specs().runs) == [line["id"] for line in lines]
+    found = {(row.conditions, row.quantity): row for row in own_rows() if row.conditions.startswith("run=")}
+    for line in lines:
+        for column, name in (("throughput", "training_throughput"), ("mfu", "mfu")):
+            if line[column]:
+                row = found.pop((f"run={line['id']}", f"published_{name}"))
+                assert (row.subject, row.value) == (line["accelerator"], float(line[column]))
+                assert (row.source, row.locator, row.basis) == (line["source"], line["locator"], line["kind"])
+    assert not found
 
 
 def test_runs_that_nobody_measured_are_told_apart() -> None:
@@ -718,11 +732,16 @@ def test_figures_of_work_events_and_estimates_are_told_apart_from_specifications
     assert others == dict.fromkeys(
         ("published_throughput", "published_tpot", "predicted_throughput", "predicted_tpot",
          "tokens_per_tflop", "predicted_tokens_per_tflop", "useful_share", "served_throughput",
-         "served_ratio", "tokens_per_joule", "accelerators_to_serve", "system_throughput"), "performance",
+         "served_ratio", "tokens_per_joule", "accelerators_to_serve", "system_throughput",
+         "published_training_throughput", "published_mfu", "training_throughput", "mfu", "hfu",
+         "training_time", "training_tokens_per_joule", "training_energy", "training_throughput_per_price",
+         "training_ratio"), "performance",
     ) | dict.fromkeys(
         ("net_profit", "rd_spending", "charge", "lost_revenue", "revenue_share", "ai_chip_output",
          "lost_revenue_filed", "export_rule_cost"), "event",
-    ) | {"valuation_by_multiple": "estimate"}  # fmt: skip
+    ) | dict.fromkeys(
+        ("valuation_by_multiple", "training_flop_from_mfu", "training_throughput_by_mfu"), "estimate"
+    )  # fmt: skip
 
 
 def test_derived_quantities_are_the_registered_derivations() -> None:

@@ -23,7 +23,7 @@ from cm384.derive.catalogue import catalogue
 from cm384.ledger.claims import load_claims
 from cm384.ledger.readings import load_listed, load_proxies
 from cm384.ledger.verdicts import scorecard
-from cm384.physics import estimate, hardware, served, serving
+from cm384.physics import estimate, hardware, served, serving, training
 from cm384.physics.check import errors_by_kind
 from cm384.physics.models import find_config, load_model
 from cm384.rerun import announce, to_html
@@ -89,14 +89,19 @@ def read_by(load: Callable[..., object], takes: str) -> Check:
     return Check(takes, value)
 
 
+def _run(_: str, given: Any, specs: Specs) -> Any:
+    """A training run, or none."""
+    return meant("run", given, specs.runs) if given else given
+
+
 TYPES: Mapping[str, type] = {
     name: kind
     for kind, names in {
         str: "system baseline chip reference accelerator published comparators explained workload "
-        "precision model routing claims_file measurements_file specs_file",
+        "precision model routing run against claims_file measurements_file specs_file",
         int: "accelerators expert_parallel batch context microbatches output draft_tokens "
-        "tokens_per_rank samples seed",
-        float: "utilisation electricity_price usd_per_hour latency_target tokens_per_step",
+        "tokens_per_rank samples seed sequence",
+        float: "utilisation electricity_price usd_per_hour latency_target tokens_per_step mfu tokens",
     }.items()
     for name in names.split()
 }
@@ -109,8 +114,11 @@ MEANS: Mapping[str, Check] = {
     "precision": one_of(MATRIX_PRECISIONS),
     "routing": one_of(ROUTINGS),
     "model": read_by(lambda given, _: load_model(given), "a model, or the path of a config.json"),
+    **dict.fromkeys(("run", "against"), Check("a run of `data/training.csv`, or nothing", _run)),
+    "mfu": within(lambda x: 0 <= x <= 1, "a share of 1, or 0 for that of the run"),
+    "tokens": within(lambda x: x > 0, "more than 0"),
     "context": within(lambda x: x >= 1, "at least 1 token"),
-    "tokens_per_rank": within(lambda x: x >= 1, "at least 1"),
+    **dict.fromkeys(("tokens_per_rank", "sequence"), within(lambda x: x >= 1, "at least 1")),
     "samples": within(lambda x: 1 <= x <= 1_000_000, "1 to 1,000,000"),
     "seed": within(lambda x: x >= 0, "0 or more"),
     "utilisation": within(lambda x: 0 < x <= 1, "above 0 and at most 1"),
@@ -173,6 +181,11 @@ def _check_deployment(specs: Specs, p: types.SimpleNamespace) -> None:
         check_known(f"{phase} measurement", name, rows)
 
 
+def _check_trained(specs: Specs, p: types.SimpleNamespace) -> None:
+    for chip, run, mfu in ((p.chip, p.run, p.mfu or None), (p.reference, getattr(p, "against", ""), None)):
+        training.forecast(specs, p.model, chip, tokens=1.0, run=run, precision=p.precision, mfu=mfu)
+
+
 # What some parameters of one notebook must be together.
 TOGETHER: tuple[tuple[str, Callable[[Specs, types.SimpleNamespace], None]], ...] = (
     ("chip reference precision", _check_peaks),
@@ -182,6 +195,7 @@ TOGETHER: tuple[tuple[str, Callable[[Specs, types.SimpleNamespace], None]], ...]
     ("system baseline electricity_price", _check_power),
     ("chip reference workload", _check_parity),
     ("model accelerator batch published", _check_deployment),
+    ("model chip reference precision run mfu", _check_trained),
 )
 
 
