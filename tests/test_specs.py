@@ -710,7 +710,8 @@ def test_figures_of_work_events_and_estimates_are_told_apart_from_specifications
     assert others == dict.fromkeys(
         ("published_throughput", "published_tpot", "predicted_throughput", "predicted_tpot",
          "tokens_per_tflop", "predicted_tokens_per_tflop", "useful_share", "served_throughput",
-         "served_ratio", "tokens_per_joule", "accelerators_to_serve", "system_throughput"), "performance",
+         "served_ratio", "tokens_per_joule", "accelerators_to_serve", "system_throughput",
+         "matched_throughput", "prefill_per_decode"), "performance",
     ) | dict.fromkeys(
         ("net_profit", "rd_spending", "charge", "lost_revenue", "revenue_share", "ai_chip_output",
          "lost_revenue_filed", "export_rule_cost"), "event",

@@ -31,6 +31,7 @@ Figure = Callable[[Specs], Quantity]  # any figure, as a pure function of the ta
 ADDITIVE = frozenset({"peak", "hbm_capacity", "hbm_bandwidth", "scale_up_bandwidth", "scale_out_bandwidth"})
 ADDITIVE |= {"peak_from_units", "hbm_capacity_from_stacks", "hbm_bandwidth_from_stacks"}
 ADDITIVE |= {"scale_up_bandwidth_from_links", "on_chip_memory", "host_memory", "peak_by_bits"}
+ADDITIVE |= {"matched_throughput"}
 
 HOSTED = frozenset({"host_memory"})  # what accelerators have none of
 

@@ -32,7 +32,8 @@ from cm384.table.units import Quantity
 # Quantities that come through the serving model, which has an error of its own.
 MODELLED = frozenset({"predicted_throughput", "predicted_tpot", "predicted_tokens_per_tflop", "useful_share",
                       "served_throughput", "served_ratio", "tokens_per_joule", "electricity_cost",
-                      "capital_cost", "accelerators_to_serve"})  # fmt: skip
+                      "capital_cost", "accelerators_to_serve", "matched_throughput",
+                      "prefill_per_decode"})  # fmt: skip
 ONE = units.Q(1, "accelerator")
 
 
