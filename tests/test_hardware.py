@@ -339,6 +339,66 @@ def test_peak_by_bits_needs_bits() -> None:
     assert refusal("peak_by_bits", "h20") == "peak_by_bits of h20 needs bits"
 
 
+@pytest.mark.parametrize(
+    ("subject", "square_millimetres"),
+    [
+        ("ascend-910c", 2 * 665.61),  # nomusica2024ascend910b: a 910B die, of which the 910C has two
+        ("cloudmatrix-384", 384 * 2 * 665.61),
+        ("h100-sxm", 814),  # nvidia2022hopper, table 3
+        ("h20", 814),
+        ("a100-sxm", 826),
+        ("gb200", 2 * 814),  # techinsights2025blackwell: nearly twice Hopper
+        ("gb200-nvl72", 72 * 2 * 814),
+    ],
+)
+def test_silicon(subject: str, square_millimetres: float) -> None:
+    assert value("silicon_area", subject, "mm2") == pytest.approx(square_millimetres, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("subject", "stacks"),
+    [
+        ("ascend-910c", 8),  # huawei2025cloudmatrix, v2 section 3.3.1
+        ("cloudmatrix-384", 384 * 8),
+        ("gb200-nvl72", 72 * 8),  # techinsights2025blackwell
+        ("h100-sxm", 5),  # nvidia2022hopper, p. 18
+        ("h20", 96 / 16),
+    ],
+)
+def test_stacks(subject: str, stacks: float) -> None:
+    assert value("hbm_stacks", subject, "count") == stacks
+
+
+@pytest.mark.parametrize(
+    ("subject", "basis", "points"),
+    [
+        ("h20", "headline", 148 * 16),  # = 296 x 8; 2,368 is printed everywhere
+        ("h100-sxm", "headline", 1978.9 * 8),  # nvidia2022hopper; 15,824 of the rounded 989
+        ("h200-sxm", "headline", 1979 * 8),  # 15,832 is printed
+        ("ascend-910c", "headline", 752 * 16),  # = 1,504 x 8
+        ("ascend-910c", "matrix", 707.8 * 16),
+        ("gb200", "headline", 2500 * 16),  # = 10,000 x 4
+        ("gb300", "headline", 15_000 * 4),
+        ("cloudmatrix-384", "headline", 384 * 752 * 16),
+        ("gb200-nvl72", "headline", 72 * 2500 * 16),
+    ],
+)
+def test_points_of_the_us_rule(subject: str, basis: str, points: float) -> None:
+    assert value("tpp", subject, "count", basis=basis) == pytest.approx(points, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "subject", "message"),
+    [
+        ("tpp", "kunpeng", "kunpeng has no peak"),
+        ("silicon_area", "h800-sxm", "h800-sxm has no dies for basis nominal; no source states it"),
+        ("silicon_area", "mi300x", "mi300x has no die_area for basis nominal; no source states it"),
+    ],
+)
+def test_silicon_or_points_that_nobody_states(quantity: str, subject: str, message: str) -> None:
+    assert refusal(quantity, subject) == message
+
+
 def test_memory_of_the_hosts_is_theirs_alone_and_fast_memory_both() -> None:
     """nvidia2025blackwell: 72 GPUs of 192 GB and 36 Grace CPUs; 480 GB each as NVIDIA's 17 TB imply."""
     found = {name: float(derive(name, "gb200-nvl72", HOSTS).to("GB").m)
@@ -433,6 +493,8 @@ ASKED: dict[str, tuple[str, dict[str, Any]]] = {
     "accelerators_from_nodes": ("cloudmatrix-384", {}),
     "peak_by_bits": ("cloudmatrix-384", {"bits": 8}),
     "fast_memory": ("gb200-nvl72", {}),
+    "tpp": ("cloudmatrix-384", {}),
+    "silicon_area": ("gb200-nvl72", {}),
     "system_throughput": ("cloudmatrix-384", {"measurement": DECODE}),
     "peak_per_power": ("cloudmatrix-384", {"precision": "bf16"}),
     "price_per_peak": ("cloudmatrix-384", {"precision": "bf16"}),

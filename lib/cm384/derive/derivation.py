@@ -32,6 +32,7 @@ ADDITIVE = frozenset({"peak", "hbm_capacity", "hbm_bandwidth", "scale_up_bandwid
 ADDITIVE |= {"peak_from_units", "hbm_capacity_from_stacks", "hbm_bandwidth_from_stacks"}
 ADDITIVE |= {"scale_up_bandwidth_from_links", "on_chip_memory", "host_memory", "peak_by_bits"}
 ADDITIVE |= {"matched_throughput"}
+ADDITIVE |= {"hbm_stacks", "silicon_area", "tpp"}
 
 HOSTED = frozenset({"host_memory"})  # what accelerators have none of
 

@@ -135,6 +135,6 @@ def error_of(found: Attempt, specs: Specs) -> ModelError | None:
         return None
     named = [given[name] for given in (reading.conditions, {**reading.conditions, **reading.against})
              for name in ("measurement", "workload") if name in given]  # fmt: skip
-    named = named or [*specs.workloads]  # prompts and their answers go through both phases
     ratio = bool(reading.comparator)
-    return model_error(specs, *named[: 2 if ratio else 1], ratio=ratio)
+    # What names none are prompts with their answers, which go through both phases.
+    return model_error(specs, *(named[: 2 if ratio else 1] or specs.workloads), ratio=ratio)

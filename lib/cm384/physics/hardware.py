@@ -98,12 +98,42 @@ def peak_by_bits(specs: Specs, subject: str, *, bits: Numbers, basis: str = "hea
     >>> print(units.text(derive("peak_by_bits", "ascend-910c", load_specs(), bits="4")))
     1,504 TFLOPS
     """
+    return reduce(np.maximum, stated_peaks(specs, subject, basis, bits).values())  # type: ignore[arg-type]
+
+
+def stated_peaks(specs: Specs, chip: str, basis: str, bits: Numbers = 0) -> dict[str, Quantity]:
+    """The dense peaks that rows state in formats of at least so many bits, by format."""
     enough = [name for name, size in BYTES_PER_ELEMENT.items() if 8 * size >= np.max(bits)]
-    stated = [name for name in enough if specs.has(subject, "peak", basis=basis, precision=name)]
+    stated = [name for name in enough if specs.has(chip, "peak", basis=basis, precision=name)]
     if not stated:
-        raise NotStated(f"{subject} has no peak of {bits:g} bits or more")
-    peaks = [specs.get(subject, "peak", basis=basis, precision=name) for name in stated]
-    return reduce(np.maximum, peaks)  # type: ignore[arg-type]
+        raise NotStated(f"{chip} has no peak" + (f" of {bits:g} bits or more" if np.max(bits) else ""))
+    return {name: specs.get(chip, "peak", basis=basis, precision=name) for name in stated}
+
+
+@derivation("highest over the formats of dense peak in TFLOPS × bits")
+def tpp(specs: Specs, subject: str, *, basis: str = "headline") -> Quantity:
+    """The total processing performance by which US rules tell accelerators apart (ECCN 3A090).
+
+    The rule takes the highest rate that the maker claims, sparsity left out.
+
+    >>> from cm384 import load_specs
+    >>> print(units.text(derive("tpp", "h20", load_specs())))
+    2,368
+    """
+    peaks = stated_peaks(specs, subject, basis)
+    rated = [8 * BYTES_PER_ELEMENT[name] * peak for name, peak in peaks.items()]
+    return (reduce(np.maximum, rated) / units.Q(1, "TFLOPS")).to(units.registry.dimensionless)
+
+
+@derivation("compute dies × area of one")
+def silicon_area(specs: Specs, subject: str) -> Quantity:
+    """The silicon of the compute dies of a package, or of all packages of a system.
+
+    >>> from cm384 import load_specs
+    >>> print(units.text(derive("silicon_area", "ascend-910c", load_specs())))
+    1,331 mm²
+    """
+    return (specs.get(subject, "dies") * specs.get(subject, "die_area")).to("mm2")
 
 
 @derivation("memory of the accelerators + memory of the host processors")

@@ -52,6 +52,7 @@ SPOKEN = {
     "USD/Mtoken": "USD per million tokens",
     "USD*s/token": "USD per token/s",
     "s*W/TB": "W per TB/s",
+    "mm2": "mm²",
 }
 
 
