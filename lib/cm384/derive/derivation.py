@@ -70,7 +70,7 @@ def derive(quantity: str, subject: str, specs: Specs, /, **conditions: Any) -> Q
     if parts := _summed(quantity, subject, specs, conditions):
         formula = f"sum over the parts: count × {words(quantity)} of one"
         shares = [
-            specs.get(subject, "count", part=part) * derive(quantity, part, specs, **conditions)
+            specs.get(subject, "count", part=part).m * derive(quantity, part, specs, **conditions)
             for part in parts
         ]
         value = sum(shares[1:], start=shares[0])

@@ -120,8 +120,8 @@ def fastest(
 
     Measured, of one phase and family of models, in formats of at least so many bits, with the routing of
     real tokens, and published by the date. Lengths are within a quarter, or where no runs are, up to about
-    twice; batch, drafts and time per token are each side's own choice. Of several lengths the pair with
-    the fastest runs first. NotStated where there is none.
+    twice; batch, drafts and time per token are each side's own choice. Of several pairs the one nearest in
+    length first. NotStated where there is none.
     """
     chips = accelerator(specs, system), accelerator(specs, comparator)
     ours, theirs = (
@@ -134,17 +134,13 @@ def fastest(
     pairs = [pair for pair in product(ours, theirs) if len({run.model.split("-")[0] for run in pair}) == 1]
     for limit in LENGTHS:
         if alike := [pair for pair in pairs if _stretch(pair) <= limit]:
-            return sorted(filter(lambda pair: _leads(pair, alike), alike), key=_pace, reverse=True)
+            return sorted((pair for pair in alike if _leads(pair, alike)), key=_stretch)
     raise NotStated(f"no published runs of {chips[0]} and {chips[1]} in {phase} can be set side by side")
 
 
 def _stretch(pair: Pair) -> float:
     lengths = [float(run.context) for run in pair]
     return max(lengths) / min(lengths)
-
-
-def _pace(pair: Pair) -> float:
-    return pair[0].measured * pair[1].measured
 
 
 def _leads(pair: Pair, alike: Sequence[Pair]) -> bool:
@@ -178,7 +174,7 @@ class Line:
     """A row of the table: what it says of two systems, and what kind of figure that is.
 
     `sides` gives a pair of figures, or one for each pair of runs. `phases` are the workloads whose error
-    the serving model has; of a `cost` less is better.
+    the serving model has; of a `cost` less is better; `per` says by what it is divided.
     """
 
     part: str
@@ -186,6 +182,7 @@ class Line:
     sides: Callable[[Specs, str, str], list[Sides]]
     phases: tuple[str, ...] = ()
     cost: bool = False
+    per: tuple[str, ...] = ("system", "chip", "watt", "dollar", "rack")
 
 
 def _both(figure: Callable[[Specs, str], Quantity]) -> Callable[[Specs, str, str], list[Sides]]:
@@ -224,6 +221,7 @@ def lines(work: Mapping[str, str] = WORK) -> dict[str, Line]:
         "memory bandwidth": "hbm_bandwidth",
         "links inside": "scale_up_bandwidth",
         "links to the outside": "scale_out_bandwidth",
+        "points of the US rule (TPP)": "tpp",
     }
     found |= {name: Line("on paper", "specified", _of(quantity)) for name, quantity in stated.items()}
     for bits in ("8", "4"):
@@ -236,8 +234,10 @@ def lines(work: Mapping[str, str] = WORK) -> dict[str, Line]:
         for bits in ("8", "4"):
             ran = Line("at work", "measured", _ran(phase, float(bits)))
             found[f"{phase} alone, published runs, {bits} bits"] = ran
+    for name, quantity in (("silicon", "silicon_area"), ("memory stacks", "hbm_stacks")):
+        found[name] = Line("what it takes", "specified", _of(quantity), cost=True, per=("system", "chip"))
     for name, per in COSTS.items():
-        found[name] = Line("what it takes", "specified", _both(PER[per]), cost=True)
+        found[name] = Line("what it takes", "specified", _both(PER[per]), cost=True, per=("system",))
     return found
 
 
@@ -264,9 +264,9 @@ def table(specs: Specs, system: str, comparator: str, of: Mapping[str, Line] | N
 
 
 def _cells(specs: Specs, system: str, comparator: str, of: Mapping[str, Line]) -> Iterator[tuple[Any, ...]]:
-    for (name, line), per in product(of.items(), PER):
-        if line.cost and per != "system":
-            continue
+    asked = [(name, per) for name, line in of.items() for per in line.per]
+    for name, per in asked:
+        line = of[name]
         try:
             pairs = range(len(line.sides(specs, system, comparator)))
             spans = [span(cell(line, per, system, comparator, pair), specs, DRAWS) for pair in pairs]

@@ -101,7 +101,7 @@ def system_throughput(specs: Specs, subject: str, *, measurement: str) -> Quanti
     """What all accelerators of a system give together at the throughput published for one."""
     chip = accelerator(specs, subject)
     one = specs.get(chip, "published_throughput", measurement=measurement)
-    return specs.get(subject, "count", part=chip) * one * ONE
+    return specs.get(subject, "count", part=chip).m * one * ONE
 
 
 def _per_tflop(specs: Specs, subject: str, throughput: Quantity, precision: str, basis: str) -> Quantity:
