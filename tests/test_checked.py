@@ -74,13 +74,14 @@ READ = {
     "subjects.csv": reading.load_subjects.__wrapped__,
     "third_party/deepseek.csv": specs.load_third_party.__wrapped__,
     "third_party/other_models.csv": specs.load_third_party.__wrapped__,
+    "training.csv": specs.own_specs.__wrapped__,
     "workloads.csv": reading.read_workloads,
 }
 COLUMNS = {
     "articles.csv": "kind", "claims.csv": "form", "kernels.csv": "value", "measurements.csv": "phase",
     "proxies.csv": "at_least", "readings.csv": "quantity", "sources.csv": "kind", "specs.csv": "role",
     "subjects.csv": "tier", "third_party/deepseek.csv": "phase", "third_party/other_models.csv": "phase",
-    "workloads.csv": "phase",
+    "training.csv": "stage", "workloads.csv": "phase",
 }  # fmt: skip
 
 

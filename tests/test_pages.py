@@ -26,7 +26,7 @@ from cm384.table import documents, files, records
 from cm384.table.documents import Source
 from cm384.table.errors import DATA, EXAMPLES, InputError
 from cm384.table.files import columns, read_keys
-from cm384.table.records import Kind, Measurement, Row
+from cm384.table.records import Kind, Measurement, Row, TrainingRun
 
 KNOWN = facts()
 ARTICLES = documents.articles(KNOWN.notes)
@@ -125,6 +125,7 @@ KINDS = {
     "specs.csv": Row,
     "claims.csv": Claim,
     "measurements.csv": Measurement,
+    "training.csv": TrainingRun,
     "quantities.csv": Kind,
     "readings.csv": Listed,
     "proxies.csv": Proxy,

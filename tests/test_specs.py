@@ -631,7 +631,7 @@ def test_every_measurement_is_in_the_table() -> None:
     found = {
         (row.subject, row.conditions, row.quantity): row
         for row in own_rows()
-        if row.quantity.startswith("published_")
+        if row.quantity.startswith("published_") and not row.conditions.startswith("run=")
     }
     for line in lines:
         name = (line["accelerator"], f"measurement={line['id']}")

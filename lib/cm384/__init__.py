@@ -11,7 +11,7 @@ from cm384.derive.spread import span
 from cm384.ledger.claims import load_claims
 from cm384.ledger.robustness import solve
 from cm384.ledger.verdicts import scorecard
-from cm384.physics import at_work, hardware, served
+from cm384.physics import at_work, hardware, served, training
 from cm384.physics.estimate import Estimated, estimate
 from cm384.physics.models import load_model
 from cm384.physics.serving import decode, prefill
@@ -34,5 +34,6 @@ __all__ += [
     "served",
     "solve",
     "span",
+    "training",
     "units",
 ]

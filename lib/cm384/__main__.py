@@ -153,6 +153,30 @@ def validate(measurements_file: Path, more: tuple[Path, ...], kernels: tuple[Pat
 
 
 @main.command()
+@click.argument("model")
+@click.argument("subject", metavar="CHIP_OR_SYSTEM")
+@click.option("--run", default="", help="One published run; without it every one of the model on the chip.")
+@click.option("--precision", default="", help="Only runs in it; at an MFU the precision of the peak (bf16).")
+@click.option("--mfu", type=float, help="The share of the peak in matrix units, such as 0.35: without a run.")
+@click.option("--tokens", type=float, help="Tokens to train on; without it those of the model itself.")
+@click.option("--sequence", type=float, default=4096, show_default=True, help="Its length, at an MFU.")
+@SPECS
+@FORMAT
+def train(model: str, subject: str, more: tuple[Path, ...], style: str, **given: Any) -> None:
+    """Tokens/s, MFU, days and energy to train MODEL, by each published run or at an MFU.
+
+    What a system does is scaled from the chips that ran; 915 tokens/s of the 910C have their unit inferred.
+    """
+    from cm384.physics import training
+
+    specs = load_specs(*more)
+    lines = training.forecast(specs, model, subject, **given)
+    numbers = {str(name): lines[name].map(tables.number_or_dash) for name in lines.select_dtypes("number")}
+    _print(lines.assign(**numbers) if style == "table" else lines, style)
+    click.echo("without a stop; mfu in % of the matrix units' peak in the precision", err=True)
+
+
+@main.command()
 @click.argument("quantity")
 @click.argument("subject")
 @click.option("-c", "--condition", "given", multiple=True, metavar="NAME=VALUE",

@@ -66,14 +66,19 @@ def known(kind: str) -> Check:
     return meets
 
 
+def _check_run(_: str, value: Any, specs: Specs) -> None:
+    if value:
+        check_known("run", value, specs.runs)
+
+
 TYPES: Mapping[str, type] = {
     name: kind
     for kind, names in {
         str: "system baseline chip reference accelerator published comparators explained workload "
-        "precision model routing claims_file measurements_file specs_file",
+        "precision model routing run against claims_file measurements_file specs_file",
         int: "accelerators expert_parallel batch context microbatches output draft_tokens "
-        "tokens_per_rank samples seed",
-        float: "utilisation electricity_price latency_target tokens_per_step",
+        "tokens_per_rank samples seed sequence",
+        float: "utilisation electricity_price latency_target tokens_per_step mfu tokens",
     }.items()
     for name in names.split()
 }
@@ -85,8 +90,11 @@ MEANS: Mapping[str, Check] = {
     "workload": lambda name, value, specs: served.work(specs, value),
     "precision": lambda name, value, specs: check_known(name, value, MATRIX_PRECISIONS),
     "model": lambda name, value, specs: load_model(value),
+    **dict.fromkeys(("run", "against"), _check_run),
+    "mfu": within(lambda x: 0 <= x <= 1, "a share of 1, or 0 for that of the run"),
+    "tokens": within(lambda x: x > 0, "more than 0"),
     "context": within(lambda x: x >= 1, "at least 1 token"),
-    "tokens_per_rank": within(lambda x: x >= 1, "at least 1"),
+    **dict.fromkeys(("tokens_per_rank", "sequence"), within(lambda x: x >= 1, "at least 1")),
     "samples": within(lambda x: 1 <= x <= 1_000_000, "1 to 1,000,000"),
     "seed": within(lambda x: x >= 0, "0 or more"),
     "utilisation": within(lambda x: 0 < x <= 1, "above 0 and at most 1"),

@@ -221,6 +221,7 @@ def schema(known: Facts) -> dict[str, Any]:
         "specs.csv": (records.Row, reading.specs_checks(specs.kinds, keys)),
         "claims.csv": (Claim, claims.claims_checks(specs, list(known.claims), keys)),
         "measurements.csv": (records.Measurement, reading.measurements_checks(specs.subjects, keys)),
+        "training.csv": (records.TrainingRun, reading.training_checks(specs.subjects, specs.models)),
         "quantities.csv": (records.Kind, {"nature": files.one_of(records.NATURES)}),
         "readings.csv": (readings.Listed, {"quantity": names, "reading": readings.PAIRS}),
         "proxies.csv": (readings.Proxy, {"reading": readings.PAIRS}),

@@ -16,7 +16,7 @@ from cm384.derive.derivation import ADDITIVE, DERIVATIONS, compares, conditions_
 from cm384.derive.spread import span
 from cm384.table import units
 from cm384.table.errors import NotStated
-from cm384.table.records import read_conditions, write_conditions
+from cm384.table.records import TrainingRun, read_conditions, write_conditions
 from cm384.table.specs import Specs
 
 COLUMNS = ["kind", "quantity", "subject", "conditions", "unit", "low", "central", "high", "values",
@@ -24,8 +24,8 @@ COLUMNS = ["kind", "quantity", "subject", "conditions", "unit", "low", "central"
 FEW = 12  # different values that a line lists
 DRAWS = 1_000  # of the sources, where they cannot all be combined
 # Where a quantity takes a number, the catalogue asks at one: the settings of the pages.
-AT = {"context": 4096, "ranks": 64, "tokens": 128, "price": 0.08, "accelerators": 1, "bits": 8}
-AT |= {"prompt": 4096, "output": 1024, "tpot": 50}
+AT = {"context": 4096, "ranks": 64, "tokens": 128, "price": 0.08, "accelerators": 1, "bits": 8,
+      "sequence": 4096, "recomputed": 1, "prompt": 4096, "output": 1024, "tpot": 50}  # fmt: skip
 
 Asked = tuple[str, str, str, Mapping[str, str]]  # kind, quantity, subject, conditions
 
@@ -66,6 +66,11 @@ def _conditions(quantity: str, subject: str, specs: Specs) -> Iterator[dict[str,
                 known = {"measurement": row.id, "precision": row.matrix_precision}
                 yield {name: known[name] for name in names if name in known}
         return
+    if "mfu" in names:  # an assumption of somebody's, not what follows from the sources
+        return
+    if "run" in names:
+        yield from _of_runs(names, subject, specs)
+        return
     if compares(quantity) and "precision" in names and not (specs.vendor(subject) and specs.parts(subject)):
         return
     kind = specs.systems if specs.parts(subject) else specs.chips
@@ -81,6 +86,32 @@ def _conditions(quantity: str, subject: str, specs: Specs) -> Iterator[dict[str,
     taken = {name: found for name, found in every.items() if found}
     for chosen in product(*taken.values()):
         yield dict(zip(taken, chosen, strict=True))
+
+
+def _of_runs(names: list[str], subject: str, specs: Specs) -> Iterator[dict[str, str]]:
+    """The runs on the chips of a subject, in a system against those of the same model by another vendor."""
+
+    def of(name: str) -> list[TrainingRun]:
+        return [row for row in specs.runs.values() if row.accelerator in (name, *specs.parts(name))]
+
+    others = [name for name in specs.systems if specs.vendor(name) != specs.vendor(subject)]
+    for row in of(subject):
+        trained = row.stage == "pretraining" and row.model and specs.has(row.model, "training_tokens")
+        values = {
+            "run": [row.id],
+            "basis": ["matrix", "headline"],
+            "tokens": [f"{specs.get(row.model, 'training_tokens').to('token').m:g}"] if trained else [],
+            "comparator": others if specs.parts(subject) and row.model else [],
+        }
+        asked = {name: values[name] for name in names if name in values}
+        for chosen in product(*asked.values()):
+            given = dict(zip(asked, chosen, strict=True))
+            if "against" not in names:
+                yield given
+                continue
+            for other in of(given["comparator"]):
+                if (other.model, other.stage) == (row.model, row.stage):
+                    yield given | {"against": other.id}
 
 
 def _bases(quantity: str, specs: Specs) -> list[str]:

@@ -28,7 +28,7 @@ from cm384.table.errors import DATA, InputError, not_known, suggestion
 CHECKED = DATA / "derived" / "checked.csv"
 TABLES = ("articles.csv", "claims.csv", "kernels.csv", "measurements.csv", "proxies.csv", "quantities.csv",
           "readings.csv", "sources.csv", "specs.csv", "subjects.csv", "third_party/deepseek.csv",
-          "third_party/other_models.csv", "workloads.csv")  # fmt: skip
+          "third_party/other_models.csv", "training.csv", "workloads.csv")  # fmt: skip
 
 
 def columns(cls: type) -> list[str]:

@@ -29,6 +29,7 @@ from cm384.table.records import (
     Kind,
     Row,
     Subject,
+    TrainingRun,
     Workload,
     read_conditions,
     write_conditions,
@@ -70,6 +71,44 @@ def read_workloads() -> dict[str, Workload]:
     }
     found = files.read_records(DATA / "workloads.csv", Workload, checks, unique=["id"])
     return {row.id: row for row in found.values()}
+
+
+def read_training(subjects: Iterable[str], models: Iterable[str]) -> dict[str, TrainingRun]:
+    """The published training runs of this project, checked, by id."""
+    path, checks = DATA / "training.csv", training_checks(subjects, models)
+    found = files.read_records(path, TrainingRun, checks, unique=["id"])
+    for line, row in found.items():
+        if not (row.throughput or row.mfu):
+            raise files.bad_cell(path.name, line, "throughput", "", "a throughput or an MFU")
+    return {row.id: row for row in found.values()}
+
+
+def training_checks(subjects: Iterable[str], models: Iterable[str]) -> dict[str, Any]:
+    """What the file of training runs must look like: one check a column."""
+    more = files.Check(lambda c: not c or (files.is_amount(c) and float(c) > 0), "more than 0, or nothing")
+    share = files.Check(lambda c: not c or (files.is_amount(c) and float(c) <= 1), "a share from 0 to 1")
+    percent = files.Check(
+        lambda c: not c or (files.is_amount(c) and 0 < float(c) <= 100), "a percentage up to 100, or nothing"
+    )
+    formats = files.one_of([*BYTES_PER_ELEMENT, ""])
+    return {
+        "id": files.matches(r"[A-Z0-9-]+", "capital letters, digits and hyphens"),
+        "model": files.one_of([*models, ""]),
+        "accelerator": files.one_of(subjects),
+        **dict.fromkeys(("accelerators", "active", "sequence", "throughput", "flop_rate"), more),
+        "stage": files.one_of(["pretraining", "post-training"]),
+        **dict.fromkeys(("precision", "mfu_precision"), formats),
+        "mtp": files.one_of(["with", "without", ""]),
+        "recomputed": share,
+        "routing": files.one_of([*ROUTINGS, ""]),
+        "edition": files.matches(r"\S.*", "the edition of the document"),
+        "date": files.matches(r"\d{4}-\d{2}", "a month such as 2025-11"),
+        "mfu": percent,
+        "kind": files.one_of(RUNS),
+        "assumed": files.each_of([*files.columns(TrainingRun), "unit"]),
+        "source": files.one_of(files.read_keys()),
+        "locator": files.matches(r"\S.*", "the place in the source"),
+    }
 
 
 def load_kernels() -> list[Kernel]:

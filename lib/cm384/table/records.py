@@ -1,8 +1,7 @@
 """One record class for each file of `data/`, and what a cell of it must look like.
 
 A row of `specs.csv` is one sourced fact, a `Measurement` a deployment and what it was measured to
-do, a `Workload` the same work for every chip, a `Kernel` a benchmark of one kernel
-alone.
+do, a `TrainingRun` a published one, a `Workload` the same work for every chip, a `Kernel` one benchmark.
 """
 
 from __future__ import annotations
@@ -363,6 +362,46 @@ class Workload:
         """The work, on no accelerator yet."""
         given = {n: getattr(self, n) for n in (*NUMBERS, "routing") if getattr(self, n, "")}
         return _deployment({"accelerator": "", "accelerators": "0", **given})
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One line of `training.csv`: a published training run; what its document leaves open is empty.
+
+    `active` are the billions of parameters that a token meets, where the model has no config here; `assumed`
+    names the columns that were inferred, and `unit` where that of the throughput was.
+    """
+
+    id: str
+    model: str
+    accelerator: str
+    accelerators: str
+    active: str
+    stage: str
+    precision: str
+    sequence: str
+    mtp: str
+    recomputed: str
+    parallelism: str
+    routing: str
+    edition: str
+    date: str
+    throughput: str
+    flop_rate: str
+    mfu: str
+    mfu_precision: str
+    kind: str
+    assumed: str
+    source: str
+    locator: str
+    note: str
+
+    @property
+    def rows(self) -> list[Row]:
+        """What was published, as rows of the table of specs."""
+        given, said = f"run={self.id}", (self.kind, "central", "", self.source, self.locator, self.note)
+        stated = ("training_throughput", self.throughput, "token/s/accelerator"), ("mfu", self.mfu, "percent")
+        return [Row(self.accelerator, f"published_{n}", given, float(v), u, *said) for n, v, u in stated if v]
 
 
 def _deployment(stated: Mapping[str, str]) -> Deployment:

@@ -75,7 +75,7 @@ class Specs:
     """The table of sourced facts. Derivations call `get`; everything else makes a changed copy.
 
     `rows` holds every statement of a key, the central one first; `drawn` holds values that stand in
-    for the central ones (numbers or arrays, in the unit of the central row); `measurements`,
+    for the central ones (numbers or arrays, in the unit of the central row); `measurements`, `runs`,
     `workloads` and `models` are those that rows and derivations name, `named` holds what is known
     of a subject beside its figures; `totals` are the keys of systems whose printed total is taken
     instead of the sum of their parts; `trace` notes what a derivation did when the table was made
@@ -86,6 +86,7 @@ class Specs:
     kinds: Mapping[str, records.Kind]
     drawn: Mapping[Key, Any] = field(default_factory=dict)
     measurements: Mapping[str, Measurement] = field(default_factory=dict)
+    runs: Mapping[str, records.TrainingRun] = field(default_factory=dict)
     workloads: Mapping[str, records.Workload] = field(default_factory=dict)
     models: Mapping[str, ConfigFile] = field(default_factory=dict)
     named: Mapping[str, records.Subject] = field(default_factory=dict)
@@ -173,6 +174,7 @@ class Specs:
     def condition_values(self) -> dict[str, frozenset[str]]:
         """The conditions that rows have, each with the values that occur; `basis` among them."""
         values = {"basis": set(records.BASES), "measurement": set(self.measurements)}
+        values["run"] = values["against"] = set(self.runs)
         values["workload"] = {*self.workloads, *self.measurements}
         for _, _, conditions, _ in self.rows:
             for name, value in read_conditions(conditions).items():
@@ -324,13 +326,17 @@ def own_specs() -> Specs:
     rows = read_rows(DATA / "specs.csv", kinds, files.read_keys())
     specs = Specs(group_rows(rows, {}, "specs.csv"), kinds)
     found = load_measurements(specs=specs)
-    published = {row.key: (row,) for measurement in found for row in measurement.rows}
+    models = {path.stem: ConfigFile(path) for path in sorted((DATA / "models").glob("*.json"))}
+    runs = reading.read_training(specs.subjects, models)
+    every = [row for measured in found for row in measured.rows]
+    every += [row for run in runs.values() for row in run.rows]
     return dataclasses.replace(
         specs,
-        rows={**specs.rows, **published},
+        rows={**specs.rows, **{row.key: (row,) for row in every}},
         measurements={row.id: row for row in found},
+        runs=runs,
         workloads=reading.read_workloads(),
-        models={path.stem: ConfigFile(path) for path in sorted((DATA / "models").glob("*.json"))},
+        models=models,
         named=reading.load_subjects(),
     )
 
