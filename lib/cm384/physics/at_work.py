@@ -26,6 +26,7 @@ from cm384.physics.hardware import accelerator
 from cm384.physics.kernels import eight_bits
 from cm384.physics.models import load_model
 from cm384.physics.served import ONE, deployed
+from cm384.physics.training import runs_of
 from cm384.table import units
 from cm384.table.documents import load_sources
 from cm384.table.errors import NotStated
@@ -35,12 +36,15 @@ from cm384.table.records import (
     Deployment,
     Measurement,
     Numbers,
+    TrainingRun,
     read_conditions,
 )
 from cm384.table.specs import Specs
 from cm384.table.units import Quantity
 
 COLUMNS = ("part", "row", "per", "ratio", "low", "high", "kind", "reads")
+REPEATS = 0.05  # what published runs of one machine differ by: one post disagrees with itself by 4 %
+TRAINED = "deepseek-v3"  # what both sides have published training runs of
 WORK = MappingProxyType({name: f"{AT[name]:g}" for name in ("prompt", "output", "tpot")})
 # How many times as long the tokens of one run may be as those of another; the second if the first finds none.
 LENGTHS = (1.25, 2.1)
@@ -212,6 +216,24 @@ def _ran(phase: str, bits: float) -> Callable[[Specs, str, str], list[Sides]]:
     return sides
 
 
+def _trained(bits: float) -> Callable[[Specs, str, str], list[Sides]]:
+    def whole(specs: Specs, system: str) -> Quantity:
+        return derive("training_throughput", system, specs, run=newest_training(specs, system, bits).id)
+
+    return _both(whole)
+
+
+def newest_training(specs: Specs, system: str, bits: float) -> TrainingRun:
+    """The newest published pretraining run on a system's chips in formats of at least so many bits.
+
+    Of several of one date the fastest. NotStated where there is none.
+    """
+    known = [run for run in runs_of(specs, system, TRAINED) if run.throughput and run.precision]
+    if not (found := [run for run in known if bits_of(run.precision) >= bits]):
+        raise NotStated(f"no published run trains {TRAINED} on {system} at {bits:g} bits")
+    return max(found, key=lambda run: (run.date, float(run.throughput)))
+
+
 def lines(work: Mapping[str, str] = WORK) -> dict[str, Line]:
     """The rows of the table by name; `work` holds prompt, output and time per token of the work."""
     found = {f"dense peak, {bits} bits": Line("on paper", "specified", _of("peak_by_bits", bits=bits))
@@ -234,6 +256,8 @@ def lines(work: Mapping[str, str] = WORK) -> dict[str, Line]:
         for bits in ("8", "4"):
             ran = Line("at work", "measured", _ran(phase, float(bits)))
             found[f"{phase} alone, published runs, {bits} bits"] = ran
+    for bits in ("16", "8"):
+        found[f"training, {bits} bits"] = Line("in training", "measured", _trained(float(bits)))
     for name, quantity in (("silicon", "silicon_area"), ("memory stacks", "hbm_stacks")):
         found[name] = Line("what it takes", "specified", _of(quantity), cost=True, per=("system", "chip"))
     for name, per in COSTS.items():
@@ -256,8 +280,8 @@ def table(specs: Specs, system: str, comparator: str, of: Mapping[str, Line] | N
 
     Columns as in `COLUMNS`; `of` are rows, by default all of `lines()`. `low` and `high` are what the
     sources allow, over all pairs of runs where several are alike, and of a modelled figure widened by the
-    error of such ratios. `reads` says who leads, or *not separable* where either may. What no source states
-    has no line.
+    error of such ratios. `reads` says who leads, *level*, or *not separable* where either may lead. What no
+    source states has no line.
     """
     found = _cells(specs, system, comparator, of or lines())
     return pd.DataFrame(found, columns=[*COLUMNS])
@@ -276,11 +300,11 @@ def _cells(specs: Specs, system: str, comparator: str, of: Mapping[str, Line]) -
         if line.phases:
             low, high = model_error(specs, *line.phases, ratio=True).band(low, high)
         central = float(spans[0].central.m)
-        yield line.part, name, per, central, low, high, line.kind, _reads(low, high, line.cost)
+        yield line.part, name, per, central, low, high, line.kind, _reads(low, high, line)
 
 
-def _reads(low: float, high: float, cost: bool) -> str:
-    if np.allclose([low, high], 1.0):
+def _reads(low: float, high: float, line: Line) -> str:
+    if np.allclose([low, high], 1.0, rtol=0, atol=REPEATS if line.kind == "measured" else 1e-9):
         return "level"
-    more, less = ("takes more", "takes less") if cost else ("leads", "trails")
+    more, less = ("takes more", "takes less") if line.cost else ("leads", "trails")
     return more if low > 1 else less if high < 1 else "not separable"
