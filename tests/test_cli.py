@@ -97,7 +97,7 @@ def test_check_prints_a_table_and_the_summary_apart(claims: Path) -> None:
     header, *rows = found.stdout.splitlines()
     assert header.split() == ["claim", "claimed", "derived", "answer", "settled", "why"]
     assert [row.split()[0] for row in rows] == ["X-1", "X-2"]
-    # 752 (register2025boogeyman) or 800 (Huawei's own slide)
+    # 752 (huawei2026drivingsdk) or 800 (Huawei's own slide)
     assert "≈ within sources  arithmetic" in rows[0]
     assert "? unsupported     nothing" in rows[1]
     summary, unchecked = found.stderr.splitlines()
@@ -126,7 +126,7 @@ def test_check_json_is_rows_only(claims: Path) -> None:
     found = cm("check", claims, "--format", "json")
     first, second = json.loads(found.stdout)
     assert list(first) == HEADER.split(",")
-    assert (first["derived"], first["sources"]) == (752.0, "register2025boogeyman")
+    assert (first["derived"], first["sources"]) == (752.0, "huawei2026drivingsdk")
     assert (second["derived"], second["why"]) == (None, "None was found.")
 
 

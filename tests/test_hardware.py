@@ -69,6 +69,7 @@ def refusal(quantity: str, subject: str, **conditions: str) -> str:
         ("ascend-310b", "int8", 1 * 16384 * 0.5e-3, 8.2),
         # huawei2026ascend950, table 3-1: 32 cube cores on both dies, printed as 432
         ("ascend-950pr", "bf16", 32 * 8192 * 1.65e-3, 432.5),
+        ("ascend-950dt-96gb", "bf16", 32 * 8192 * 1.65e-3, 432.5),  # huawei2026drivingsdk: 432
         # nvidia2020a100: 108 SMs, 4 tensor cores of 256 multiply-adds; nvidia2022hopper: 1,410 MHz
         ("a100-sxm", "bf16", 108 * 2048 * 1.41e-3, 311.9),
         # nvidia2022hopper, table 3: 132 SMs, 1,830 MHz; printed as 989.4 and 1,978.9
@@ -274,7 +275,8 @@ def test_ratio_takes_conditions_of_the_comparator_alone() -> None:
 
 
 def test_a_systems_own_printed_headline_does_not_enter_its_total() -> None:
-    assert SPECS.get("cloudmatrix-384", "peak", precision="bf16").to("PFLOPS").m == 300
+    # huawei2026atlas900: 288.7 PFLOPS, cut after a digit
+    assert SPECS.get("cloudmatrix-384", "peak", precision="bf16").to("PFLOPS").m == 288.7
     rows = explain("peak", "cloudmatrix-384", SPECS, precision="bf16").rows
     assert [row.subject for row in rows] == ["cloudmatrix-384", "ascend-910c"]
 
@@ -289,9 +291,57 @@ def test_total_that_a_maker_prints_is_taken_where_it_is_asked_for() -> None:
         assert float(stated.to("PFLOPS").m) == whole
         (row,) = explain("peak", system, printed, precision="fp8").rows
         assert (row.subject, row.quantity) == (system, "peak")
-    # 300 PFLOPS are SemiAnalysis's word: not the maker's.
+    # 1,229 TB/s are SemiAnalysis's word: not the maker's.
+    summed = derive("hbm_bandwidth", "cloudmatrix-384", printed)
+    assert float(summed.to("TB/s").m) == pytest.approx(384 * 3.2)
+    # 288.7 PFLOPS are Huawei's (huawei2026atlas900), of 384 packages of 752.
     summed = derive("peak", "cloudmatrix-384", printed, precision="bf16")
-    assert float(summed.to("PFLOPS").m) == pytest.approx(288.768)
+    assert float(summed.to("PFLOPS").m) == pytest.approx(384 * 0.752, rel=3e-4)
+
+
+@pytest.mark.parametrize(
+    ("system", "quantity", "conditions", "unit", "total"),
+    [
+        # huawei2026atlas950: 58.8 and 31.1 PFLOPS, 64 x 96 GB and 64 x 1.68 TB/s for 64 cards
+        ("atlas-950-listed", "peak", {"precision": "fp8"}, "PFLOPS", 1024 * 0.919),
+        ("atlas-950-listed", "hbm_capacity", {}, "TB", 98.304),
+        ("atlas-950-listed", "scale_up_bandwidth", {"basis": "two-way"}, "TB/s", 1720.32),
+        # nvidia2026verarubin: 72 packages of 17.5 PFLOPS, 288 GB and 22 TB/s
+        ("vera-rubin-nvl72", "peak", {"precision": "fp8"}, "PFLOPS", 1260),
+        ("vera-rubin-nvl72", "hbm_capacity", {}, "TB", 20.736),
+        ("vera-rubin-nvl72", "hbm_bandwidth", {}, "TB/s", 1584),
+        ("helios-72", "hbm_capacity", {}, "TB", 72 * 0.432),  # amd2026mi455x
+        ("trn3-ultraserver", "peak", {"precision": "fp8"}, "PFLOPS", 144 * 2.517),  # 362 as printed
+        ("tpu7x-pod", "peak", {"precision": "fp8"}, "PFLOPS", 9216 * 4.614),  # 42.5 EFLOPS as printed
+        ("tpu-8t-pod", "peak", {"precision": "fp4"}, "PFLOPS", 9600 * 12.6),  # 121 EFLOPS as printed
+    ],
+)
+def test_systems_that_follow(
+    system: str, quantity: str, conditions: dict[str, str], unit: str, total: float
+) -> None:
+    assert value(quantity, system, unit, **conditions) == pytest.approx(total, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "system", "missing"),
+    [
+        ("system_power", "vera-rubin-nvl72", "no source states the power of vera-rubin-nvl72"),
+        (
+            "price_per_accelerator",
+            "helios-72",
+            "helios-72 has no price for basis nominal",
+        ),
+        ("hbm_bandwidth", "tpu-8t-pod", "tpu-8t has no hbm_bandwidth for basis nominal"),
+        (
+            "peak_from_units",
+            "vera-rubin-nvl72",
+            "rubin has no matrix_units for basis die",
+        ),
+    ],
+)
+def test_what_is_not_known_of_them_is_named(quantity: str, system: str, missing: str) -> None:
+    conditions = {"precision": "fp8"} if quantity == "peak_from_units" else {}
+    assert refusal(quantity, system, **conditions).removesuffix("; no source states it") == missing
 
 
 # --- memory of other parts, peaks by bits ---------------------------------------------------------
