@@ -43,6 +43,9 @@ SIDES: dict[str, tuple[float, float]] = {
     "prefill alone, published runs, 4 bits": (384 * 5655, 72 * 26_214),
     "decode alone, published runs, 8 bits": (384 * 2360, 72 * 9087),
     "decode alone, published runs, 4 bits": (384 * 2733, 72 * 12_534),
+    # mindspeed2026llm against nvidia2026megatronbridge, 25.11 in BF16 and 26.08 in FP8
+    "training, 16 bits": (384 * 914.97, 72 * 3139),
+    "training, 8 bits": (384 * 914.97, 72 * 4912),
 }
 
 
@@ -68,12 +71,19 @@ def test_what_it_takes_by_hand() -> None:
     ("row", "per", "comparator", "by_hand"),
     [
         ("dense peak, 16 bits", "chip", "hgx-h20", 752 / 148),  # lmsys2025h20
-        ("dense peak, 16 bits", "dollar", "hgx-h100", (384 * 752 / 8.2) / (8 * 989.4 / 0.3)),  # pseo_tco
+        (
+            "dense peak, 16 bits",
+            "dollar",
+            "hgx-h100",
+            (384 * 752 / 8.2) / (8 * 989.4 / 0.371),
+        ),  # huxiu2024h20
         ("memory", "chip", "hgx-h100", 128 / 80),
         ("dense peak, 4 bits", "chip", "gb300-nvl72", 1504 / 15_000),
         ("prefill alone, published runs, 8 bits", "chip", "hgx-h100", 5655 / 6287.75),  # lmsys2025largescale
         ("decode alone, published runs, 8 bits", "chip", "hgx-h20", 1943 / 714),  # lmsys2025h20
         ("prefill alone, published runs, 8 bits", "chip", "hgx-h20", 5655 / 2062.5),
+        ("training, 8 bits", "chip", "gb300-nvl72", 914.97 / 6288),  # nvidia2026megatronbridge, 26.08
+        ("training, 16 bits", "chip", "hgx-h100", 914.97 / 905.47),  # nvidia2026dgxc, 25.08
     ],
 )
 def test_cells_against_the_others_by_hand(row: str, per: str, comparator: str, by_hand: float) -> None:
@@ -219,11 +229,13 @@ def test_who_leads_in_the_table(whole: pd.DataFrame) -> None:
     reads = whole.set_index(["row", "per"])["reads"]
     assert reads["dense peak, 16 bits", "system"] == "leads"
     assert reads["dense peak, 4 bits", "system"] == "trails"
+    assert reads["training, 16 bits", "system"] == "leads"
+    assert reads["training, 8 bits", "system"] == "level"  # 0.99: runs do not repeat that well
     assert reads["links to the outside", "chip"] == "level"  # 400 Gbit/s a chip on both sides
     assert reads["memory", "watt"] == "not separable"  # 0.73 to 1.03, by the watts that one believes
     assert reads["power", "system"] == "takes more"
     assert reads["silicon", "chip"] == "takes less"
-    of_work = whole[(whole["part"] == "at work") & (whole["per"] != "system")]
+    of_work = whole[whole["part"].isin(["at work", "in training"]) & (whole["per"] != "system")]
     assert not (of_work["reads"] == "leads").any()
 
 
