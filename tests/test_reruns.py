@@ -85,6 +85,16 @@ RERUNS: list[tuple[str, dict[str, str], list[str]]] = [
         {"claims_file": "mine/claims.csv", "specs_file": "mine/specs.csv"},
         ["Of 2 different claims, 0 cannot be derived"],
     ),
+    (  # 384 × 914.97 ÷ (72 × 3848); ÷ (72 × 6288)
+        "13-training",
+        {"reference": "gb300"},
+        ["1.27 times as fast as GB300 NVL72", "unit inferred", "0.78 by the newest"],
+    ),
+    (  # 0.35 × 1,307.4 TFLOPS ÷ 250.46 GFLOP
+        "13-training",
+        {"chip": "mi300x", "mfu": "0.35"},
+        ["No: in BF16 MI300X", "1,827 tokens/s, at an MFU of 0.35, which is assumed"],
+    ),
     (  # 384 ÷ 8; 384 × 752 ÷ (8 × 148); 384 × 1943 ÷ (8 × 714)
         "14-did-it-beat-nvidia",
         {"baseline": "hgx-h20"},

@@ -316,7 +316,7 @@ def test_command_lists_the_runs_of_a_system() -> None:
 def test_command_asks_for_an_mfu_where_no_run_is_published() -> None:
     code, out, err = said("deepseek-v3", "mi300x")
     assert (code, out) == (2, "")
-    assert err == "cm384: no run of deepseek-v3 on mi300x is published: give its MFU (--mfu 0.35)\n"
+    assert err == "cm384: no run of deepseek-v3 on mi300x is published: it needs an mfu, such as 0.35\n"
     code, out, _ = said("deepseek-v3", "mi300x", "--mfu", "0.35", "--format", "csv")
     line = next(csv.DictReader(out.splitlines()))
     peak = float(SPECS.get("mi300x", "peak", "matrix", precision="bf16").to("TFLOP/s").m)
@@ -354,3 +354,7 @@ def test_parameters_of_a_notebook_are_checked() -> None:
         checked(mfu=1.2, specs_file="")
     with pytest.raises(InputError, match="unknown run"):
         checked(run="NOPE", specs_file="")
+    given = {"model": "deepseek-v3", "reference": "gb200", "precision": "bf16", "run": "", "mfu": 0.0}
+    with pytest.raises(InputError, match="no run of deepseek-v3 in BF16 on mi300x"):
+        checked(**given, chip="mi300x", specs_file="")
+    checked(**given | {"mfu": 0.35}, chip="mi300x", specs_file="")

@@ -24,7 +24,7 @@ from cm384.derive.catalogue import catalogue
 from cm384.ledger.claims import load_claims
 from cm384.ledger.readings import load_listed, load_proxies
 from cm384.ledger.verdicts import scorecard
-from cm384.physics import estimate, hardware, served, serving
+from cm384.physics import estimate, hardware, served, serving, training
 from cm384.physics.models import find_config, load_model
 from cm384.show.tables import as_csv
 from cm384.table import files, reading
@@ -145,6 +145,11 @@ def _check_deployment(specs: Specs, p: types.SimpleNamespace) -> None:
         check_known(f"{phase} measurement", name, rows)
 
 
+def _check_trained(specs: Specs, p: types.SimpleNamespace) -> None:
+    for chip, run, mfu in ((p.chip, p.run, p.mfu or None), (p.reference, getattr(p, "against", ""), None)):
+        training.forecast(specs, p.model, chip, tokens=1.0, run=run, precision=p.precision, mfu=mfu)
+
+
 # What some parameters of one notebook must be together.
 TOGETHER: tuple[tuple[str, Callable[[Specs, types.SimpleNamespace], None]], ...] = (
     ("chip reference precision", _check_peaks),
@@ -154,6 +159,7 @@ TOGETHER: tuple[tuple[str, Callable[[Specs, types.SimpleNamespace], None]], ...]
     ("system baseline electricity_price", _check_power),
     ("chip reference workload", _check_parity),
     ("model accelerator batch published", _check_deployment),
+    ("model chip reference precision run mfu", _check_trained),
 )
 
 

@@ -99,7 +99,7 @@ def runs_of(specs: Specs, subject: str, model: str, precision: str = "") -> list
         and row.accelerator in (subject, *specs.parts(subject))
         and precision in ("", row.precision)
     ]
-    return sorted(found, key=lambda row: row.date, reverse=True)
+    return sorted(found, key=lambda row: (row.date, row.edition), reverse=True)
 
 
 def marked(row: TrainingRun) -> str:
@@ -258,7 +258,7 @@ def forecast(
     rows = [specs.runs[run]] if run else runs_of(specs, subject, model, precision)
     if not rows:
         asked = " ".join(filter(None, [model, precision and f"in {precision.upper()}"]))
-        raise NotStated(f"no run of {asked} on {subject} is published: give its MFU (--mfu 0.35)")
+        raise NotStated(f"no run of {asked} on {subject} is published: it needs an mfu, such as 0.35")
     return pd.DataFrame([_line(specs, subject, row, tokens) for row in rows])
 
 
