@@ -585,6 +585,8 @@ ASKED: dict[str, tuple[str, dict[str, Any]]] = {
         {"comparator": "gb200-nvl72", "workload": "prefill"},
     ),
     "electricity_of_a_year": ("cloudmatrix-384", {"accelerators": 800_000}),
+    "matched_throughput": ("cloudmatrix-384", {"prompt": 4096, "output": 1024, "tpot": 50}),
+    "prefill_per_decode": ("gb200", {"prompt": 4096, "output": 1024, "tpot": 50, "bits": 4}),
 } | {
     quantity: ("cloudmatrix-384", {})
     for quantity in (

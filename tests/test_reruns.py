@@ -95,6 +95,11 @@ RERUNS: list[tuple[str, dict[str, str], list[str]]] = [
         {"chip": "mi300x", "mfu": "0.35"},
         ["No: in BF16 MI300X", "1,827 tokens/s, at an MFU of 0.35, which is assumed"],
     ),
+    (  # 384 ÷ 8; 384 × 752 ÷ (8 × 148); 384 × 1943 ÷ (8 × 714)
+        "14-did-it-beat-nvidia",
+        {"baseline": "hgx-h20"},
+        ["Partly: with 48 times the chips", "244 (244 to", "decodes 131 times the tokens"],
+    ),
     (  # one of the two claims written below holds
         "00-scorecard",
         {"claims_file": "mine/claims.csv", "specs_file": "mine/specs.csv"},

@@ -735,7 +735,7 @@ def test_figures_of_work_events_and_estimates_are_told_apart_from_specifications
          "served_ratio", "tokens_per_joule", "accelerators_to_serve", "system_throughput",
          "published_training_throughput", "published_mfu", "training_throughput", "mfu", "hfu",
          "training_time", "training_tokens_per_joule", "training_energy", "training_throughput_per_price",
-         "training_ratio"), "performance",
+         "training_ratio", "matched_throughput", "prefill_per_decode"), "performance",
     ) | dict.fromkeys(
         ("net_profit", "rd_spending", "charge", "lost_revenue", "revenue_share", "ai_chip_output",
          "lost_revenue_filed", "export_rule_cost"), "event",

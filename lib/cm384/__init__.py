@@ -11,7 +11,7 @@ from cm384.derive.spread import span
 from cm384.ledger.claims import load_claims
 from cm384.ledger.robustness import solve
 from cm384.ledger.verdicts import scorecard
-from cm384.physics import hardware, served, training
+from cm384.physics import at_work, hardware, served, training
 from cm384.physics.estimate import Estimated, estimate
 from cm384.physics.models import load_model
 from cm384.physics.serving import decode, prefill
@@ -23,6 +23,7 @@ from cm384.table.specs import Specs, load_specs
 __version__ = "0.1.0"
 __all__ = ["Deployment", "Estimated", "InputError", "Specs", "decode", "derive", "estimate", "explain"]
 __all__ += [
+    "at_work",
     "hardware",
     "load_claims",
     "load_model",

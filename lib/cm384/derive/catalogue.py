@@ -25,7 +25,8 @@ FEW = 12  # different values that a line lists
 DRAWS = 1_000  # of the sources, where they cannot all be combined
 # Where a quantity takes a number, the catalogue asks at one: the settings of the pages.
 AT = {"context": 4096, "ranks": 64, "tokens": 128, "price": 0.08, "accelerators": 1, "bits": 8,
-      "usd_per_hour": 1, "sequence": 4096, "recomputed": 1}  # fmt: skip
+      "usd_per_hour": 1, "sequence": 4096, "recomputed": 1, "prompt": 4096, "output": 1024,
+      "tpot": 50}  # fmt: skip
 
 Asked = tuple[str, str, str, Mapping[str, str]]  # kind, quantity, subject, conditions
 

@@ -31,6 +31,7 @@ Figure = Callable[[Specs], Quantity]  # any figure, as a pure function of the ta
 ADDITIVE = frozenset({"peak", "hbm_capacity", "hbm_bandwidth", "scale_up_bandwidth", "scale_out_bandwidth"})
 ADDITIVE |= {"peak_from_units", "hbm_capacity_from_stacks", "hbm_bandwidth_from_stacks"}
 ADDITIVE |= {"scale_up_bandwidth_from_links", "on_chip_memory", "host_memory", "peak_by_bits"}
+ADDITIVE |= {"matched_throughput"}
 ADDITIVE |= {"hbm_stacks", "silicon_area", "tpp"}
 
 HOSTED = frozenset({"host_memory"})  # what accelerators have none of
@@ -69,7 +70,7 @@ def derive(quantity: str, subject: str, specs: Specs, /, **conditions: Any) -> Q
     if parts := _summed(quantity, subject, specs, conditions):
         formula = f"sum over the parts: count × {words(quantity)} of one"
         shares = [
-            specs.get(subject, "count", part=part) * derive(quantity, part, specs, **conditions)
+            specs.get(subject, "count", part=part).m * derive(quantity, part, specs, **conditions)
             for part in parts
         ]
         value = sum(shares[1:], start=shares[0])

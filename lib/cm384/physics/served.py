@@ -33,7 +33,8 @@ from cm384.table.units import Quantity
 # Quantities that come through the serving model, which has an error of its own.
 MODELLED = frozenset({"predicted_throughput", "predicted_tpot", "predicted_tokens_per_tflop", "useful_share",
                       "served_throughput", "served_ratio", "tokens_per_joule", "electricity_cost",
-                      "capital_cost", "token_cost", "rental_cost", "accelerators_to_serve"})  # fmt: skip
+                      "capital_cost", "token_cost", "rental_cost", "accelerators_to_serve",
+                       "matched_throughput", "prefill_per_decode"})  # fmt: skip
 ONE = units.Q(1, "accelerator")
 
 
@@ -140,7 +141,7 @@ def system_throughput(specs: Specs, subject: str, *, measurement: str) -> Quanti
     """What all accelerators of a system give together at the throughput published for one."""
     chip = accelerator(specs, subject)
     one = specs.get(chip, "published_throughput", measurement=measurement)
-    return specs.get(subject, "count", part=chip) * one * ONE
+    return specs.get(subject, "count", part=chip).m * one * ONE
 
 
 def _per_tflop(specs: Specs, subject: str, throughput: Quantity, precision: str, basis: str) -> Quantity:
