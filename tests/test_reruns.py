@@ -85,6 +85,11 @@ RERUNS: list[tuple[str, dict[str, str], list[str]]] = [
         {"claims_file": "mine/claims.csv", "specs_file": "mine/specs.csv"},
         ["Of 2 different claims, 0 cannot be derived"],
     ),
+    (  # the part of the sweep at that context and number of drafts, run again
+        "15-sweep",
+        {"context": "1024", "draft_tokens": "3"},
+        ["At 1,024 tokens with 3 drafted", "the best is 1.4 times"],
+    ),
     (  # one of the two claims written below holds
         "00-scorecard",
         {"claims_file": "mine/claims.csv", "specs_file": "mine/specs.csv"},

@@ -98,12 +98,13 @@ def peak_by_bits(specs: Specs, subject: str, *, bits: Numbers, basis: str = "hea
     >>> print(units.text(derive("peak_by_bits", "ascend-910c", load_specs(), bits="4")))
     1,504 TFLOPS
     """
-    enough = [name for name, size in BYTES_PER_ELEMENT.items() if 8 * size >= np.max(bits)]
-    stated = [name for name in enough if specs.has(subject, "peak", basis=basis, precision=name)]
-    if not stated:
-        raise NotStated(f"{subject} has no peak of {bits:g} bits or more")
-    peaks = [specs.get(subject, "peak", basis=basis, precision=name) for name in stated]
-    return reduce(np.maximum, peaks)  # type: ignore[arg-type]
+    enough = {name: 8 * size for name, size in BYTES_PER_ELEMENT.items() if 8 * size >= np.min(bits)}
+    stated = {n: size for n, size in enough.items() if specs.has(subject, "peak", basis=basis, precision=n)}
+    if np.max(bits) > max(stated.values(), default=0):
+        raise NotStated(f"{subject} has no peak of {np.max(bits):g} bits or more")
+    peaks = [specs.get(subject, "peak", basis=basis, precision=name) * (size >= np.asarray(bits))
+             for name, size in stated.items()]  # fmt: skip
+    return reduce(np.maximum, peaks)
 
 
 @derivation("memory of the accelerators + memory of the host processors")
