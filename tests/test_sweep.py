@@ -151,10 +151,10 @@ def test_each_row_is_what_the_model_says_of_it(phase: str, draws: int) -> None:
         assert row["refused"] == ""
 
 
-NUMERIC = {"context": "1024,4096", "ranks": "16,32,64", "tokens": "32,128", "price": "0.05,0.1",
+NUMERIC = {"context": "1024,4096", "ranks": "32,64,320", "tokens": "32,128", "price": "0.05,0.1",
            "utilisation": "0.5,1", "accelerators": "1,384", "bits": "4,8,16"}  # fmt: skip
 WORDS = {"op": "dispatch", "workload": "decode", "precision": "bf16", "comparator": "gb200-nvl72"}
-MACHINES = {"exchange_time": "h800-sxm", "exchange_round_trip": "h800-sxm", "peak_by_bits": "h100-sxm",
+MACHINES = {"exchange_time": "ascend-910c", "exchange_round_trip": "ascend-910c", "peak_by_bits": "h100-sxm",
             "flop_per_prompt_token": "deepseek-r1", "flop_per_output_token": "deepseek-r1"}  # fmt: skip
 ARRAYS = sorted(name for name in DERIVATIONS if numeric_conditions(name))
 
@@ -165,8 +165,7 @@ def test_every_registered_figure_takes_its_numbers_as_arrays(quantity: str) -> N
     subject = MACHINES.get(quantity, "cloudmatrix-384")
     given = {name: NUMERIC.get(name) or WORDS.get(name, "") for name in conditions_of(quantity)}
     axes = [f"{name}={values}" for name, values in given.items() if values]
-    numbers = numeric_conditions(quantity)
-    for draws in (0, 4):
+    for draws in (0, 5):
         rows = sweep.table(grid.plan(quantity, [subject], axes, draws=draws), 0)
         assert rows["refused"].unique().tolist() == [""]
         assert len(rows[quantity].unique()) > 1
@@ -176,7 +175,6 @@ def test_every_registered_figure_takes_its_numbers_as_arrays(quantity: str) -> N
             alone = derive(quantity, subject, table, **asked).to(SPECS.kinds[quantity].unit).m
             draw = number % draws if draws else 0
             assert row[quantity] == pytest.approx(np.broadcast_to(alone, max(draws, 1))[draw], rel=1e-12)
-    assert numbers
 
 
 def test_what_cannot_be_has_its_reason_and_takes_nothing_else_with_it() -> None:
