@@ -9,7 +9,7 @@ PYTHON := .venv/bin/python
 READY := .venv/ready
 endif
 
-.PHONY: report test refresh constraints .installed-check
+.PHONY: report test refresh sweep constraints .installed-check
 
 report: $(READY)
 	@$(PYTHON) -m cm384 report
@@ -24,12 +24,16 @@ test: $(READY)
 refresh: $(READY)
 	@$(PYTHON) -m cm384 refresh
 
+# The sweep of ten million that page 15 summarises, four times over: some minutes.
+sweep: $(READY)
+	@$(PYTHON) -c 'from cm384 import sweep; from cm384.table.errors import DATA; sweep.remake(DATA / "derived")'
+
 # The pins of CI: everything that a fresh environment gets today. Run it with the oldest python3 that
 # is promised (3.11.2 in Debian 12), which some newest releases no longer support. From 4.25 on, jsonschema
 # builds a grammar of addresses at each import, three seconds of every process that reads a notebook.
 constraints:
 	python3 -m venv --clear build/newest
-	build/newest/bin/python -m pip install --quiet --disable-pip-version-check -e 'lib[notebooks,test]' 'jsonschema<4.25'
+	build/newest/bin/python -m pip install --quiet --disable-pip-version-check -e 'lib[cluster,notebooks,test]' 'jsonschema<4.25'
 	build/newest/bin/python -m pip freeze --exclude cm384 > constraints.txt
 
 # One clear line when a prerequisite is missing, before anything is made.
@@ -41,9 +45,9 @@ constraints:
 	  { echo "python3 has no venv: install python3-venv"; exit 1; }
 	@command -v git >/dev/null || { echo "git is missing: install git"; exit 1; }
 	python3 -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(if $(CI),-c constraints.txt) -e 'lib[notebooks,test]'
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(if $(CI),-c constraints.txt) -e 'lib[cluster,notebooks,test]'
 	@touch $@
 
 .installed-check:
-	@$(PYTHON) -c 'import cm384, itables, myst_nb, nbval, playwright' 2>/dev/null || \
-	  $(PYTHON) -m pip install --quiet --disable-pip-version-check $(if $(CI),-c constraints.txt) -e 'lib[notebooks,test]'
+	@$(PYTHON) -c 'import cm384, distributed, itables, myst_nb, nbval, playwright, pyarrow' 2>/dev/null || \
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check $(if $(CI),-c constraints.txt) -e 'lib[cluster,notebooks,test]'

@@ -100,6 +100,11 @@ RERUNS: list[tuple[str, dict[str, str], list[str]]] = [
         {"baseline": "hgx-h20"},
         ["Partly: with 48 times the chips", "244 (244 to", "decodes 131 times the tokens"],
     ),
+    (  # the part of the sweep at that context and number of drafts, run again
+        "15-sweep",
+        {"context": "1024", "draft_tokens": "3"},
+        ["At 1,024 tokens and 3 drafts best against best is 1.4 times"],
+    ),
     (  # one of the two claims written below holds
         "00-scorecard",
         {"claims_file": "mine/claims.csv", "specs_file": "mine/specs.csv"},

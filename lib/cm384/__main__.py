@@ -197,6 +197,41 @@ def explain(quantity: str, subject: str, given: tuple[str, ...], more: tuple[Pat
         print_rows(found.table, style)
 
 
+# --- cm384 sweep
+
+
+@main.command()
+@click.argument("target")
+@click.argument("names", nargs=-1, metavar="[MODEL CHIP | SUBJECT]")
+@click.option(
+    "--grid",
+    multiple=True,
+    metavar="NAME=VALUES | FILE.csv",
+    help="An axis: 8,16,32 or 1:384:12 or 1:384:log8, or a file, whose columns go together.",
+)
+@click.option("-c", "--condition", "given", multiple=True, metavar="NAME=VALUE", help="What stays the same.")
+@click.option("--draws", type=int, default=0, help="Draws of the sources for each row; 0: central values.")
+@click.option("--out", type=PATH, required=True, help="Folder; goes on with a sweep that was broken off.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes of this machine; default one a core.")
+@click.option("--scheduler", default="", metavar="ADDRESS", help="A Dask cluster instead of this machine.")
+@SPECS
+def sweep(target: str, names: tuple[str, ...], grid: tuple[str, ...], given: tuple[str, ...], draws: int,
+          out: Path, workers: int | None, scheduler: str, more: tuple[Path, ...]) -> None:  # fmt: skip
+    """Evaluate TARGET over a grid, times draws of the sources, into Parquet files.
+
+    TARGET is `decode` or `prefill` (of MODEL on CHIP), a quantity (of SUBJECT), or a notebook.
+    """
+    from tqdm import tqdm
+
+    from cm384 import grid as grids
+    from cm384 import sweep as sweeps
+
+    found = grids.plan(target, names, (*given, *grid), draws=draws, more=more)
+    with tqdm(total=found.rows, unit=" rows", unit_scale=True, file=sys.stderr, delay=0.1) as bar:
+        costs = sweeps.sweep(found, out, workers, scheduler, bar.update)
+    click.echo(f"{sweeps.in_words(found, costs)}, in {out}", err=True)
+
+
 @main.command()
 def refresh() -> None:
     """Write data/derived anew and re-execute the notebooks of the checkout in place."""

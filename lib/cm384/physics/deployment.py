@@ -28,7 +28,7 @@ def check_fields(d: Deployment, model: Model, phase: str) -> None:
         if not np.all(valid):
             kind = "a whole number, " if whole else ""
             bound = "more than 0" if strict else f"at least {least}"
-            raise InputError(f"{field}: expected {kind}{bound}, not {getattr(d, field)}")
+            raise InputError(f"{field}: expected {kind}{bound}, not {value[~valid].flat[0]:g}")
     if np.any(np.asarray(d.microbatches) > 2):
         raise InputError("microbatches: expected 1 or 2")
     step = np.asarray(d.draft_tokens) + 1

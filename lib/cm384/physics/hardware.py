@@ -102,15 +102,19 @@ def peak_by_bits(specs: Specs, subject: str, *, bits: Numbers, basis: str = "hea
     >>> print(units.text(derive("peak_by_bits", "ascend-910c", load_specs(), bits="4")))
     1,504 TFLOPS
     """
-    return reduce(np.maximum, stated_peaks(specs, subject, basis, bits).values())  # type: ignore[arg-type]
+    peaks = stated_peaks(specs, subject, basis, np.min(bits))
+    sizes = {name: 8 * BYTES_PER_ELEMENT[name] for name in peaks}
+    if np.max(bits) > max(sizes.values()):
+        raise NotStated(f"{subject} has no peak of {np.max(bits):g} bits or more")
+    return reduce(np.maximum, [peak * (sizes[name] >= np.asarray(bits)) for name, peak in peaks.items()])
 
 
-def stated_peaks(specs: Specs, chip: str, basis: str, bits: Numbers = 0) -> dict[str, Quantity]:
+def stated_peaks(specs: Specs, chip: str, basis: str, bits: float = 0) -> dict[str, Quantity]:
     """The dense peaks that rows state in formats of at least so many bits, by format."""
-    enough = [name for name, size in BYTES_PER_ELEMENT.items() if 8 * size >= np.max(bits)]
+    enough = [name for name, size in BYTES_PER_ELEMENT.items() if 8 * size >= bits]
     stated = [name for name in enough if specs.has(chip, "peak", basis=basis, precision=name)]
     if not stated:
-        raise NotStated(f"{chip} has no peak" + (f" of {bits:g} bits or more" if np.max(bits) else ""))
+        raise NotStated(f"{chip} has no peak" + (f" of {bits:g} bits or more" if bits else ""))
     return {name: specs.get(chip, "peak", basis=basis, precision=name) for name in stated}
 
 

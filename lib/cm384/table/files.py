@@ -56,7 +56,7 @@ def read_table(path: Path, columns: Sequence[str], needed: Sequence[str] | None 
             raise InputError(f"{path.name} line 1: unknown column {name!r}{suggestion(name, columns)}")
     if twice := [name for name in header if header.count(name) > 1]:
         raise InputError(f"{path.name} line 1: column {twice[0]!r} is given twice")
-    if missing := [name for name in needed or columns if name not in header]:
+    if missing := [name for name in (columns if needed is None else needed) if name not in header]:
         raise InputError(f"{path.name} line 1: missing column {missing[0]!r}")
     lines: dict[int, list[str]] = {}
     try:
