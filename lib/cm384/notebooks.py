@@ -23,7 +23,7 @@ from cm384.derive.catalogue import catalogue
 from cm384.ledger.claims import load_claims
 from cm384.ledger.readings import load_listed, load_proxies
 from cm384.ledger.verdicts import scorecard
-from cm384.physics import estimate, hardware, served, serving, training
+from cm384.physics import at_work, estimate, hardware, served, serving, training
 from cm384.physics.check import errors_by_kind
 from cm384.physics.models import find_config, load_model
 from cm384.rerun import announce, to_html
@@ -378,6 +378,7 @@ def write_derived() -> None:
     specs = load_specs()
     found = {
         "checked.csv": f"file,sha256\n{files.digests()}",
+        "answer.csv": as_csv(at_work.table(specs, "cloudmatrix-384", "gb200-nvl72")),
         "errors.csv": as_csv(errors_by_kind([*specs.measurements.values(), *load_third_party()], specs)),
         "figures.csv": as_csv(catalogue(specs)),
         "scorecard.csv": as_csv(scorecard(load_claims(specs=specs), specs)),

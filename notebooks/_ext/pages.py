@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import calculator
+import pandas as pd
 import workings
 from facts import SHOWN, Facts, facts
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -24,6 +25,7 @@ from cm384.ledger import claims, readings, record
 from cm384.ledger.board import MARKS, TONES, in_all, sentences
 from cm384.ledger.claims import Claim
 from cm384.ledger.verdicts import Verdict, tabulated
+from cm384.physics import at_work
 from cm384.show import tables
 from cm384.table import documents, files, reading, records, units
 from cm384.table.errors import DATA
@@ -56,12 +58,32 @@ def fill(text: str) -> str:
         "counted": list(sentences(tabulated(known.ledger.values()), [*known.claims.values()])["answer"]),
         "tones": TONES,
         "notebooks": known.shelf,
+        "answer": answer(),
         "listed": [reading_line(row) for row in readings.load_listed()],
         "proxies": [proxy_line(row, known) for rows in readings.load_proxies().values() for row in rows],
         **SHOWN,
     }
     text = re.sub(r"<!-- (\w+) -->", lambda match: render(match[1], **context), text)
     return environment().from_string(text).render(calculator.words(known.specs))
+
+
+def answer() -> dict[str, Any]:
+    """The chosen rows of the title question, what each says of the whole systems, and where one leads."""
+    found = pd.read_csv(DATA / "derived" / "answer.csv")
+    numbers = found[["ratio", "low", "high"]].to_numpy()
+    found["said"] = [tables.near_one(*row) for row in numbers]
+    found["cell"] = found["reads"].map(at_work.SIGNS) + found["said"]
+    wide = found.pivot_table("cell", ["row", "kind"], "per", "first").fillna("–").reset_index("kind")
+    leads = (found[found["part"] != "what it takes"]["reads"] == "leads").groupby(found["per"])
+    return {
+        "of": found[found["per"] == "system"].set_index("row")["said"].to_dict(),
+        "leads": leads.agg(["sum", "size"]).to_dict("index"),
+        "rows": [
+            {"CloudMatrix 384 ÷ GB200 NVL72": said, "kind": wide.loc[row, "kind"]}
+            | {f"per {per}".replace("per system", "system"): wide.loc[row, per] for per in at_work.PER}
+            for row, said in SHOWN["answer"].items()
+        ],
+    }
 
 
 def render(template: str, **context: Any) -> str:

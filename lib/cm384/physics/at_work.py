@@ -43,6 +43,9 @@ from cm384.table.specs import Specs
 from cm384.table.units import Quantity
 
 COLUMNS = ("part", "row", "per", "ratio", "low", "high", "kind", "reads")
+# How a table marks who leads.
+SIGNS = MappingProxyType({"leads": "▲ ", "trails": "▼ ", "not separable": "○ ", "level": "= ",
+                          "takes more": "", "takes less": ""})  # fmt: skip
 REPEATS = 0.05  # what published runs of one machine differ by: one post disagrees with itself by 4 %
 TRAINED = "deepseek-v3"  # what both sides have published training runs of
 WORK = MappingProxyType({name: f"{AT[name]:g}" for name in ("prompt", "output", "tpot")})

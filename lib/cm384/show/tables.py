@@ -155,6 +155,16 @@ def with_span(central: float, low: float, high: float, *, claimed: str = "") -> 
     return f"{shown} ({interval(low, high)})"
 
 
+def near_one(central: float, low: float = np.nan, high: float = np.nan, joint: str = "–") -> str:
+    """A ratio to two digits, three where two would not tell it from 1, and what the sources allow.
+
+    >>> near_one(1.604, 1.604, 1.896), near_one(0.9954), near_one(0.0503, 0.0503, 0.0503)
+    ('1.6 (1.6–1.9)', '0.995', '0.050')
+    """
+    said, *ends = (units.number(x, 3 if units.number(x, 2) == "1.0" else 2) for x in (central, low, high))
+    return said if {*ends} <= {said, "nan"} else f"{said} ({joint.join(ends)})"
+
+
 def share(value: float) -> str:
     """A share as a reader sees it; all and none mean all and none.
 
