@@ -11,7 +11,8 @@ from cm384 import decode, derive, load_model, load_specs, prefill
 from cm384.derive.derivation import trace
 from cm384.physics import at_work
 from cm384.physics.at_work import PER, WORK, bits_of, cell, fastest, lines, published
-from cm384.table.errors import NotStated
+from cm384.show.tables import as_csv
+from cm384.table.errors import DATA, NotStated
 from cm384.table.records import Deployment
 from cm384.table.specs import Specs
 
@@ -223,6 +224,11 @@ def test_the_table_has_every_row_and_way_to_count(whole: pd.DataFrame) -> None:
     assert (whole["ratio"] <= whole["high"] * (1 + 1e-12)).all()
     for line in whole.to_dict("records"):
         assert line["ratio"] == pytest.approx(ratio(line["row"], line["per"]))
+
+
+def test_committed_answer_is_the_computed_one(whole: pd.DataFrame) -> None:
+    committed = (DATA / "derived" / "answer.csv").read_text(encoding="utf-8")
+    assert as_csv(whole) == committed
 
 
 def test_who_leads_in_the_table(whole: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pages
 import pandas as pd
 import pytest
 import yaml
@@ -34,15 +35,21 @@ ANSWERS = [
 ]  # fmt: skip
 
 
-def answers() -> list[list[str]]:
-    """The cells of the README's first table, without its head."""
-    table = re.search(r"\n\|(?:.*\n\|)+.*\n", README)
-    assert table
-    rows = [line.strip("|").split("|") for line in table[0].strip().splitlines()[2:]]
+def cells_of(number: int) -> list[list[str]]:
+    """The cells of a table of the README, without its head."""
+    table = re.findall(r"\n\|(?:.*\n\|)+.*\n", README)[number]
+    rows = [line.strip("|").split("|") for line in table.strip().splitlines()[2:]]
     return [[cell.strip() for cell in row] for row in rows]
 
 
-@pytest.mark.parametrize(("claim", "cells"), list(zip(ANSWERS, answers(), strict=True)))
+def test_answer_to_the_title_is_that_of_the_first_page() -> None:
+    answer = pages.answer()
+    assert cells_of(0) == [[*row.values()] for row in answer["rows"]]
+    shown = re.sub(r"<[^>]+>", "", pages.render("answer", answer=answer).partition("</p>")[0])
+    assert f"**{' '.join(shown.split())}**" in README
+
+
+@pytest.mark.parametrize(("claim", "cells"), list(zip(ANSWERS, cells_of(1), strict=True)))
 def test_answer_is_the_computed_one(claim: str, cells: list[str]) -> None:
     line = LINES.loc[claim]
     derived, low, high = (units.number(line[name], 3) for name in ("derived", "low", "high"))
