@@ -81,7 +81,7 @@ def answer() -> dict[str, Any]:
         "rows": [
             {"CloudMatrix 384 ÷ GB200 NVL72": said, "kind": wide.loc[row, "kind"]}
             | {f"per {per}".replace("per system", "system"): wide.loc[row, per] for per in at_work.PER}
-            for row, said in SHOWN["answer"].items()
+            for row, said in SHOWN["title_rows"].items()
         ],
     }
 

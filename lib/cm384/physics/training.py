@@ -18,7 +18,7 @@ from cm384.physics.hardware import accelerator, power_basis
 from cm384.physics.models import find_config, load_model
 from cm384.physics.transformer import prefill_flop
 from cm384.table import units
-from cm384.table.errors import InputError, NotStated, check_known
+from cm384.table.errors import InputError, NotStated, check_known, meant
 from cm384.table.records import Numbers, TrainingRun
 from cm384.table.specs import Specs
 from cm384.table.units import Quantity
@@ -243,8 +243,10 @@ def forecast(
     days and GWh for `tokens`, or those that the model was trained on; without a source NaN. InputError
     where there is neither run nor MFU, and for a run of another model.
     """
-    specs = dataclasses.replace(specs, models={**specs.models, model: find_config(model)})
-    check_known("chip or system", subject, [*specs.chips, *specs.systems])
+    config = find_config(model)
+    model = config.path.stem if config.path.stem in specs.models else model  # `v3` is deepseek-v3
+    specs = dataclasses.replace(specs, models={**specs.models, model: config})
+    subject = meant("chip or system", subject, [*specs.chips, *specs.systems])
     if run and find_run(specs, subject, run).model != model:
         trained = specs.runs[run].model or "a model that is not stated"
         raise InputError(f"run {run} trains {trained}, not {model}")
