@@ -341,7 +341,7 @@ def _imported(source: str) -> Iterator[str]:
 
 PLAIN = {"text/plain", "text/markdown", "text/html", "image/png"}
 PLAIN_TAGS = {"table", "thead", "tbody", "tr", "th", "td", "code", "wbr"}
-WRITTEN_WITH_THE_SITE = {"schema.md"}  # it is made from the checks and is no file of the repository
+WRITTEN_WITH_THE_SITE = {"articles.md", "changes.md", "schema.md"}  # no files of the repository
 
 
 def is_plain(path: Path) -> list[str]:

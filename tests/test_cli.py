@@ -69,7 +69,8 @@ MEMORY = CLAIM | {
     "unit": "GB",
 }
 HEADER = (
-    "id,article,category,claim,claimed,derived,low,high,ratio,answer,settled,reported,why,overturn,sources"
+    "id,article,category,claim,claimed,derived,low,high,ratio,"
+    "answer,settled,reported,plain,why,overturn,sources"
 )
 
 

@@ -525,7 +525,7 @@ def test_ridge_point(chip: str, conditions: dict[str, str], intensity: float) ->
 def test_only_comparisons_take_a_comparator() -> None:
     found = {name for name in DERIVATIONS if compares(name)}
     assert found == {
-        "accelerators_to_match", "power_to_match", "accelerators_to_serve", "served_ratio",
+        "accelerators_to_match", "power_to_match", "accelerators_to_serve", "served_ratio", "training_ratio",
     }  # fmt: skip
     assert not compares("hbm_capacity")
 
@@ -533,6 +533,7 @@ def test_only_comparisons_take_a_comparator() -> None:
 # --- arrays ---------------------------------------------------------------------------------------
 
 PREFILL, DECODE = "CM384-PREFILL-PERFECT", "CM384-DECODE-4K-50MS"
+TRAINED = "MINDSPEED-A3-V3"
 # Every derivation with what it is asked of and under which conditions; a new one is added here.
 ASKED: dict[str, tuple[str, dict[str, Any]]] = {
     "peak_from_units": ("cloudmatrix-384", {"precision": "bf16", "basis": "headline"}),
@@ -587,6 +588,24 @@ ASKED: dict[str, tuple[str, dict[str, Any]]] = {
     "electricity_of_a_year": ("cloudmatrix-384", {"accelerators": 800_000}),
     "matched_throughput": ("cloudmatrix-384", {"prompt": 4096, "output": 1024, "tpot": 50}),
     "prefill_per_decode": ("gb200", {"prompt": 4096, "output": 1024, "tpot": 50, "bits": 4}),
+    "training_flop_per_token": ("deepseek-v3", {"sequence": 4096, "mtp": "with"}),
+    "training_hardware_flop_per_token": ("deepseek-v3", {"sequence": 4096, "recomputed": 0.5}),
+    "training_throughput": ("cloudmatrix-384", {"run": TRAINED}),
+    "mfu": ("ascend-910c", {"run": TRAINED}),
+    "hfu": ("ascend-910c", {"run": TRAINED, "basis": "headline"}),
+    "training_flop_from_mfu": ("h800-sxm", {"run": "DEEPSEEK-H800-V3-ISCA"}),
+    "training_throughput_by_mfu": (
+        "cloudmatrix-384",
+        {"model": "deepseek-v3", "sequence": 4096, "precision": "bf16", "mfu": 0.3},
+    ),
+    "training_time": ("cloudmatrix-384", {"run": TRAINED, "tokens": 14.8e12, "systems": 4}),
+    "training_tokens_per_joule": ("cloudmatrix-384", {"run": TRAINED}),
+    "training_energy": ("cloudmatrix-384", {"run": TRAINED, "tokens": 14.8e12}),
+    "training_throughput_per_price": ("cloudmatrix-384", {"run": TRAINED}),
+    "training_ratio": (
+        "cloudmatrix-384",
+        {"run": TRAINED, "comparator": "gb200-nvl72", "against": "DGXC-2505-GB200-BF16"},
+    ),
 } | {
     quantity: ("cloudmatrix-384", {})
     for quantity in (
@@ -652,7 +671,7 @@ def test_one_replaced_row_moves_a_product_in_proportion() -> None:
 
 def test_unknown_quantity_and_subject_are_named() -> None:
     assert refusal("peek", "h20") == "unknown quantity 'peek'; did you mean 'peak'?"
-    assert refusal("peak", "h200") == "unknown subject 'h200'; did you mean 'h20'?"
+    assert refusal("peak", "h200") == "unknown subject 'h200'; did you mean 'h200-sxm'?"
 
 
 def test_unknown_condition_is_named() -> None:

@@ -287,7 +287,7 @@ def test_four_bit_experts_beside_wider_inputs() -> None:
     assert refusal("predict", "r1", "910c", "--matrix-precision", "int4") == told
 
 
-@pytest.mark.parametrize("chip", ["mi300x", "a100", "910b2", "950dt"])
+@pytest.mark.parametrize("chip", ["mi300x", "a100", "910b2", "ascend-950dt", "950dt-96gb"])
 def test_chips_without_kernels_are_estimated(chip: str) -> None:
     """C16, with the span of the shares; no error is claimed."""
     found = asked("llama-3.1-70b", chip, "--accelerators", "8", "--tensor-parallel", "8", "--batch", "4")
@@ -328,10 +328,10 @@ def test_price_of_a_rented_chip() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chip", "hour"), [("910c", 8_200_000 / 384), ("h200", 35_000), ("h100", 300_000 / 8)]
+    ("chip", "hour"), [("910c", 8_200_000 / 384), ("h200", 35_000), ("h100", 371_000 / 8)]
 )
 def test_price_of_the_data(chip: str, hour: float) -> None:
-    """A purchase over five years: benzinga2025cloudmatrix, aiinframap2026tco, pseo_tco."""
+    """A purchase over five years: benzinga2025cloudmatrix, aiinframap2026tco, huxiu2024h20."""
     assert forecast.hour_price(SPECS, meant("chip", chip, SPECS.chips))[0] == pytest.approx(
         hour / 5 / 8766, rel=1e-3
     )

@@ -108,7 +108,7 @@ RERUNS: list[tuple[str, dict[str, str], list[str]]] = [
     (  # one of the two claims written below holds
         "00-scorecard",
         {"claims_file": "mine/claims.csv", "specs_file": "mine/specs.csv"},
-        ["1 of 2 claims holds and 1 does not hold."],
+        ["1 of 2 distinct sentences holds and 1 does not hold."],
     ),
 ]
 

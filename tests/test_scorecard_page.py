@@ -17,12 +17,13 @@ from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 from rendered import Tab
 
 from cm384.ledger import claims
-from cm384.ledger.board import TONES
+from cm384.ledger.board import TONES, sentences
+from cm384.ledger.record import data_version
 from cm384.notebooks import find_notebook
 from cm384.table.documents import load_notes, short_names
 
 LINES = lines().copy()
-REPEATS = LINES["id"].isin([claim.id for claim in CLAIMS if claim.same_as])
+SENTENCES = sentences(LINES, CLAIMS)
 LINES["article"] = LINES["article"].map(short_names(load_notes()))
 PAGE = "00-scorecard.html"
 TABLE = "claim-by-claim"  # the heading above the table
@@ -170,14 +171,14 @@ def test_header_sorts_by_the_keyboard(tab: Tab) -> None:
 
 
 def test_tiles_of_the_first_page_lead_to_their_claims(tab: Tab) -> None:
-    """The number counts each claim once; the table behind it has the repetitions, too."""
+    """The number counts each sentence once; the table behind it has repetitions and parts, too."""
     tiles = tab.open("index.html").locator("ul.answers > li")
     assert tiles.count() == len(TONES)
     for i, answers in enumerate(TONES.values()):
         page = tab.open("index.html")
         tile = page.locator("ul.answers > li").nth(i)
         keep = LINES["answer"].isin(answers)
-        assert tile.locator("strong").inner_text() == str((keep & ~REPEATS).sum())
+        assert tile.locator("strong").inner_text() == str(SENTENCES["answer"].isin(answers).sum())
         if not keep.any():
             assert tile.locator("a").count() == 0
             continue
@@ -278,13 +279,23 @@ def test_only_the_scorecard_loads_the_component(tab: Tab) -> None:
 
 
 @pytest.mark.parametrize(("width", "bottom"), [(1440, 900), (360, 2 * 780)])
-def test_claim_answers_and_telling_figures_are_seen_at_once(tab: Tab, width: int, bottom: int) -> None:
-    """In one screen of a laptop, in two of a phone."""
+def test_the_answer_and_its_table_are_seen_at_once(tab: Tab, width: int, bottom: int) -> None:
+    """In one screen of a laptop, in two of a phone; the telling figures follow."""
     page = tab.open("index.html", width=width)
-    cards = page.locator("ul.cards > li")
-    assert cards.count() == len(SHOWN["cards"])
-    for card in cards.all():
-        box = card.bounding_box()
-        assert box
-        assert box["y"] + box["height"] <= bottom
+    assert page.locator("ul.cards > li").count() == len(SHOWN["cards"])
+    assert page.locator("table").first.locator("tbody tr").count() == len(SHOWN["title_rows"])
+    box = page.locator("table").first.bounding_box()
+    assert box
+    assert box["y"] + box["height"] <= bottom
+    assert tab.errors == tab.outside == []
+
+
+def test_link_to_a_claim_says_when_the_data_have_moved_on(tab: Tab) -> None:
+    page = tab.open("article-gmex2025ascend.html")
+    link = page.locator("a", has_text=f"this claim, data of {data_version()}").first.get_attribute("href")
+    assert link == f"?data={data_version()}#s003-01"
+    for made, hidden in ((data_version(), True), ("2026-01-01-00000000", False)):
+        page = tab.open(f"article-gmex2025ascend.html?data={made}#s003-05")
+        assert page.locator("#moved").is_hidden() is hidden
+    assert "See what changed" in page.locator("#moved").inner_text().replace("\n", " ")
     assert tab.errors == tab.outside == []

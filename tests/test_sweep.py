@@ -76,7 +76,7 @@ REST = ["--grid", "accelerators=160", "--grid", "expert_parallel=320", "--grid",
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["decod", "x"], "unknown target 'decod'; did you mean 'decode'?"),
+        (["decod", "x"], "unknown target 'decod'; it could be 07-decode, decode, prefill_per_decode"),
         ([*CHIP, "more"], "decode: expected model accelerator, got deepseek-r1 ascend-910c more"),
         ([*CHIP, *REST], "grid: decode needs batch"),
         ([*CHIP, *REST, "--grid", "bacth=8"], "unknown grid 'bacth'; did you mean 'batch'?"),
@@ -152,10 +152,18 @@ def test_each_row_is_what_the_model_says_of_it(phase: str, draws: int) -> None:
 
 
 NUMERIC = {"context": "1024,4096", "ranks": "32,64,320", "tokens": "32,128", "price": "0.05,0.1",
-           "utilisation": "0.5,1", "accelerators": "1,384", "bits": "4,8,16"}  # fmt: skip
-WORDS = {"op": "dispatch", "workload": "decode", "precision": "bf16", "comparator": "gb200-nvl72"}
+           "utilisation": "0.5,1", "accelerators": "1,384", "bits": "4,8,16",
+           "prompt": "1024,4096", "output": "256,1024", "tpot": "30,50", "batch": "8,32",
+           "sequence": "4096,8192", "expert_parallel": "32,64", "tensor_parallel": "1,2",
+           "usd_per_hour": "2,4", "recomputed": "0.5,1", "mfu": "0.2,0.4", "systems": "1,8"}  # fmt: skip
+WORDS = {"op": "dispatch", "workload": "decode", "precision": "bf16", "comparator": "gb200-nvl72",
+         "run": "MINDSPEED-A3-V3", "model": "deepseek-v3"}  # fmt: skip
 MACHINES = {"exchange_time": "ascend-910c", "exchange_round_trip": "ascend-910c", "peak_by_bits": "h100-sxm",
-            "flop_per_prompt_token": "deepseek-r1", "flop_per_output_token": "deepseek-r1"}  # fmt: skip
+            "flop_per_prompt_token": "deepseek-r1", "flop_per_output_token": "deepseek-r1",
+            "training_flop_per_token": "deepseek-v3", "training_hardware_flop_per_token": "deepseek-v3",
+            "bytes_per_output_token": "ascend-910c", "served_throughput": "ascend-910c",
+            "rental_cost": "h100-sxm", "matched_throughput": "gb200-nvl72",
+            "prefill_per_decode": "gb200"}  # fmt: skip
 ARRAYS = sorted(name for name in DERIVATIONS if numeric_conditions(name))
 
 

@@ -99,7 +99,7 @@ def test_flop_broadcast_over_sequences() -> None:
 def test_model_without_mtp_layers_has_none_to_train() -> None:
     with pytest.raises(NotStated, match="qwen3-235b-a22b has no MTP layers"):
         of("training_flop_per_token", "qwen3-235b-a22b", sequence=4096, mtp="with")
-    with pytest.raises(InputError, match="unknown mtp 'wit'; did you mean 'with'"):
+    with pytest.raises(InputError, match="unknown mtp 'wit'; it could be with, without"):
         of("training_flop_per_token", "deepseek-v3", sequence=4096, mtp="wit")
 
 

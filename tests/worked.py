@@ -31,6 +31,7 @@ WRITTEN = {spoken: unit for unit, spoken in units.SPOKEN.items()} | {
     "FLOP per clock": "FLOP/cycle",
 }
 ROUNDED = 4  # significant digits, see `units.number`
+BITS = (4, 6, 8, 16)  # of the formats that a peak is stated in
 LITERALS = {"two": 2.0, "half": 0.5}
 
 
@@ -142,6 +143,9 @@ def gives(formula: str, read: list[str], value: str) -> bool | None:
     if re.match("sum over the parts: count × .* of one$", formula):
         pairs = [a.value * b.value for a, b in zip(amounts[::2], amounts[1::2], strict=True)]
         return Amount(sum(pairs[1:], start=pairs[0]), sum(a.loose for a in amounts)).near(wanted)
+    if formula == "highest over the formats of dense peak in TFLOPS × bits":
+        rated = [Amount(a.value / units.Q(1, "TFLOPS") * bits, a.loose) for a in amounts for bits in BITS]
+        return any(each.near(wanted) for each in rated)
     if formula.startswith("sum of "):
         whole = sum((a.value for a in amounts[1:]), start=amounts[0].value)
         return Amount(whole, sum(a.loose for a in amounts)).near(wanted)

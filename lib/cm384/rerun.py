@@ -13,7 +13,7 @@ PAGE = """{% extends 'lab/index.html.j2' %}
 {% block html_head_css %}{{ super() }}<style>
 .jp-RenderedHTMLCommon :is(td, th) { text-align: left !important; }
 .jp-Notebook-cell summary { color: gray; font-size: small; }
-[id="cell-id=rerun"] ~ .jp-MarkdownCell { border-left: 4px solid silver; }
+[id="cell-id=rerun-says"] ~ .jp-MarkdownCell { border-left: 4px solid silver; }
 </style>{% endblock html_head_css %}"""
 
 TOLD = """> **Rerun with {given}.** What is computed follows: the answer in bold, tables, figures and what
@@ -30,7 +30,7 @@ def announce(notebook: Path, name: str, values: Mapping[str, Any], defaults: Map
     if changed:
         told = TOLD.format(given=given, before=before)
         found = nbformat.read(notebook, as_version=4)
-        found.cells.insert(0, nbformat.v4.new_markdown_cell(told, id="rerun"))
+        found.cells.insert(0, nbformat.v4.new_markdown_cell(told, id="rerun-says"))
         nbformat.write(found, notebook)
     return ", ".join(filter(None, [name, given]))
 

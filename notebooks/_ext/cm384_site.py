@@ -28,6 +28,7 @@ from cm384.rerun import mathjax
 from cm384.table.errors import DATA
 
 PICTURES = "_static/pictures"
+SOURCES = re.compile(r"\]\(([\w-]+)\.(?:md|ipynb)(#[^)]*)?\)")  # a link to a page by its file
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -82,6 +83,8 @@ def staged(text: str, stem: str, folder: Path) -> str:
             output.data, output.metadata = {"text/html": html}, {}
         elif "text/html" in data:
             data["text/html"] = linked(data["text/html"])
+        elif "text/markdown" in data:  # what a cell writes, which Sphinx resolves no links in
+            data["text/markdown"] = SOURCES.sub(r"](\1.html\2)", data["text/markdown"])
     return nbformat.writes(notebook)
 
 

@@ -22,7 +22,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cm384.ledger import claims, readings, record
-from cm384.ledger.board import MARKS, TONES, in_all, sentences
+from cm384.ledger.board import MARKS, TONES, how_counted, in_all, sentences
 from cm384.ledger.claims import Claim
 from cm384.ledger.verdicts import Verdict, tabulated
 from cm384.physics import at_work
@@ -53,9 +53,11 @@ def fill(text: str) -> str:
     That place is the name of a template in a comment, or the name of a number in double braces.
     """
     known = facts()
+    lines, ledger = tabulated(known.ledger.values()), [*known.claims.values()]
     context = {
         "ledger": known.ledger,
-        "counted": list(sentences(tabulated(known.ledger.values()), [*known.claims.values()])["answer"]),
+        "counted": list(sentences(lines, ledger)["answer"]),
+        "how_counted": how_counted(lines, ledger),
         "tones": TONES,
         "notebooks": known.shelf,
         "answer": answer(),

@@ -20,7 +20,7 @@ import pandas as pd
 from cm384.derive.catalogue import AT, DRAWS
 from cm384.derive.derivation import Figure, derivation, derive
 from cm384.derive.spread import span
-from cm384.physics import load, serving
+from cm384.physics import arrays, load, serving
 from cm384.physics.check import model_error
 from cm384.physics.hardware import accelerator
 from cm384.physics.kernels import eight_bits
@@ -56,10 +56,8 @@ LENGTHS = (1.25, 2.1)
 # --- prompts and their answers -------------------------------------------------------------------
 
 
-def _in_formats(specs: Specs, chip: str, found: Deployment, bits: Numbers) -> Deployment:
-    """A deployment in the narrowest formats that the chip has kernels for, if fewer than 8 bits will do."""
-    if np.max(bits) >= 8:
-        return found
+def _in_narrowest(specs: Specs, chip: str, found: Deployment) -> Deployment:
+    """A deployment in the narrowest formats that the chip has kernels for."""
     found = dataclasses.replace(found, matrix_precision=eight_bits(specs, chip, "fp4"))
     rated = (read_conditions(text) for _, _, text, _ in specs.stated.get((chip, "attention_rate"), ()))
     if any(given.get("precision") == "fp8" for given in rated):
@@ -70,14 +68,26 @@ def _in_formats(specs: Specs, chip: str, found: Deployment, bits: Numbers) -> De
 def _matched(
     specs: Specs, chip: str, prompt: Numbers, output: Numbers, tpot: Numbers, bits: Numbers
 ) -> tuple[Any, Quantity]:
-    """What `load.rate_match` says of prompts and their answers, spread as in the two workloads."""
+    """What `load.rate_match` says of prompts and their answers, spread as in the two workloads.
+
+    Formats are words: where only some of the `bits` are below 8, either side is computed by itself.
+    """
+    narrow = np.asarray(bits) < 8
+    if narrow.any() and not narrow.all():
+        (less, slow), (more, fast) = (
+            _matched(specs, chip, prompt, output, tpot, bits) for bits in (8.0, 4.0)
+        )
+        rate = arrays.where(narrow, fast.m, slow.m)
+        return arrays.where(narrow, more, less), units.Q(rate, "token/s/accelerator")
     model = load_model(specs.models[specs.workloads["decode"].model])
     filling = dataclasses.replace(deployed(specs, chip, "prefill"), context=prompt)
     decoding = dataclasses.replace(
         deployed(specs, chip, "decode"), context=prompt + output / 2.0, output=output
     )
-    filled = serving.prefill(specs, model, _in_formats(specs, chip, filling, bits))
-    decoded = serving.decode_at_most(specs, model, _in_formats(specs, chip, decoding, bits), tpot)
+    if narrow.any():
+        filling, decoding = (_in_narrowest(specs, chip, each) for each in (filling, decoding))
+    filled = serving.prefill(specs, model, filling)
+    decoded = serving.decode_at_most(specs, model, decoding, tpot)
     return load.rate_match(filled, decoded, prompt, output)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cm384.derive.derivation import derivation, derive
+from cm384.derive.derivation import derivation, derive, noted
 from cm384.physics import serving
 from cm384.physics.check import predict
 from cm384.physics.hardware import accelerator
@@ -73,7 +73,7 @@ def kv_bytes_per_token(specs: Specs, subject: str, *, precision: str = "bf16") -
     return units.Q(kv_bytes(_model(specs, subject), precision), "B/token").to("kB/token")
 
 
-@derivation("weights of one rank that its tokens meet ÷ its requests + cache of one request")
+@derivation("weights read for a request + cache of one request")
 def bytes_per_output_token(
     specs: Specs,
     subject: str,
@@ -97,19 +97,35 @@ def bytes_per_output_token(
     work = specs.workloads["decode"]
     known, given = _model(specs, model or work.model), _given(expert_parallel=expert_parallel)
     ranks = dataclasses.replace(work.deployment, **given).expert_parallel
-    each = specs.get(subject, "ranks_per_package").m if specs.has(subject, "ranks_per_package") else 1.0
-    found = Deployment(
-        subject, np.maximum(ranks / each, 1.0), ranks, batch, context,
-        matrix_precision=matrix_precision or eight_bit_peak(specs, subject),
-    )  # fmt: skip
-    sizes = Sizes(specs, known, found, "decode")
-    weights, cache = sizes.bytes_read()
-    if known.moe_layers:
-        experts = sizes.held_bytes("routed_experts", known.operators("moe", absorbed=True)["routed_experts"])
-        missed = (1 - known.experts_per_token / known.routed_experts) ** (sizes.batch * sizes.ranks)
-        weights = weights - known.moe_layers * experts * missed
-    read = {"weights": weights, "cache": cache, "all": weights + cache}[of]
-    return units.Q(read / sizes.batch, "B/token").to("GB/token")
+
+    def sizes_of(specs: Specs) -> Sizes:
+        each = specs.get(subject, "ranks_per_package").m if specs.has(subject, "ranks_per_package") else 1.0
+        found = Deployment(
+            subject, np.maximum(ranks / each, 1.0), ranks, batch, context,
+            matrix_precision=matrix_precision or eight_bit_peak(specs, subject),
+        )  # fmt: skip
+        return Sizes(specs, known, found, "decode")
+
+    def weights(specs: Specs) -> Quantity:
+        sizes = sizes_of(specs)
+        read, _ = sizes.bytes_read()
+        if known.moe_layers:
+            experts = known.operators("moe", absorbed=True)["routed_experts"]
+            missed = (1 - known.experts_per_token / known.routed_experts) ** (sizes.batch * sizes.ranks)
+            read = read - known.moe_layers * sizes.held_bytes("routed_experts", experts) * missed
+        return units.Q(read / sizes.batch, "B/token").to("GB/token")
+
+    def cache(specs: Specs) -> Quantity:
+        sizes = sizes_of(specs)
+        return units.Q(sizes.bytes_read()[1] / sizes.batch, "B/token").to("GB/token")
+
+    parts = {
+        "weights": ("weights of one rank that its tokens meet ÷ its requests", weights),
+        "cache": ("cache that one rank reads ÷ its requests", cache),
+    }
+    wanted = parts if of == "all" else {of: parts[of]}
+    read = [noted(specs, f"{name} for one output token", *parts[name]) for name in wanted]
+    return sum(read[1:], start=read[0])
 
 
 # --- published, and predicted for the same deployment --------------------------------------------

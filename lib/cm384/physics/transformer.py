@@ -4,6 +4,7 @@ A model is layers of named operators (`operators.py`), and that one table gives 
 parameters are the weights held, a token costs two FLOP for every weight it meets, and the
 attention core costs more the longer the context.
 
+>>> from cm384.physics.models import load_model
 >>> model = load_model("deepseek-r1")
 >>> print(f"{model.parameters / 1e9:.2f} B, {model.active_parameters / 1e9:.2f} B active")
 671.03 B, 37.55 B active
@@ -201,6 +202,7 @@ def decode_flop(
     `context`, each before it to one position fewer; MLA absorbed. One layer of the kind `layer`,
     or the whole model. `context` and `query_length` broadcast.
 
+    >>> from cm384.physics.models import load_model
     >>> flop = decode_flop(load_model("deepseek-r1"), [4096, 8192])
     >>> print((sum(flop.values()) / 1e9).round(1))
     [142.8 212.4]
@@ -248,6 +250,7 @@ def kv_bytes(model: Model, precision: str = "bf16") -> float:
 
     Layers with a window add none; the keys of an indexer are 8 bits and a scale, whatever `precision`.
 
+    >>> from cm384.physics.models import load_model
     >>> kv_bytes(load_model("deepseek-r1"))
     70272.0
     """
