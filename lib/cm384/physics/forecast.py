@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from cm384.derive.derivation import derive
 from cm384.derive.spread import span
 from cm384.physics import estimate, load, serving
 from cm384.physics.check import FEW, KIND
@@ -328,15 +329,10 @@ def _price(specs: Specs, asked: Asked, spent: list[tuple[Side, float, float]]) -
 def hour_price(specs: Specs, chip: str) -> tuple[float, str]:
     """The purchase of a chip for each hour of a server's life; in a system, where that has a price."""
     life = specs.get("server", "service_life")
-    for system in specs.systems:
-        if specs.parts(system) == [chip] and specs.has(system, "price"):
-            one = specs.get(system, "price") / specs.get(system, "count", part=chip)
-            return float(
-                (one / life).to("USD/hour").m
-            ), f"{title(system)} over {life.to('year').m:g} years, without power"
-    return float(
-        (specs.get(chip, "price") / life).to("USD/hour").m
-    ), f"bought for {life.to('year').m:g} years, without power"
+    priced = [s for s in specs.systems if specs.parts(s) == [chip] and specs.has(s, "price")]
+    where = f"{title(priced[0])} over" if priced else "bought for"
+    one = derive("price_per_accelerator", priced[0], specs) if priced else specs.get(chip, "price")
+    return float((one / life).to("USD/hour").m), f"{where} {life.to('year').m:g} years, without power"
 
 
 # --- what bounds it, what fits, how far off ------------------------------------------------------
