@@ -46,7 +46,7 @@ def test_answer_to_the_title_is_that_of_the_first_page() -> None:
     answer = pages.answer()
     assert cells_of(0) == [[*row.values()] for row in answer["rows"]]
     shown = re.sub(r"<[^>]+>", "", pages.render("answer", answer=answer).partition("</p>")[0])
-    assert f"**{' '.join(shown.split())}**" in README
+    assert " ".join(shown.split()) in README.replace("**", "")
 
 
 @pytest.mark.parametrize(("claim", "cells"), list(zip(ANSWERS, cells_of(1), strict=True)))
