@@ -7,7 +7,6 @@ What a name means it means in every notebook, so one table here says which value
 from __future__ import annotations
 
 import ast
-import base64
 import dataclasses
 import os
 import shutil
@@ -386,15 +385,6 @@ def write_derived() -> None:
     for name, text in found.items():
         with replacing(ROOT / "data" / "derived" / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-
-
-def copy_picture(path: Path, cell: str, out: Path) -> None:
-    """Write the picture that a cell of an executed notebook shows, for a page outside the site."""
-    import nbformat
-
-    cells = {found.id: found for found in nbformat.read(path, as_version=4).cells}
-    with replacing(out) as temporary:
-        temporary.write_bytes(base64.b64decode(cells[cell].outputs[0].data["image/png"]))
 
 
 # --- the site ------------------------------------------------------------------------------------

@@ -32,7 +32,9 @@ def _entries() -> Mapping[str, Entry]:
 
 
 def _plain(latex: str) -> str:
-    return str(Text.from_latex(latex).render_as("text"))
+    """The words of an entry; only those with letters in commands need the slow reader of LaTeX."""
+    found = re.sub(r"\\([&%$_#])|[{}]", r"\1", latex).replace("--", "–")
+    return str(Text.from_latex(latex).render_as("text")) if "\\" in found else found
 
 
 @cache
