@@ -30,7 +30,7 @@ from cm384.rerun import mathjax
 from cm384.table.errors import DATA
 
 PICTURES = "_static/pictures"
-LARGE = 100_000  # bytes of a picture
+LARGE = 60_000  # bytes of a picture
 # What only some pages run, by how their names begin.
 SCRIPTS = {
     "00-scorecard": ("datatables.js", "scorecard.js"),
