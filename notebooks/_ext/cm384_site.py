@@ -24,7 +24,7 @@ from facts import facts
 from links import linked
 from sphinx.application import Sphinx
 
-from cm384.rerun import mathjax
+from cm384.rerun import with_formulas
 from cm384.table.errors import DATA
 
 PICTURES = "_static/pictures"
@@ -45,7 +45,6 @@ def prepare(app: Sphinx, _: Any) -> None:
     source = Path(app.srcdir)
     (source / PICTURES).mkdir(parents=True, exist_ok=True)
     shutil.copy(DATA / "sources.bib", source)
-    shutil.copy(mathjax(), source / "_static")
     computed = json.dumps(calculator.data(facts().specs), ensure_ascii=False, separators=(",", ":"))
     scripts = {"datatables": datatables(), "calculator-data": f"const CALCULATOR = {computed};\n"}
     for name, text in scripts.items():
@@ -74,6 +73,9 @@ def staged(text: str, stem: str, folder: Path) -> str:
     """A notebook with code folded, its pictures at both widths with their words and numbers."""
     notebook = nbformat.reads(text, as_version=4)
     notebook.cells = folded(notebook.cells)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = with_formulas(cell.source)
     number = count(1)
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
         data = output.get("data", {})
