@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,8 +22,8 @@ from cm384.table.errors import InputError
 
 NUMBER = r"[−-]?\d[\d,]*(?:\.\d+)?(?![\d.])"
 FACTOR = rf"{NUMBER}(?:[ \u00a0](?:[^\W\d_]|[%$])[\w%$/²-]*)*"  # a unit, or words
-TERM = rf"\(*{FACTOR}\)*"
-PRODUCT = rf"{TERM}(?: ?[×÷·+] ?{TERM})+"
+TERM = rf"(?:(?:max|√)?\()*{FACTOR}²?\)*(?:(?<=\)) µs)?"  # √(3² + 4²) µs, max(3 µs, 4 µs)
+PRODUCT = rf"{TERM}(?: ?[×÷·+] ?{TERM}|, {TERM})+"
 EQUATION = re.compile(rf"(?<![\w.,])({PRODUCT}) = ({NUMBER}(?: ?[\w%/$]+)*)")
 STEP = re.compile(r"^\s*(?P<name>[^=]+) = (?P<formula>[^=]+) = (?P<value>[^=]+?)(?: \(from (?P<read>.*)\))?$")
 WRITTEN = {spoken: unit for unit, spoken in units.SPOKEN.items()} | {
@@ -79,14 +79,14 @@ def amount(text: str) -> Amount:
     last = 10.0 ** -len(digits.partition(".")[2])
     return Amount(
         float(digits) * unit_of(found[2]),
-        0.5001 * last / abs(float(digits)),
+        0.5001 * last / (abs(float(digits)) or 1.0),
         len(digits.replace(".", "").lstrip("-0")),
     )
 
 
 def evaluated(text: str) -> Amount:
     """What an expression of numbers with units comes to, by the usual precedence."""
-    tokens = re.findall(rf"[()]|[×÷·+]|{FACTOR}(?=\s*(?:[×÷·+()]|$))", text)
+    tokens = re.findall(rf"max(?=\()|√(?=\()|[()×÷·+²,]|(?<=\)) µs|{FACTOR}(?=²?\s*(?:[×÷·+(),]|$))", text)
     place = 0
 
     def combined(sign: str, left: Amount, right: Amount) -> Amount:
@@ -96,30 +96,60 @@ def evaluated(text: str) -> Amount:
             return Amount(left.value * units.Q(1, "FLOP" if counted else "count") + right.value, loose)
         return Amount(left.value / right.value if sign == "÷" else left.value * right.value, loose)
 
-    def chain(signs: str, inner: object) -> Amount:
-        nonlocal place
-        found = inner()  # type: ignore[operator]
-        while place < len(tokens) and tokens[place] in signs:
-            place += 1
-            found = combined(tokens[place - 1], found, inner())  # type: ignore[operator]
-        return found  # type: ignore[no-any-return]
+    def followed_by(*signs: str) -> bool:
+        return place < len(tokens) and tokens[place].strip() in signs
 
-    def single() -> Amount:
+    def taken() -> str:
         nonlocal place
         place += 1
-        if tokens[place - 1] != "(":
-            return amount(tokens[place - 1]).exact
-        found = chain("+", lambda: chain("×÷·", single))
-        place += 1
+        return tokens[place - 1].strip()
+
+    def chain(signs: str, inner: Callable[[], Amount]) -> Amount:
+        found = inner()
+        while followed_by(*signs):
+            found = combined(taken(), found, inner())
         return found
 
-    return chain("+", lambda: chain("×÷·", single))
+    def whole() -> Amount:
+        return chain("+", lambda: chain("×÷·", single))
+
+    def single() -> Amount:
+        first = taken()
+        if first in ("max", "√"):
+            taken()
+        elif first != "(":
+            found = amount(first).exact
+            if followed_by("²"):
+                taken()
+                return combined("×", found, found)
+            return found
+        parts = [whole()]
+        while followed_by(","):
+            taken()
+            parts.append(whole())
+        taken()
+        found = max(parts, key=lambda part: part.value)
+        if first == "√":
+            found = Amount(found.value**0.5, found.loose / 2)
+        return Amount(found.value * unit_of(taken()), found.loose) if followed_by("µs") else found
+
+    return whole()
+
+
+def of_sentence(text: str) -> str:
+    """What comes after the last comma that stands outside of brackets."""
+    depth = since = 0
+    for place, sign in enumerate(text):
+        depth += (sign == "(") - (sign == ")")
+        since = place + 2 if text[place : place + 2] == ", " and not depth else since
+    return text[since:]
 
 
 def equations(text: str) -> Iterator[tuple[str, str]]:
     """Every product or sum in a text that is said to be something."""
     for found in EQUATION.finditer(text):
-        yield found[1], found[2]
+        if re.fullmatch(PRODUCT, left := of_sentence(found[1])):
+            yield left, found[2]
 
 
 def holds(left: str, right: str) -> bool:
@@ -192,5 +222,5 @@ def products_in_tables(path: Path) -> Iterator[tuple[str, str]]:
             for row in re.findall("<tr>(.*?)</tr>", table, re.S):
                 texts = [re.sub("<[^>]+>", "", text) for text in re.findall("<td>(.*?)</td>", row, re.S)]
                 for left, right in itertools.pairwise(texts):
-                    if re.fullmatch(PRODUCT, left) and re.match(NUMBER, right):
+                    if re.fullmatch(PRODUCT, left) and left == of_sentence(left) and re.match(NUMBER, right):
                         yield left, right
