@@ -33,6 +33,8 @@ from cm384.table.units import Quantity
 # NVIDIA's and AMD's printed peaks count the matrix units only: for them the headline is that row.
 # What no source states or measured can still be assumed, with the reason and the range beside it.
 FALLBACK = {"headline": ("matrix",), "nominal": ("assumed",), "measured": (*records.RUNS[1:], "assumed")}
+# How far the time per token of a run may lie from what its batch and throughput make: rounding, as printed.
+AGREE = 0.02
 
 
 # What follows from the rows alone, and is the same in a copy with other values.
@@ -385,6 +387,11 @@ def load_measurements(path: str | Path | None = None, specs: Specs | None = None
         if not (row.throughput or timed or row.terms):
             expected = "a throughput, or in decode a tpot with its batch or concurrency, or times by term"
             raise files.bad_cell(file.name, line, "throughput", "", expected)
+        if timed and row.throughput and row.batch:
+            made = 1e3 * float(row.batch) / row.measured
+            if abs(made / float(row.tpot) - 1) > AGREE and f"{made:.3g}" not in row.note:
+                expected = f"{made:.3g} ms, which batch and throughput make, or a note that says so"
+                raise files.bad_cell(file.name, line, "tpot", row.tpot, expected)
     return [*rows.values()]
 
 
