@@ -34,7 +34,7 @@ bibtex_bibfiles = ["sources.bib"]
 bibtex_cite_id = "cite-{key}"
 
 html_static_path = ["_static"]
-html_css_files = ["page.css", "claims.css"]
+html_css_files = ["page.css", "claims.css", "sentence.css"]
 html_theme = "sphinx_book_theme"
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system asks
 html_sidebars = {"**": ["search-button-field.html", "sbt-sidebar-nav.html"]}

@@ -14,6 +14,7 @@ import pages
 import pandas as pd
 import pytest
 from facts import facts
+from sentences import Alias
 
 from cm384 import load_claims, load_specs, scorecard
 from cm384.ledger import claims, readings
@@ -133,6 +134,7 @@ KINDS = {
     "readings.csv": Listed,
     "proxies.csv": Proxy,
     "sources.csv": Source,
+    "aliases.csv": Alias,
 }
 
 

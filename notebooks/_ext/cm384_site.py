@@ -20,6 +20,7 @@ from typing import Any
 import calculator
 import nbformat
 import pages
+import sentences
 from facts import facts
 from links import linked
 from sphinx.application import Sphinx
@@ -45,11 +46,19 @@ def prepare(app: Sphinx, _: Any) -> None:
     source = Path(app.srcdir)
     (source / PICTURES).mkdir(parents=True, exist_ok=True)
     shutil.copy(DATA / "sources.bib", source)
-    computed = json.dumps(calculator.data(facts().specs), ensure_ascii=False, separators=(",", ":"))
-    scripts = {"datatables": datatables(), "calculator-data": f"const CALCULATOR = {computed};\n"}
+    scripts = {
+        "datatables": datatables(),
+        "calculator-data": constant("CALCULATOR", calculator.data(facts().specs)),
+        "sentences-data": constant("SENTENCES", sentences.data(facts())),
+    }
     for name, text in scripts.items():
         (source / "_static" / f"{name}.js").write_text(text, encoding="utf-8")
     pages.write(source)
+
+
+def constant(name: str, value: Any) -> str:
+    """A script that gives a name to what was computed when the site was built."""
+    return f"const {name} = {json.dumps(value, ensure_ascii=False, separators=(',', ':'))};\n"
 
 
 def datatables() -> str:
@@ -76,6 +85,7 @@ def staged(text: str, stem: str, folder: Path) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = with_formulas(cell.source)
+        cell.source = cell.source.replace("<!-- sentence -->", pages.render("sentence"))
     number = count(1)
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
         data = output.get("data", {})
@@ -123,6 +133,8 @@ def mend(app: Sphinx, name: str, _: str, context: dict[str, Any], __: Any) -> No
     """Mend a page: docutils gives citations a role that was withdrawn; one table has scripts."""
     context["body"] = context.get("body", "").replace('"doc-biblioentry"', '"listitem"')
     for script in ("datatables.js", "scorecard.js") if name == "00-scorecard" else ():
+        app.add_js_file(script, loading_method="defer")
+    for script in ("sentences-data.js", "sentence.js") if name in sentences.PAGES else ():
         app.add_js_file(script, loading_method="defer")
     if name.startswith("article-"):
         app.add_js_file("moved.js", loading_method="defer")
