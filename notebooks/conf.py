@@ -35,6 +35,8 @@ bibtex_cite_id = "cite-{key}"
 
 html_static_path = ["_static"]
 html_css_files = ["page.css", "claims.css", "sentence.css"]
+html_js_files = [("page.js", {"defer": "defer"})]
+html_favicon = "_static/favicon.svg"
 html_theme = "sphinx_book_theme"
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system asks
 html_sidebars = {"**": ["search-button-field.html", "sbt-sidebar-nav.html"]}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import calculator
+import hero
 import pandas as pd
 import workings
 from facts import SHOWN, Facts, facts
@@ -72,7 +73,8 @@ def fill(text: str) -> str:
 
 def answer() -> dict[str, Any]:
     """The chosen rows of the title question, what each says of the whole systems, and where one leads."""
-    found = pd.read_csv(DATA / "derived" / "answer.csv")
+    every = pd.read_csv(DATA / "derived" / "answer.csv", keep_default_na=False)
+    found = every[every["against"] == at_work.AGAINST[0]].copy()
     numbers = found[["ratio", "low", "high"]].to_numpy()
     found["said"] = [tables.near_one(*row) for row in numbers]
     found["cell"] = found["reads"].map(at_work.SIGNS) + found["said"]
@@ -81,6 +83,7 @@ def answer() -> dict[str, Any]:
     return {
         "of": found[found["per"] == "system"].set_index("row")["said"].to_dict(),
         "leads": leads.agg(["sum", "size"]).to_dict("index"),
+        "drawings": [*hero.drawings(every, facts())],
         "rows": [
             {"CloudMatrix 384 ÷ GB200 NVL72": said, "kind": wide.loc[row, "kind"]}
             | {f"per {per}".replace("per system", "system"): wide.loc[row, per] for per in at_work.PER}

@@ -17,7 +17,6 @@ from cm384.table import documents, files
 from cm384.table.errors import DATA
 from cm384.table.reading import load_subjects
 
-PAGES = ("index", "00-scorecard", "search")  # that have the box, or ask it
 MOST_WORDS = 25  # of an article that may be quoted
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # behind text that lines cross
 NARROW, WIDE = 4.8, 7.6  # inches: of a phone, of a page
 TEXT = 10  # points
+LABEL = 27  # characters of a label before it breaks
 DPI = 200
 INK = "#333333"
 BLUE, ORANGE, GREEN, RED = "#0173b2", "#de8f05", "#029e73", "#d55e00"
@@ -134,10 +135,11 @@ def bare(axis: Axes, *sides: str) -> None:
 
 
 def lanes(axis: Axes, labels: Sequence[str]) -> None:
-    """One lane a label, which stands above it, from the top down."""
-    axis.set(ylim=(len(labels) - 0.5, -0.8), yticks=[])
-    for place, label in enumerate(labels):
-        above(axis, place, label)
+    """One lane a label, which stands left of it, from the top down: nothing is drawn across it."""
+    axis.set(ylim=(len(labels) - 0.5, -0.8))
+    told = [textwrap.fill(str(label), LABEL) for label in labels]
+    axis.set_yticks(range(len(labels)), told, fontsize=TEXT - 1)
+    axis.tick_params(axis="y", length=0)
     bare(axis)
 
 
