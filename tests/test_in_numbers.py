@@ -17,7 +17,8 @@ SPECS = load_specs()
 # Latent attention with drafts and shared experts apart, balanced prefill, a network between nodes, one
 # half batch, grouped-query attention, several drafts, tensor parallel groups.
 SHOWN = ("CM384-DECODE-4K-50MS", "CM384-PREFILL-PERFECT", "SGL-H100-DECODE-SIMMTP",
-         "DSK-H800-PREFILL-PROFILE", "SGL-H100-DECODE-2K-ONE-BATCH", "TRT-B200-DECODE-B1-MTP3", "VLLM-H200-PREFILL-TP8")  # fmt: skip
+         "DSK-H800-PREFILL-PROFILE", "SGL-H100-DECODE-2K-ONE-BATCH", "TRT-B200-DECODE-B1-MTP3",
+         "VLLM-H200-PREFILL-TP8")  # fmt: skip
 
 
 def parts(name: str) -> dict[str, Lines]:

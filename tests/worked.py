@@ -6,6 +6,7 @@ its own last digit, and of that of each part of so many digits that it was round
 
 from __future__ import annotations
 
+import html
 import itertools
 import json
 import math
@@ -153,8 +154,11 @@ def equations(text: str) -> Iterator[tuple[str, str]]:
 
 
 def holds(left: str, right: str) -> bool:
-    """Whether a printed expression comes to the printed figure."""
-    return evaluated(left).near(amount(right))
+    """Whether a printed expression comes to the printed figure; a common unit may stand at the end alone."""
+    found, said = evaluated(left), amount(right)
+    if found.value.dimensionless and not said.value.dimensionless:
+        found = Amount(found.value * unit_of(re.sub(NUMBER, "", right)), found.loose)
+    return found.near(said)
 
 
 # --- a step of a working -------------------------------------------------------------------------
@@ -205,22 +209,32 @@ def _filled(formula: str, named: list[str], order: tuple[str, ...], given: dict[
 # --- what notebooks print ------------------------------------------------------------------------
 
 
+def outputs_of(path: Path, kind: str) -> Iterator[str]:
+    """What the cells of a notebook show in one form."""
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        for output in cell.get("outputs", []):
+            yield "".join(output.get("data", {}).get(kind, ""))
+
+
+def rows_of(table: str) -> Iterator[list[str]]:
+    """The cells of each row of an HTML table, as a reader sees them."""
+    for row in re.findall("<tr>(.*?)</tr>", table, re.S):
+        yield [html.unescape(re.sub("<[^>]+>", "", text)) for text in re.findall("<td>(.*?)</td>", row, re.S)]
+
+
 def cells_of(path: Path) -> Iterator[str]:
-    """The texts of a notebook that a reader sees, outputs and prose."""
+    """The texts of a notebook that a reader sees: prose, outputs, and every cell of a table."""
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "markdown":
             yield "".join(cell["source"])
-        for output in cell.get("outputs", []):
-            yield "".join(output.get("data", {}).get("text/markdown", output.get("text", "")))
+        yield from ("".join(output["text"]) for output in cell.get("outputs", []) if "text" in output)
+    yield from outputs_of(path, "text/markdown")
+    yield from (text for table in outputs_of(path, "text/html") for row in rows_of(table) for text in row)
 
 
 def products_in_tables(path: Path) -> Iterator[tuple[str, str]]:
     """Every cell of a table that is a product, with the figure in the next cell."""
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        for output in cell.get("outputs", []):
-            table = "".join(output.get("data", {}).get("text/html", ""))
-            for row in re.findall("<tr>(.*?)</tr>", table, re.S):
-                texts = [re.sub("<[^>]+>", "", text) for text in re.findall("<td>(.*?)</td>", row, re.S)]
-                for left, right in itertools.pairwise(texts):
-                    if re.fullmatch(PRODUCT, left) and left == of_sentence(left) and re.match(NUMBER, right):
-                        yield left, right
+    for row in (row for table in outputs_of(path, "text/html") for row in rows_of(table)):
+        for left, right in itertools.pairwise(row):
+            if re.fullmatch(PRODUCT, left) and left == of_sentence(left) and re.match(NUMBER, right):
+                yield left, right
