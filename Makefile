@@ -1,31 +1,51 @@
-# Two commands: make report (the pages) and make test (everything CI checks).
-# Uses the active environment, or makes .venv when none is active.
+# Three commands: make report (the pages), make test (everything CI checks) and make quick (what you changed).
+# Uses the active environment, or makes .venv when none is active; what only tests need is installed for tests.
+
+EXTRAS-report := notebooks
+EXTRAS-test := cluster,notebooks,test
+NEEDS-report := cm384, itables, myst_nb, papermill
+NEEDS-test := $(NEEDS-report), distributed, nbval, playwright, pyarrow
 
 ifneq ($(or $(VIRTUAL_ENV),$(CONDA_PREFIX)),)
 PYTHON := python
-READY := .installed-check
+READY := .installed
 else
 PYTHON := .venv/bin/python
 READY := .venv/ready
 endif
+INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check $(if $(CI),-c constraints.txt)
+PYTEST := OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: report test refresh sweep constraints .installed-check
+# What `quick` runs of the tests: hand arithmetic and the rule, and the notebooks that are not as committed.
+ARITHMETIC := arithmetic fabric hardware load power rule serving sizes specs terms token_cost training transformer units
+CHANGED = $(shell git diff --name-only --diff-filter=d HEAD -- 'notebooks/*.ipynb')
 
-report: $(READY)
+.PHONY: report test quick lint arithmetic refresh sweep constraints .installed-report .installed-test
+
+report: $(READY)-report
 	@$(PYTHON) -m cm384 report
 
-test: $(READY)
+test: lint
+	@$(PYTEST) -rs
+
+quick: lint
+	@$(PYTEST) -q $(ARITHMETIC:%=tests/test_%.py) $(CHANGED)
+
+lint: $(READY)-test
 	@$(PYTHON) -m ruff check --config lib/pyproject.toml lib tests notebooks
 	@$(PYTHON) -m ruff format --check --config lib/pyproject.toml lib tests notebooks/_ext
 	@$(PYTHON) -m mypy --config-file lib/pyproject.toml
 	@$(PYTHON) -c 'from importlinter.cli import lint_imports_command as lint; lint()' lib/pyproject.toml --no-logo
-	@OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -rs
 
-refresh: $(READY)
+# Without linting: releases of old, to which the lower bounds lead, have rules of their own.
+arithmetic: $(READY)-test
+	@$(PYTEST) -q $(ARITHMETIC:%=tests/test_%.py)
+
+refresh: $(READY)-report
 	@$(PYTHON) -m cm384 refresh
 
 # The sweep of ten million that page 15 summarises, four times over: some minutes.
-sweep: $(READY)
+sweep: $(READY)-test
 	@$(PYTHON) -c 'from cm384 import sweep; from cm384.table.errors import DATA; sweep.remake(DATA / "derived")'
 
 # The pins of CI: everything that a fresh environment gets today. Run it with the oldest python3 that
@@ -33,11 +53,11 @@ sweep: $(READY)
 # builds a grammar of addresses at each import, three seconds of every process that reads a notebook.
 constraints:
 	python3 -m venv --clear build/newest
-	build/newest/bin/python -m pip install --quiet --disable-pip-version-check -e 'lib[cluster,notebooks,test]' 'jsonschema<4.25'
+	build/newest/bin/python -m pip install --quiet --disable-pip-version-check -e 'lib[$(EXTRAS-test)]' 'jsonschema<4.25'
 	build/newest/bin/python -m pip freeze --exclude cm384 > constraints.txt
 
 # One clear line when a prerequisite is missing, before anything is made.
-.venv/ready: lib/pyproject.toml environment.yml constraints.txt
+.venv/ready-%: lib/pyproject.toml environment.yml constraints.txt
 	@command -v python3 >/dev/null || { echo "python3 is missing: install python3 (3.11 or newer)"; exit 1; }
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "python3 is $$(python3 -V 2>&1); 3.11 or newer is needed"; exit 1; }
@@ -45,9 +65,8 @@ constraints:
 	  { echo "python3 has no venv: install python3-venv"; exit 1; }
 	@command -v git >/dev/null || { echo "git is missing: install git"; exit 1; }
 	python3 -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(if $(CI),-c constraints.txt) -e 'lib[cluster,notebooks,test]'
+	$(INSTALL) -e 'lib[$(EXTRAS-$*)]'
 	@touch $@
 
-.installed-check:
-	@$(PYTHON) -c 'import cm384, distributed, itables, myst_nb, nbval, playwright, pyarrow' 2>/dev/null || \
-	  $(PYTHON) -m pip install --quiet --disable-pip-version-check $(if $(CI),-c constraints.txt) -e 'lib[cluster,notebooks,test]'
+.installed-report .installed-test: .installed-%:
+	@$(PYTHON) -c 'import $(NEEDS-$*)' 2>/dev/null || $(INSTALL) -e 'lib[$(EXTRAS-$*)]'

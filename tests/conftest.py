@@ -12,15 +12,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-import warm_kernels
 from playwright.sync_api import Browser, sync_playwright
 from rendered import CHROMIUM, REPORT, Tab, run
 from visiting import Visit, visit
 
+from cm384 import workshop
 from cm384.notebooks import NOTEBOOKS
 
 sys.path.insert(0, str(NOTEBOOKS / "_ext"))  # the modules of the site are no package
-warm_kernels.install()
+workshop.forked()
 
 
 # The longest files, those that wait for processes of their own and for the site: begun first, so that no

@@ -20,13 +20,13 @@ SPECS = load_specs()
 CM, GB200 = "cloudmatrix-384", "gb200-nvl72"
 ROWS = lines()
 # 384 chips in 16 racks, 559,378 W and 8.2 m USD: huawei2025cloudmatrix, reportify2025semianalysis and
-# benzinga2025cloudmatrix; 72 in one, 145 kW and 3 m USD: nvidia2025blackwell, semianalysis2025cloudmatrix
-# and benzinga2025cloudmatrix.
+# benzinga2025cloudmatrix; 72 in one, 145 kW and 3.1 m USD: nvidia2025blackwell, semianalysis2025cloudmatrix
+# and semianalysis2025training.
 DIVISORS = {
     "system": (1, 1),
     "chip": (384, 72),
     "watt": (559_378, 145_000),
-    "dollar": (8.2e6, 3.0e6),
+    "dollar": (8.2e6, 3.1e6),
     "rack": (16, 1),
 }
 # What either system has or does, by hand.

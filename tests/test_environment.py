@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import itertools
 import os
@@ -11,16 +12,19 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
 import ci_requirements
+import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+from cm384.notebooks import notebooks
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "lib/pyproject.toml").read_text(encoding="utf-8"))
@@ -67,6 +71,57 @@ def test_ci_installs_the_list_of_the_environment() -> None:
 
 def test_environment_takes_no_default_channel() -> None:
     assert yaml.safe_load(ENVIRONMENT)["channels"] == ["conda-forge", "nodefaults"]
+
+
+def imported(text: str) -> set[str]:
+    """The packages that a module imports, wherever it does so."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(node.module or "")
+    return {name.partition(".")[0] for name in found}
+
+
+def strangers(places: dict[str, str], extra: str) -> dict[str, set[str]]:
+    """What code imports that does not come with the library and one of its extras."""
+    declared = by_name([*PROJECT["dependencies"], *PROJECT["optional-dependencies"][extra]]).keys()
+    theirs = [Requirement(line) for name in declared for line in distribution(name).requires or ()]
+    ours = declared | {"cm384", *(canonicalize_name(r.name) for r in theirs if "extra" not in str(r.marker))}
+    given = packages_distributions()
+    own = {path.stem for path in (ROOT / "notebooks/_ext").glob("*.py")}
+    found = {
+        where: {
+            name
+            for name in imported(text) - sys.stdlib_module_names - own
+            if not {canonicalize_name(each) for each in given.get(name, [name])} & ours
+        }
+        for where, text in places.items()
+    }
+    return {where: names for where, names in found.items() if names}
+
+
+def test_a_reader_installs_what_pages_are_made_with_and_no_more() -> None:
+    """`make report` asks for one extra, with all that it needs; the others serve tests and sweeps."""
+    modules = [path for folder in ("lib/cm384", "notebooks/_ext") for path in (ROOT / folder).rglob("*.py")]
+    places = {str(path): path.read_text(encoding="utf-8") for path in modules}
+    places |= {
+        f"{path.name} {i}": cell.source
+        for path in notebooks()
+        for i, cell in enumerate(nbformat.read(path, as_version=4).cells)
+        if cell.cell_type == "code"
+    }
+    sweep = places.pop(str(ROOT / "lib/cm384/sweep.py"))
+    assert strangers(places, "notebooks") == {}
+    assert strangers({"sweep": sweep}, "cluster") == {}
+    assert strangers({"sweep": sweep, "x": "import hypothesis.core"}, "notebooks") == {
+        "sweep": {"distributed", "pyarrow"}, "x": {"hypothesis"}
+    }  # fmt: skip
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.findall(r"^EXTRAS-(\w+) := (.*)", makefile, flags=re.MULTILINE) == [
+        ("report", "notebooks"), ("test", ",".join(PROJECT["optional-dependencies"]))
+    ]  # fmt: skip
 
 
 def test_project_states_lower_bounds_only() -> None:

@@ -106,10 +106,10 @@ def test_opening_a_page_asks_nothing_of_the_network(site: Path) -> None:
     assert {name: found for name, found in asked.items() if found} == {}
 
 
-def test_pages_load_the_mathjax_that_lies_beside_them(site: Path) -> None:
-    page = page_checks.Page(read(site / "01-package.html"))
-    (script,) = (name for name in page.fetched if "tex-svg" in name)
-    assert (site / script.split("?")[0]).stat().st_size > 1e6
+def test_formulas_are_drawn_without_a_script_and_dollars_are_text(site: Path) -> None:
+    assert read(site / "14-did-it-beat-nvidia.html").count("<math ") == 1
+    assert not [path.name for path in site.rglob("*") if "mathjax" in path.name or "tex-svg" in path.name]
+    assert not [path.name for path in site.glob("*.html") if re.search(r"MathJax|mathjax_config", read(path))]
 
 
 def test_every_link_and_anchor_resolves(site: Path) -> None:

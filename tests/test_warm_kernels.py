@@ -11,8 +11,9 @@ from typing import Any
 
 import psutil
 import pytest
-import warm_kernels
 from jupyter_client.manager import start_new_kernel
+
+from cm384 import workshop
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_it_begins_in_its_folder_with_its_environment_and_no_names(
     kernel: tuple[Any, Any], tmp_path: Path
 ) -> None:
     manager, client = kernel
-    assert isinstance(manager.provisioner.process, warm_kernels.Kernel)
+    assert isinstance(manager.provisioner.process, workshop.Kernel)
     told = "import os, sys; print(os.getcwd(), os.environ['ONLY_HERE'], sys.executable, os.getpid())"
     assert answer(client, told).split() == [
         str(tmp_path), "1", sys.executable, str(manager.provisioner.pid)

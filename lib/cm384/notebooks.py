@@ -10,11 +10,12 @@ import ast
 import dataclasses
 import os
 import shutil
+import signal
 import tempfile
 import types
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -298,15 +299,24 @@ def find_notebook(name: str) -> Path:
 
 
 def run(path: Path, values: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
-    """Run a notebook with other parameters; its `.ipynb` and an offline `.html` in `folder`."""
+    """Run a notebook with other parameters; its `.ipynb` and an offline `.html` in `folder`.
+
+    Both are of one run, also where several end at once.
+    """
+    from cm384.workshop import alone, ended_by
+
     folder.mkdir(parents=True, exist_ok=True)
     notebook, page = folder / path.name, folder / f"{path.stem}.html"
-    with replacing(notebook) as temporary:
-        execute(path, temporary, values)
-        title = announce(temporary, path.stem, values, defaults(path))
-        content = to_html(temporary, title)
-    with replacing(page) as temporary:
-        temporary.write_text(content, encoding="utf-8")
+    with (
+        ended_by(signal.SIGTERM, signal.SIGHUP),
+        ExitStack() as whole,
+        replacing(page) as as_page,
+        replacing(notebook) as as_notebook,
+    ):
+        execute(path, as_notebook, values)
+        title = announce(as_notebook, path.stem, values, defaults(path))
+        as_page.write_text(to_html(as_notebook, title), encoding="utf-8")
+        whole.enter_context(alone(folder))
     return notebook, page
 
 
@@ -402,7 +412,7 @@ def report(progress: Callable[[Any, int], Any]) -> Path:
         source, site = folder / "src", folder / "site"
         skipped = shutil.ignore_patterns("*.ipynb", ".*", "_*cache*")
         shutil.copytree(NOTEBOOKS, source, ignore=skipped)
-        with workers(folder) as pool:
+        with chdir(NOTEBOOKS), workers(folder) as pool:  # papermill changes to it for each and back
             jobs = [pool.submit(execute, path, source / path.name, {}) for path in paths]
             for job in progress(as_completed(jobs), len(jobs)):
                 job.result()

@@ -21,21 +21,24 @@ import about
 import calculator
 import nbformat
 import pages
+import sentences
 from facts import facts
 from links import linked
 from PIL import Image
 from sphinx.application import Sphinx
 
-from cm384.rerun import mathjax
+from cm384.rerun import with_formulas
 from cm384.table.errors import DATA
 
 PICTURES = "_static/pictures"
 LARGE = 60_000  # bytes of a picture
 # What only some pages run, by how their names begin.
+SENTENCE = ("sentences-data.js", "sentence.js")
 SCRIPTS = {
-    "00-scorecard": ("datatables.js", "scorecard.js"),
+    "00-scorecard": ("datatables.js", "scorecard.js", *SENTENCE),
     "article-": ("moved.js",),
-    "index": ("hero.js",),
+    "index": ("hero.js", *SENTENCE),
+    "search": SENTENCE,
 }
 SOURCES = re.compile(r"\]\(([\w-]+)\.(?:md|ipynb)(#[^)]*)?\)")  # a link to a page by its file
 
@@ -54,13 +57,20 @@ def prepare(app: Sphinx, _: Any) -> None:
     source = Path(app.srcdir)
     (source / PICTURES).mkdir(parents=True, exist_ok=True)
     shutil.copy(DATA / "sources.bib", source)
-    shutil.copy(mathjax(), source / "_static")
-    computed = json.dumps(calculator.data(facts().specs), ensure_ascii=False, separators=(",", ":"))
-    scripts = {"datatables": datatables(), "calculator-data": f"const CALCULATOR = {computed};\n"}
+    scripts = {
+        "datatables": datatables(),
+        "calculator-data": constant("CALCULATOR", calculator.data(facts().specs)),
+        "sentences-data": constant("SENTENCES", sentences.data(facts())),
+    }
     for name, text in scripts.items():
         (source / "_static" / f"{name}.js").write_text(text, encoding="utf-8")
     about.offer(source)
     pages.write(source)
+
+
+def constant(name: str, value: Any) -> str:
+    """A script that gives a name to what was computed when the site was built."""
+    return f"const {name} = {json.dumps(value, ensure_ascii=False, separators=(',', ':'))};\n"
 
 
 def datatables() -> str:
@@ -84,6 +94,10 @@ def staged(text: str, stem: str, folder: Path) -> str:
     """A notebook with code folded, its pictures at both widths with their words and numbers."""
     notebook = nbformat.reads(text, as_version=4)
     notebook.cells = folded(notebook.cells)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = with_formulas(cell.source)
+        cell.source = cell.source.replace("<!-- sentence -->", pages.render("sentence"))
     number = count(1)
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
         data = output.get("data", {})

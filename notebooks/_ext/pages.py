@@ -21,6 +21,7 @@ import workings
 from facts import SHOWN, Facts, facts
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from sentences import Alias, aliases_checks
 
 from cm384.ledger import claims, readings, record
 from cm384.ledger.board import MARKS, TONES, how_counted, in_all, sentences
@@ -268,6 +269,7 @@ def schema(known: Facts) -> dict[str, Any]:
         "readings.csv": (readings.Listed, {"quantity": names, "reading": readings.PAIRS}),
         "proxies.csv": (readings.Proxy, {"reading": readings.PAIRS}),
         "sources.csv": (documents.Source, {"kind": files.one_of(documents.SOURCE_KINDS)}),
+        "aliases.csv": (Alias, aliases_checks(known.claims)),
     }
     return {
         "files": {name: columns(name, *kind) for name, kind in kinds.items()},
