@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The mark, the shape and the colour of each answer; mark and shape say it without colour.
+# The mark, the shape and the colour of each answer: a colour a tone, and mark and shape say it without.
 LOOKS = {
     "holds": ("✔", "o", figures.GREEN),
-    "within sources": ("≈", "d", "#56b4e9"),
-    "other basis": ("⇄", "s", "#56b4e9"),
+    "within sources": ("≈", "d", figures.BLUE),
+    "other basis": ("⇄", "s", figures.BLUE),
     "partly": ("◐", "h", figures.BLUE),
     "undecided": ("…", "D", figures.BLUE),
-    "misattributed": ("⚑", "X", figures.BROWN),
+    "misattributed": ("⚑", "X", figures.RED),
     "contradicted": ("✖", "X", figures.RED),
     "overstated": ("▲", "^", figures.RED),
     "understated": ("▼", "v", figures.PURPLE),
