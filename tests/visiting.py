@@ -33,7 +33,7 @@ LOOK = """() => {
   };
   const looks = e => {
     const s = getComputedStyle(e);
-    return [s.color, s.fontSize, s.fontWeight, s.textShadow, s.textDecorationLine, s.position, ground(e)].join();
+    return [s.color, s.fontSize, s.fontWeight, s.textShadow, s.textDecorationLine, ground(e)].join();
   };
   document.querySelectorAll('[data-look]').forEach(e => delete e.dataset.look);
   for (const e of document.body.querySelectorAll('*')) {
