@@ -12,6 +12,7 @@ import re
 import shutil
 import struct
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import distribution
 from itertools import count
 from pathlib import Path
@@ -23,6 +24,7 @@ import pages
 from facts import facts
 from links import linked
 from sphinx.application import Sphinx
+from sphinx.search.en import SearchEnglish
 
 from cm384.rerun import mathjax
 from cm384.table.errors import DATA
@@ -33,6 +35,7 @@ SOURCES = re.compile(r"\]\(([\w-]+)\.(?:md|ipynb)(#[^)]*)?\)")  # a link to a pa
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Say when Sphinx shall call what."""
+    SearchEnglish.stem = cache(SearchEnglish.stem)  # most words of a page are those of others
     app.connect("config-inited", prepare)
     app.connect("source-read", read)
     app.connect("html-page-context", mend)
