@@ -28,16 +28,15 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 nb_code_prompt_show = "show the code"
 nb_code_prompt_hide = "hide the code"
-myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
 bibtex_bibfiles = ["sources.bib"]
 bibtex_cite_id = "cite-{key}"
 
-# One file of MathJax, copied there by the extension: a page asks nothing of the network.
-mathjax_path = "tex-svg.js"
 html_static_path = ["_static"]
-html_css_files = ["page.css", "claims.css"]
+html_css_files = ["page.css", "claims.css", "sentence.css"]
+html_js_files = [("page.js", {"defer": "defer"})]
+html_favicon = "_static/favicon.svg"
 html_theme = "sphinx_book_theme"
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system asks
 html_sidebars = {"**": ["search-button-field.html", "sbt-sidebar-nav.html"]}

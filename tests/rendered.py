@@ -72,11 +72,10 @@ class Tab:
         page.on("requestfailed", lambda request: self.errors.append(f"failed: {request.url}"))
 
     def open(self, name: str, width: int = 1280, scheme: str = "light", height: int = 900) -> Page:
-        """A page of the site as a reader sees it at a width, its mathematics set."""
+        """A page of the site as a reader sees it at a width."""
         self.page.set_viewport_size({"width": width, "height": height})
         self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         self.page.goto(f"{self.site.as_uri()}/{name}")
-        self.page.evaluate("window.MathJax?.startup?.promise.then(() => null)")
         return self.page
 
     def _heard(self, message: ConsoleMessage) -> None:

@@ -67,7 +67,8 @@ def test_products_are_found_where_they_stand() -> None:
     found = {path.name: len(list(printed(path))) for path in PAGES}
     assert found["01-package.ipynb"] >= 9
     assert found["05-token-cost.ipynb"] >= 1
-    assert found["06-prefill.ipynb"] >= 4
+    assert found["06-prefill.ipynb"] > 80
+    assert found["07-decode.ipynb"] > 80
     assert found["README.md"] == 1
 
 
@@ -141,3 +142,11 @@ def test_planted_defect_in_a_notebook_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "01-package.ipynb"
     path.write_text(json.dumps(notebook).replace(">392 GB/s<", ">784 GB/s<"), encoding="utf-8")
     assert [left for left, right in printed(path) if not worked.holds(left, right)]
+
+
+def test_planted_digit_in_the_worked_step_is_seen(tmp_path: Path) -> None:
+    text = (NOTEBOOKS / "07-decode.ipynb").read_text(encoding="utf-8")
+    path = tmp_path / "07-decode.ipynb"
+    path.write_text(text.replace("= 589.5 µs", "= 598.5 µs"), encoding="utf-8")
+    wrong = [right for left, right in printed(path) if not worked.holds(left, right)]
+    assert wrong == ["598.5 µs"]

@@ -12,10 +12,11 @@ from typing import Any
 import calculator
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from rendered import Tab
 
 from cm384 import Deployment, InputError, decode, load_model, load_specs, prefill, ratio
+from cm384.physics.check import model_error
 from cm384.physics.kernels import multiplied
 from cm384.physics.serving import Result, largest_batch
 from cm384.physics.transformer import Model
@@ -98,12 +99,35 @@ def test_every_measurement_is_in_one_deployment() -> None:
     assert found("CM384-DECODE-4K-15MS") is not found(CM384)  # one microbatch, not two
 
 
-def test_labels_tell_deployments_apart() -> None:
-    names = [(d["phase"], d["chip"], d["label"]) for d in data()["deployments"]]
+def test_no_two_deployments_have_one_name() -> None:
+    names = [d["name"] for d in data()["deployments"]]
     assert len(set(names)) == len(names)
-    assert found(CM384)["label"] == (
-        "160 chips, EP320, INT8/BF16, EPLB, two microbatches, 1 draft, output 256, DeepSeek-R1"
+    assert found(CM384)["name"] == "Huawei 2025: 160 × 910C, decode, 2K to 4K"
+    assert found("CM384-DECODE-4K-15MS")["name"] == "Huawei 2025: 160 × 910C, decode, 4K"
+    # of one post, on as many chips, at one context
+    assert found("SGL-GB200-DECODE-FP8-FP4")["name"] == (
+        "SGLang 2025: 48 × GB200, decode, 2K, matrices FP4, attention FP8, cache FP8"
     )
+    assert found(CM384)["settings"] == {
+        "model": "DeepSeek-R1", "chips": "160", "expert ranks": "320", "tensor ranks": "1",
+        "matrices": "INT8", "attention": "BF16", "cache": "BF16", "routing": "EPLB", "microbatches": "2",
+        "drafts": "1", "output": "256",
+    }  # fmt: skip
+
+
+def test_the_same_work_is_the_same_but_for_chip_ranks_and_format() -> None:
+    for phase in ("decode", "prefill"):
+        runs = [entry["settings"] for entry in data()["same"] if entry["phase"] == phase]
+        assert len(runs) >= 6
+        for key in ("model", "attention", "cache", "routing", "drafts", "output"):
+            assert len({run.get(key) for run in runs}) == 1, key
+        assert {run["matrices"] for run in runs} == {"INT8", "FP8"}
+    # 671 GB of weights in eight bits; a GB300 has 279 GB, and was published two at a time
+    assert data()["unable"]["prefill"]["GB300"].startswith("weights and KV cache take 350.6 GB on a rank")
+    assert not data()["unable"]["decode"]
+    ours = next(entry for entry in data()["same"] if entry["id"] == "same-decode-ascend-910c")
+    assert ours["settings"] == found(CM384)["settings"]
+    assert interpolated(ours, [96.0], [4096.0]) == pytest.approx([80.60], rel=4e-3)
 
 
 def test_published_batches_are_steps_of_the_control() -> None:
@@ -119,7 +143,8 @@ def test_a_measurement_that_cannot_be_computed_is_left_out() -> None:
 
 
 def test_the_data_are_small() -> None:
-    assert len(json.dumps(data())) < 200_000
+    """As written into the page, those of the same work on each chip included."""
+    assert len(json.dumps(data(), ensure_ascii=False, separators=(",", ":")).encode()) < 240_000
 
 
 @pytest.mark.parametrize(
@@ -233,9 +258,14 @@ def choose(page: Page, side: int, identity: str, *at: float) -> None:
             box.locator(f"input[name={field}]").fill(f"{value:.12g}")
 
 
+def results(page: Page, side: int) -> Locator:
+    """What the bar says of a side."""
+    return page.locator(f".bar .{'ab'[side]} td")
+
+
 def shown(page: Page, side: int) -> dict[str, float]:
     """The three results of a side."""
-    cells = page.locator(".side").nth(side).locator("dd")
+    cells = results(page, side)
     return dict(zip(MEASURES, numbers(cells.all_inner_texts()), strict=True))
 
 
@@ -317,7 +347,8 @@ def test_side_b_offers_the_phase_of_side_a(page: Page) -> None:
     offered = page.locator(".side").nth(1).locator("optgroup").evaluate_all("g => g.map(x => x.label)")
     assert {label.partition(":")[0] for label in offered} == {"prefill"}
     assert page.locator(".side").nth(0).locator("input[name=accepted]").is_hidden()
-    assert page.locator(".results dt").nth(1).inner_text() == "step time, ms"
+    assert page.locator("[data-name=latency]").inner_text() == "step time, ms"
+    assert page.locator(".goal").is_hidden()
     assert "H800 SXM, prefill" in page.locator(".side").nth(1).inner_text()
 
 
@@ -338,7 +369,7 @@ def test_it_says_nothing_beyond_its_range(page: Page, field: str, value: str, sa
     ours.locator(f"input[name={field}]").fill(value)
     assert ours.locator(".problem").inner_text() == said
     assert ours.locator(f"input[name={field}]").get_attribute("aria-invalid") == "true"
-    assert ours.locator("dd").all_inner_texts() == ["–"] * 3
+    assert results(page, 0).all_inner_texts() == ["–"] * 3
     assert page.locator("[data-ratio]").all_inner_texts() == ["–"] * 3
     ours.get_by_role("button", name="96 × 4,096 × 0.7").click()
     assert shown(page, 0)["throughput"] == 2025
@@ -357,7 +388,7 @@ def test_it_says_what_does_not_fit_in_memory(page: Page) -> None:
     right = expected(CM384, 36.0, 32_768.0, 0.7)
     assert list(shown(page, 0).values()) == pytest.approx(right, rel=0.01)
     ours.locator("input[name=batch]").fill("38")
-    assert ours.locator("dd").all_inner_texts() == ["–"] * 3
+    assert results(page, 0).all_inner_texts() == ["–"] * 3
 
 
 def test_a_batch_counts_whole_requests_of_a_rank(page: Page) -> None:
@@ -399,6 +430,106 @@ def test_the_address_holds_the_setting(page: Page, tab: Tab) -> None:
     tab.open(again)
     assert (shown(page, 0), shown(page, 1), ratios(page)) == before
     assert page.locator("select[name=x]").input_value() == "h100-sxm"
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_the_results_are_in_view_at_every_control(tab: Tab, width: int, height: int) -> None:
+    page = tab.open("calculator.html", width=width, height=height)
+    bar = page.locator(".bar")
+    controls = page.locator("#deployments :is(select, input):visible")
+    assert controls.count() >= 13
+    for i in range(-1, controls.count()):
+        if i >= 0:
+            controls.nth(i).scroll_into_view_if_needed()
+        box = bar.bounding_box()
+        assert box
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= height
+    assert box["height"] < height / 5
+
+
+def test_the_largest_batch_under_a_time_per_token_is_that_of_the_library(page: Page) -> None:
+    """The page finds it on its lines, which stay within 0.5 % of the library."""
+    row = SPECS.measurements[CM384]
+    for limit in (30.0, 50.0):
+        page.locator("input[name=target]").fill(f"{limit:g}")
+        batch, tokens = numbers(page.locator(".goal tbody tr").nth(0).locator("td").all_inner_texts()[:2])
+        low, high = (
+            largest_batch(SPECS, model_of(row), replaced(row, context=4096.0), tpot=limit * off)
+            for off in (0.995, 1.005)
+        )
+        assert low <= batch <= high
+        assert tokens == pytest.approx(expected(CM384, batch, 4096.0, 0.7)[0], rel=0.01)
+    ended = page.locator(".goal tbody tr").nth(0).locator("td").nth(2)
+    assert ended.inner_text() == "the target"
+    page.locator("input[name=target]").fill("1000")
+    assert ended.inner_text() == "memory"
+    # the model finds none at 15 ms, where Huawei published 538 tokens/s
+    page.locator("input[name=target]").fill("15")
+    assert ended.inner_text() == "no batch keeps it; published: 538 tokens/s at 14.9 ms"
+    page.wait_for_url("**&t=15")
+    page.locator("input[name=target]").fill("")
+    assert ended.inner_text() == "give 1 to 1,000 ms"
+
+
+def test_the_curve_passes_through_the_setting_and_names_what_was_published(page: Page) -> None:
+    svg = page.locator(".curve svg")
+    known = {
+        p["id"] for d in data()["deployments"] for p in d["published"]
+        if (d["phase"], d["settings"]["model"]) == ("decode", "DeepSeek-R1")
+        and d["chip"] in ("Ascend 910C", "H800 SXM")
+    }  # fmt: skip
+    assert svg.locator("title").count() == len(known) == page.locator(".points li").count()
+    for mark in "ab":
+        x, y = (float(svg.locator(f".{mark}.now circle").get_attribute(name) or 0) for name in ("cx", "cy"))
+        line = svg.locator(f"polyline.{mark}").get_attribute("points") or ""
+        points = np.array([point.split(",") for point in line.split()], dtype=float)
+        assert np.interp(x, *points.T) == pytest.approx(y, abs=1.5)
+    assert "A gives 2,025 tokens/s at 47.41 ms" in page.locator("#curve-words").inner_text()
+    page.get_by_role("button", name="Huawei 2025, 8 × 4,224: 538 tokens/s at 14.9 ms").click()
+    assert "Published: 538 tokens/s" in page.locator(".side").nth(0).inner_text()
+    assert svg.locator(".now").count() == 2
+
+
+def differences(page: Page) -> dict[str, list[str]]:
+    rows = page.locator(".differs tbody tr").all()
+    return {row.locator("th").inner_text(): row.locator("td").all_inner_texts() for row in rows}
+
+
+def test_same_work_is_one_press_and_one_address_away(page: Page, tab: Tab) -> None:
+    assert differences(page)["drafts"] == ["1", "0"]
+    together = page.get_by_role("checkbox", name="Same work")
+    together.check()
+    apart = {"chip", "chips", "expert ranks", "matrices", "batch"}
+    assert set(differences(page)) == apart
+    assert shown(page, 0)["throughput"] == 2025  # the work is that of the run it opened with
+    said = page.locator(".unable").inner_text()
+    formats = "Ascend 910C multiplies eight bits as INT8, H800 SXM multiplies eight bits as FP8"
+    assert said == f"The format cannot be the same: {formats}."
+    other = page.locator(".side").nth(1)
+    assert other.locator("input[name=context]").is_hidden()
+    page.locator(".side").nth(0).locator("input[name=context]").fill("3000")
+    assert set(differences(page)) == apart
+    row = SPECS.measurements["DSK-H800-DECODE-PRODUCTION"]
+    row = dataclasses.replace(row, routing="eplb", draft_tokens="1", output="256")
+    result = serve(row, 128.0, 3000.0, 0.7)
+    assert shown(page, 1)["throughput"] == pytest.approx(float(result.throughput.m), rel=0.01)
+    page.wait_for_url("**#a=same-decode-ascend-910c,96,3000,0.7&b=same-decode-h800-sxm,128,3000,0.7&*")
+    before, again = (shown(page, 0), shown(page, 1), ratios(page)), page.url.partition("/site/")[2]
+    tab.open("index.html")
+    tab.open(again)
+    assert (shown(page, 0), shown(page, 1), ratios(page)) == before
+    together.uncheck()
+    assert shown(page, 0)["throughput"] == 2025
+    assert differences(page)["drafts"] == ["1", "0"]
+
+
+def test_the_error_is_that_of_every_page(page: Page) -> None:
+    """One number with one definition: by document, and of ratios where it is one."""
+    said = page.locator(".error").inner_text()
+    assert said == f"A ratio of two decode predictions has {model_error(SPECS, 'decode', ratio=True)}."
+    assert f"In decode the model has {model_error(SPECS, 'decode')}" in page.locator("article").inner_text()
+    assert " documents" in said
 
 
 @pytest.mark.parametrize(

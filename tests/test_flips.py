@@ -86,7 +86,7 @@ def test_figure_that_jumps_over_a_claim_does_not_flip_it() -> None:
     claim = own("X-1", "S003-05", value="1,234.5", quantity="peak", unit="TFLOP/s")
     jumping: Any = types.SimpleNamespace(
         figure=lambda specs: np.floor(specs.get(*key[:2], precision="bf16") / 500) * 500,
-        span=types.SimpleNamespace(keys=(key,)),
+        keys=(key,),
         reading=types.SimpleNamespace(quantity="peak"),
     )
     smooth: Any = types.SimpleNamespace(
@@ -231,7 +231,7 @@ def test_tornado_of_a_claim() -> None:
     moved = tornado(found.figure, SPECS)
     names = [row.split(".")[:2] for row in moved["row"].str.split("[").str[0]]
     assert names == [["gb200", "peak"], ["ascend-910c", "peak"]]
-    assert len(found.span.keys) == 4
+    assert len(found.keys) == 4
     assert round(found.central, 3) == 1.604
 
 

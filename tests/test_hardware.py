@@ -775,11 +775,11 @@ def test_title(name: str, spelt: str) -> None:
         ("peak_per_power", "cloudmatrix-384", "GFLOP/J", {"precision": "bf16"},
          288.768e15 / 559378 / 1e9),
         ("peak_per_power", "gb200-nvl72", "GFLOP/J", {"precision": "bf16"}, 180e15 / 145000 / 1e9),
-        # benzinga2025cloudmatrix: 8.2 and 3 million dollars
+        # benzinga2025cloudmatrix: 8.2 million dollars; semianalysis2025training: 3.1
         ("price_per_peak", "cloudmatrix-384", "USD/TFLOPS", {"precision": "bf16"}, 8.2e6 / 288768),
-        ("price_per_peak", "gb200-nvl72", "USD/TFLOPS", {"precision": "bf16"}, 3e6 / 180000),
+        ("price_per_peak", "gb200-nvl72", "USD/TFLOPS", {"precision": "bf16"}, 3.1e6 / 180000),
         ("price_per_accelerator", "cloudmatrix-384", "USD", {}, 8.2e6 / 384),
-        ("price_per_accelerator", "gb200-nvl72", "USD", {}, 3e6 / 72),
+        ("price_per_accelerator", "gb200-nvl72", "USD", {}, 3.1e6 / 72),
         # huawei2022annual: 5,114 million; breakingviews2023huawei: 25 times
         ("valuation_by_multiple", "huawei", "USD", {"peer": "apple", "year": "2022"}, 5.114e9 * 25),
         # nvidia2025q1: 2.5 in the quarter, 8.0 in the next; nvidia2025sec: 4.5 booked

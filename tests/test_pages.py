@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import itertools
 import re
 import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import about
+import draw_answer
+import hero
+import links
 import pages
 import pandas as pd
 import pytest
 from facts import facts
+from PIL import Image
+from sentences import Alias
 
 from cm384 import load_claims, load_specs, scorecard
 from cm384.ledger import claims, readings
@@ -37,6 +44,92 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("src")
     pages.write(folder)
     return {path.stem: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+
+
+# --- the first page ------------------------------------------------------------------------------
+
+DRAWN = pages.answer()["drawings"]
+
+
+def test_first_figure_is_that_of_the_articles_machine_and_says_who_leads() -> None:
+    """Each machine with both choices of formats; 384 chips are not set against eight."""
+    assert [each["of"] for each in DRAWN] == [
+        f"{machine} {formats}"
+        for machine in ("gb200-nvl72", "gb300-nvl72", "hgx-h100", "hgx-h20")
+        for formats in ("same", "narrowest")
+    ]
+    assert DRAWN[0]["finding"] == "Per chip it trails, per system it leads"
+    assert [*DRAWN[0]["places"]] == ["system", "chip", "watt", "dollar"]
+    assert [*DRAWN[4]["places"]] == ["chip", "watt", "dollar"]
+
+
+def test_squares_have_areas_as_the_chips_have_peaks() -> None:
+    """2,500 ÷ 752 TFLOPS in sixteen bits (nvidia2025blackwell); in four, 10,000 against eight bits' 1,504."""
+    for drawing, ratio in zip(DRAWN, (2500 / 752, 10_000 / 1504), strict=False):
+        assert (drawing["chips"]["side"] / hero.SIDE) ** 2 == pytest.approx(ratio, rel=5e-3)
+        assert drawing["chips"]["count"] == 72
+
+
+def test_figure_draws_ratios_and_claims_on_one_scale() -> None:
+    """3.556 lies inside 3.55 to 3.65 and 1.604 below 2; a doubling is as high anywhere."""
+    lines = {line["name"]: line for line in DRAWN[0]["panels"][0]["lines"]}
+    memory, peak = lines["memory"], lines["peak"]
+    assert memory["high"] <= memory["marks"][0]["y"] <= memory["low"]
+    assert (memory["claimed"], peak["claimed"], lines["bandwidth"]["claimed"]) == ("3.6", "> 2", "2.1")
+    assert peak["more"]
+    assert peak["marks"][0]["y"] > peak["low"]
+    said = "peak, per chip: 0.30 (0.30–0.36) of GB200 NVL72; specified, trails. From "
+    assert peak["marks"][1]["said"].startswith(said)
+    assert "Zuo et al. 2025" in memory["marks"][0]["said"]
+    ticks = dict(DRAWN[0]["ticks"])
+    assert ticks["2×"] - ticks["4×"] == pytest.approx(ticks["1×"] - ticks["2×"], abs=0.11)
+    assert DRAWN[0]["level"] == ticks["1×"]
+
+
+def test_labels_keep_apart_and_in_order() -> None:
+    found = hero.spread([100, 101, 40, 99], [13, 13, 13, 26])
+    assert sorted(range(4), key=found.__getitem__) == [2, 3, 0, 1]
+    gaps = [b - a for a, b in itertools.pairwise(sorted(found))]
+    assert gaps[1:] == pytest.approx([19.5, 13], abs=0.2)
+    assert found[2] == 40
+
+
+def test_picture_of_the_figure_says_what_the_page_says() -> None:
+    """If not, draw it again: `python tests/draw_answer.py`."""
+    with Image.open(draw_answer.PICTURE) as picture:
+        assert picture.info["Description"] == draw_answer.words(draw_answer.drawn())
+        assert picture.size == draw_answer.SIZE
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "weight"),
+    [
+        ("huawei2025cloudmatrix", "Zuo et al. 2025", "primary"),
+        ("nvidia2025blackwell", "NVIDIA 2025", "primary"),
+        ("bis2025guidance", "Freshfields 2025", "primary"),
+        ("tomshardware2025bruteforce", "Tom's Hardware 2025", "relayed"),
+        ("semianalysis2025cloudmatrix", "Patel et al. 2025", "relayed"),
+        ("aiwiki2026gb300", "AI Wiki 2026", "weak"),
+    ],
+)
+def test_a_source_has_a_name_and_a_weight(key: str, name: str, weight: str) -> None:
+    assert links.called(key) == name
+    assert f'class="source {weight}"' in links.cited(key)
+    assert f"{weight} (" in links.cited(key)
+
+
+def test_where_the_project_lives_leads_there_and_nothing_does_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = about.foot("02-supernode", "The supernode")
+    assert "http" not in before
+    assert "changes.html#objections" in before
+    address = {"repository": "https://github.com/a/b", "site": "https://a.org/b/"}
+    monkeypatch.setitem(about.SHOWN, "address", address)  # type: ignore[arg-type]
+    text = html.unescape(about.foot("02-supernode", "The supernode"))
+    assert "https://colab.research.google.com/github/a/b/blob/main/notebooks/02-supernode.ipynb" in text
+    assert "https://mybinder.org/v2/gh/a/b/main?labpath=notebooks/02-supernode.ipynb" in text
+    assert "https://github.com/a/b/issues/new?title=The+supernode" in text
+    assert "https://a.org/b/02-supernode.html" in text
+    assert '"https://a.org/b/_static/answer.png"' in about.tags("index", "", "<p>said</p>")
 
 
 # --- articles ------------------------------------------------------------------------------------
@@ -67,7 +160,7 @@ def test_left_out_figures_are_those_by_hand(written: dict[str, str]) -> None:
     assert "559 kW against 145 kW" in page
     assert "3.9 times the power for 1.6 times the peak, 2.4 times the power" in page
     assert "0.30 of the peak, 0.67 of the memory" in page  # 752 ÷ 2500, 128 ÷ 192
-    assert "2.7 times the price" in page  # 8.2 ÷ 3 million dollars
+    assert "2.6 times the price" in page  # 8.2 ÷ 3.1 million dollars
 
 
 def test_no_placeholder_is_left(written: dict[str, str]) -> None:
@@ -133,6 +226,7 @@ KINDS = {
     "readings.csv": Listed,
     "proxies.csv": Proxy,
     "sources.csv": Source,
+    "aliases.csv": Alias,
 }
 
 

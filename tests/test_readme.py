@@ -16,7 +16,6 @@ from click.testing import CliRunner
 from own_ledger import CLAIMS, SPECS, lines
 
 import cm384
-from cm384 import notebooks
 from cm384.__main__ import main
 from cm384.ledger import board
 from cm384.physics import check as validation
@@ -46,7 +45,7 @@ def test_answer_to_the_title_is_that_of_the_first_page() -> None:
     answer = pages.answer()
     assert cells_of(0) == [[*row.values()] for row in answer["rows"]]
     shown = re.sub(r"<[^>]+>", "", pages.render("answer", answer=answer).partition("</p>")[0])
-    assert f"**{' '.join(shown.split())}**" in README
+    assert " ".join(shown.split()) in README.replace("**", "")
 
 
 @pytest.mark.parametrize(("claim", "cells"), list(zip(ANSWERS, cells_of(1), strict=True)))
@@ -122,11 +121,10 @@ def test_working_under_the_answers_is_the_computed_one() -> None:
     assert "of DeepSeek's production average; not of its best run" in text
 
 
-def test_figure_is_that_of_the_scorecard_notebook(tmp_path: Path) -> None:
-    notebooks.copy_picture(notebooks.find_notebook("00"), "by-category-figure", tmp_path / "a.png")
-    assert (ROOT / "notebooks/scorecard.png").read_bytes() == (tmp_path / "a.png").read_bytes()
-    shows = board.answers_figure(LINES.reset_index(), "category").shows
-    assert f'<img src="notebooks/scorecard.png" width="480" alt="{shows}">' in README
+def test_figure_is_that_of_the_first_page() -> None:
+    """Its own numbers are pinned beside the page's: tests/test_pages.py."""
+    finding = pages.answer()["drawings"][0]["finding"]
+    assert f'<img src="notebooks/_static/answer.png" width="800" alt="{finding}: 384 Ascend 910C' in README
 
 
 def test_summary_counts_the_answers() -> None:

@@ -268,8 +268,9 @@ def test_boundary_of_a_block_does_not_matter(samples: int) -> None:
     assert bands([claim], SPECS, samples, 5)["holds"].tolist() == [np.mean(values > 1.7)]
 
 
-def test_samples_of_the_ledger_stay_in_bounded_memory() -> None:
-    """Beside the results, no more for three blocks than for one; all draws would be 0.12 GB."""
+def test_samples_of_the_ledger_stay_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the results, no more for three strides than for one; all draws would be 0.12 GB."""
+    monkeypatch.setattr("cm384.ledger.robustness.STRIDE", BLOCK)
     tracemalloc.start()
     found = bands(CLAIMS, SPECS, 3 * BLOCK)
     peak = tracemalloc.get_traced_memory()[1]

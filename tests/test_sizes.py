@@ -45,7 +45,7 @@ def test_requests_are_shared_by_a_tensor_parallel_group(
     assert largest_batch(SPECS, R1, found) * ranks == requests
     sizes = Sizes(SPECS, R1, found, "decode")
     for count, fits in ((requests, True), (requests + 1, False)):
-        assert (sizes.at(count / ranks).memory() <= sizes.capacity) is np.bool_(fits)
+        assert (sizes.at(count / ranks).memory() <= sizes.capacity) is fits
 
 
 def test_largest_batch_of_a_group_within_a_latency() -> None:
@@ -87,12 +87,11 @@ def test_ranks_of_a_group_split_keys_and_values_but_no_latents() -> None:
 def test_a_rank_with_one_expert_holds_no_other() -> None:
     """EP320: 256 routed, 32 shared and 32 spare ranks, one expert of 44 MB each on every one of 58 layers."""
     sizes = Sizes(SPECS, R1, SPECS.measurements["CM384-DECODE-4K-50MS"].deployment, "decode")
-    experts = R1.operators("moe")
-    assert float(sizes.held_bytes("shared_experts", experts["shared_experts"])) == 0
-    one = 3 * 7168 * 2048
-    assert float(sizes.held_bytes("routed_experts", experts["routed_experts"])) == one
+    held, one = R1.held["moe"], 3 * 7168 * 2048
+    assert float(sizes.held_bytes("shared_experts", held["shared_experts"])) == 0
+    assert float(sizes.held_bytes("routed_experts", held["routed_experts"])) == one
     spread = Sizes(SPECS, R1, tp("h100-sxm", 8), "decode")
-    assert float(spread.held_bytes("shared_experts", experts["shared_experts"])) == one / 8
+    assert float(spread.held_bytes("shared_experts", held["shared_experts"])) == one / 8
 
 
 # --- ranks over several nodes --------------------------------------------------------------------

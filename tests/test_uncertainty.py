@@ -240,7 +240,7 @@ def test_every_statement_of_the_data_is_in_some_draw() -> None:
     specs = load_specs()
     for key, rows in specs.rows.items():
         if len(rows) > 1:
-            block = block_of(specs.rows, key)
+            block = block_of(specs.rows, specs.groups, key)
             choices = consistent([specs.rows[member] for member in block])
             assert set(choices[:, block.index(key)]) == set(range(len(rows))), key
 

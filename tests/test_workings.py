@@ -172,6 +172,18 @@ def test_every_step_of_a_working_comes_to_what_it_says(entries: dict[str, str]) 
     assert right > 30
 
 
+def test_every_product_of_a_working_comes_to_what_it_says(entries: dict[str, str]) -> None:
+    """The serving model from the chip to 6,907 for 6,688 and 2,025 for 1,943, and every other line."""
+    apart = {name: re.sub("</(?:td|li|dd|dt)>", "\n", text) for name, text in entries.items()}
+    pairs = {name: [p for line in plain(text).split("\n") for p in worked.equations(line)]
+             for name, text in apart.items()}  # fmt: skip
+    wrong = [(name, pair) for name, found in pairs.items() for pair in found if not worked.holds(*pair)]
+    assert wrong == []
+    assert {name for name, found in pairs.items() if len(found) > 50} == {"s003-05", "s003-07", "s003-08"}
+    assert ("16,384 tokens ÷ 2,372 ms", "6,907 tokens/s") in pairs["s003-05"]
+    assert ("96 × 1.7 tokens ÷ 80.60 ms", "2,025 tokens/s") in pairs["s003-07"]
+
+
 def test_no_working_says_the_same_twice(entries: dict[str, str]) -> None:
     for name, text in entries.items():
         lines = [html.unescape(t) for t in re.findall("<dd>(.*?)(?: \\(<a .*)?</dd>", text)]

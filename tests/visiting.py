@@ -59,12 +59,12 @@ REACHED = """() => [...document.querySelectorAll('article :is(pre, .output)')]
         || (e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight))"""
 STILL = "* { animation: none !important; transition: none !important; }"
 FOLD = "open => document.querySelectorAll('article details').forEach(fold => fold.open = open)"
-UNSET = """[...document.querySelectorAll('.math:not(:has(mjx-container))')].map(e => e.innerText)
-    .concat([...document.querySelectorAll('mjx-merror, [data-mjx-error]')].map(e => e.outerHTML))"""
+# Formulas that a phone cannot show whole, or that a browser does not draw.
+UNSET = """[...document.querySelectorAll('.formula, merror')]
+    .filter(e => !e.clientHeight || e.scrollWidth > e.clientWidth).map(e => e.innerText)"""
 PROSE = """[...document.querySelectorAll('article :is(h1, h2, h3, p, li, td)')]
-    .filter(e => !e.querySelector('code, mjx-container')).map(e => e.innerText).join('\\n')"""
-# Formulas that were not set; a sum of dollars, as quotations have it, is none.
-RAW = re.compile(r"\$(?![\d.]+ [mb]illion)[^$\n]+\$|\\[(\[a-z]\S*")
+    .filter(e => !e.querySelector('code, math')).map(e => e.innerText).join('\\n')"""
+RAW = re.compile(r"\$\$|\\[(\[a-z]\S*")  # formulas that were not translated
 WITHOUT_WORDS = "[...document.querySelectorAll('img')].filter(e => !e.alt).map(e => e.src)"
 GROUNDS = """[...document.querySelectorAll('.cell_output img')]
     .map(e => getComputedStyle(e).backgroundColor)"""
@@ -76,7 +76,7 @@ TOO_WIDE = """() => {
     .map(e => `${e.tagName} ${e.className} in ${width}`).slice(0, 5);
 }"""
 OFF_PAPER = """width =>
-  [...document.querySelectorAll('article :is(table, pre, img, mjx-container)')]
+  [...document.querySelectorAll('article :is(table, pre, img, math)')]
     .filter(e => e.getBoundingClientRect().width
         > (e.querySelector('th:nth-child(9)') ? width * Math.SQRT2 : width))
     .map(e => e.outerHTML.slice(0, 200))"""
@@ -114,7 +114,7 @@ def visit(tab: Tab, name: str) -> Visit:
         shown=page_checks.Page(page.content()),
         errors=tab.errors,
         outside=tab.outside,
-        mathematics=page.locator("mjx-container").count(),
+        mathematics=page.locator("math").count(),
         unset=page.evaluate(UNSET) + RAW.findall(page.evaluate(PROSE)),
         without_words=page.evaluate(WITHOUT_WORDS),
         too_wide=[],

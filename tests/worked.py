@@ -6,11 +6,12 @@ its own last digit, and of that of each part of so many digits that it was round
 
 from __future__ import annotations
 
+import html
 import itertools
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,8 +23,8 @@ from cm384.table.errors import InputError
 
 NUMBER = r"[−-]?\d[\d,]*(?:\.\d+)?(?![\d.])"
 FACTOR = rf"{NUMBER}(?:[ \u00a0](?:[^\W\d_]|[%$])[\w%$/²-]*)*"  # a unit, or words
-TERM = rf"\(*{FACTOR}\)*"
-PRODUCT = rf"{TERM}(?: ?[×÷·+] ?{TERM})+"
+TERM = rf"(?:(?:max|√)?\()*{FACTOR}²?\)*(?:(?<=\)) µs)?"  # √(3² + 4²) µs, max(3 µs, 4 µs)
+PRODUCT = rf"{TERM}(?: ?[×÷·+] ?{TERM}|, {TERM})+"
 EQUATION = re.compile(rf"(?<![\w.,])({PRODUCT}) = ({NUMBER}(?: ?[\w%/$]+)*)")
 STEP = re.compile(r"^\s*(?P<name>[^=]+) = (?P<formula>[^=]+) = (?P<value>[^=]+?)(?: \(from (?P<read>.*)\))?$")
 WRITTEN = {spoken: unit for unit, spoken in units.SPOKEN.items()} | {
@@ -79,14 +80,14 @@ def amount(text: str) -> Amount:
     last = 10.0 ** -len(digits.partition(".")[2])
     return Amount(
         float(digits) * unit_of(found[2]),
-        0.5001 * last / abs(float(digits)),
+        0.5001 * last / (abs(float(digits)) or 1.0),
         len(digits.replace(".", "").lstrip("-0")),
     )
 
 
 def evaluated(text: str) -> Amount:
     """What an expression of numbers with units comes to, by the usual precedence."""
-    tokens = re.findall(rf"[()]|[×÷·+]|{FACTOR}(?=\s*(?:[×÷·+()]|$))", text)
+    tokens = re.findall(rf"max(?=\()|√(?=\()|[()×÷·+²,]|(?<=\)) µs|{FACTOR}(?=²?\s*(?:[×÷·+(),]|$))", text)
     place = 0
 
     def combined(sign: str, left: Amount, right: Amount) -> Amount:
@@ -96,35 +97,68 @@ def evaluated(text: str) -> Amount:
             return Amount(left.value * units.Q(1, "FLOP" if counted else "count") + right.value, loose)
         return Amount(left.value / right.value if sign == "÷" else left.value * right.value, loose)
 
-    def chain(signs: str, inner: object) -> Amount:
-        nonlocal place
-        found = inner()  # type: ignore[operator]
-        while place < len(tokens) and tokens[place] in signs:
-            place += 1
-            found = combined(tokens[place - 1], found, inner())  # type: ignore[operator]
-        return found  # type: ignore[no-any-return]
+    def followed_by(*signs: str) -> bool:
+        return place < len(tokens) and tokens[place].strip() in signs
 
-    def single() -> Amount:
+    def taken() -> str:
         nonlocal place
         place += 1
-        if tokens[place - 1] != "(":
-            return amount(tokens[place - 1]).exact
-        found = chain("+", lambda: chain("×÷·", single))
-        place += 1
+        return tokens[place - 1].strip()
+
+    def chain(signs: str, inner: Callable[[], Amount]) -> Amount:
+        found = inner()
+        while followed_by(*signs):
+            found = combined(taken(), found, inner())
         return found
 
-    return chain("+", lambda: chain("×÷·", single))
+    def whole() -> Amount:
+        return chain("+", lambda: chain("×÷·", single))
+
+    def single() -> Amount:
+        first = taken()
+        if first in ("max", "√"):
+            taken()
+        elif first != "(":
+            found = amount(first).exact
+            if followed_by("²"):
+                taken()
+                return combined("×", found, found)
+            return found
+        parts = [whole()]
+        while followed_by(","):
+            taken()
+            parts.append(whole())
+        taken()
+        found = max(parts, key=lambda part: part.value)
+        if first == "√":
+            found = Amount(found.value**0.5, found.loose / 2)
+        return Amount(found.value * unit_of(taken()), found.loose) if followed_by("µs") else found
+
+    return whole()
+
+
+def of_sentence(text: str) -> str:
+    """What comes after the last comma that stands outside of brackets."""
+    depth = since = 0
+    for place, sign in enumerate(text):
+        depth += (sign == "(") - (sign == ")")
+        since = place + 2 if text[place : place + 2] == ", " and not depth else since
+    return text[since:]
 
 
 def equations(text: str) -> Iterator[tuple[str, str]]:
     """Every product or sum in a text that is said to be something."""
     for found in EQUATION.finditer(text):
-        yield found[1], found[2]
+        if re.fullmatch(PRODUCT, left := of_sentence(found[1])):
+            yield left, found[2]
 
 
 def holds(left: str, right: str) -> bool:
-    """Whether a printed expression comes to the printed figure."""
-    return evaluated(left).near(amount(right))
+    """Whether a printed expression comes to the printed figure; a common unit may stand at the end alone."""
+    found, said = evaluated(left), amount(right)
+    if found.value.dimensionless and not said.value.dimensionless:
+        found = Amount(found.value * unit_of(re.sub(NUMBER, "", right)), found.loose)
+    return found.near(said)
 
 
 # --- a step of a working -------------------------------------------------------------------------
@@ -175,22 +209,32 @@ def _filled(formula: str, named: list[str], order: tuple[str, ...], given: dict[
 # --- what notebooks print ------------------------------------------------------------------------
 
 
+def outputs_of(path: Path, kind: str) -> Iterator[str]:
+    """What the cells of a notebook show in one form."""
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        for output in cell.get("outputs", []):
+            yield "".join(output.get("data", {}).get(kind, ""))
+
+
+def rows_of(table: str) -> Iterator[list[str]]:
+    """The cells of each row of an HTML table, as a reader sees them."""
+    for row in re.findall("<tr>(.*?)</tr>", table, re.S):
+        yield [html.unescape(re.sub("<[^>]+>", "", text)) for text in re.findall("<td>(.*?)</td>", row, re.S)]
+
+
 def cells_of(path: Path) -> Iterator[str]:
-    """The texts of a notebook that a reader sees, outputs and prose."""
+    """The texts of a notebook that a reader sees: prose, outputs, and every cell of a table."""
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "markdown":
             yield "".join(cell["source"])
-        for output in cell.get("outputs", []):
-            yield "".join(output.get("data", {}).get("text/markdown", output.get("text", "")))
+        yield from ("".join(output["text"]) for output in cell.get("outputs", []) if "text" in output)
+    yield from outputs_of(path, "text/markdown")
+    yield from (text for table in outputs_of(path, "text/html") for row in rows_of(table) for text in row)
 
 
 def products_in_tables(path: Path) -> Iterator[tuple[str, str]]:
     """Every cell of a table that is a product, with the figure in the next cell."""
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        for output in cell.get("outputs", []):
-            table = "".join(output.get("data", {}).get("text/html", ""))
-            for row in re.findall("<tr>(.*?)</tr>", table, re.S):
-                texts = [re.sub("<[^>]+>", "", text) for text in re.findall("<td>(.*?)</td>", row, re.S)]
-                for left, right in itertools.pairwise(texts):
-                    if re.fullmatch(PRODUCT, left) and re.match(NUMBER, right):
-                        yield left, right
+    for row in (row for table in outputs_of(path, "text/html") for row in rows_of(table)):
+        for left, right in itertools.pairwise(row):
+            if re.fullmatch(PRODUCT, left) and left == of_sentence(left) and re.match(NUMBER, right):
+                yield left, right

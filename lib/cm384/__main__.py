@@ -241,8 +241,6 @@ def refresh() -> None:
     notebooks.write_derived()
     for path in _progress("notebooks")(paths, len(paths)):
         notebooks.refresh(path)
-    figure = notebooks.NOTEBOOKS / "scorecard.png"  # the README shows it
-    notebooks.copy_picture(paths[0], "by-category-figure", figure)
 
 
 for command in (predict, list_names, new):

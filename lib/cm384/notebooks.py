@@ -7,7 +7,6 @@ What a name means it means in every notebook, so one table here says which value
 from __future__ import annotations
 
 import ast
-import base64
 import dataclasses
 import os
 import shutil
@@ -389,7 +388,7 @@ def write_derived() -> None:
     specs = load_specs()
     found = {
         "checked.csv": f"file,sha256\n{files.digests()}",
-        "answer.csv": as_csv(at_work.table(specs, "cloudmatrix-384", "gb200-nvl72")),
+        "answer.csv": as_csv(at_work.tables(specs, "cloudmatrix-384")),
         "errors.csv": as_csv(errors_by_kind([*specs.measurements.values(), *load_third_party()], specs)),
         "figures.csv": as_csv(catalogue(specs)),
         "scorecard.csv": as_csv(scorecard(load_claims(specs=specs), specs)),
@@ -397,15 +396,6 @@ def write_derived() -> None:
     for name, text in found.items():
         with replacing(ROOT / "data" / "derived" / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-
-
-def copy_picture(path: Path, cell: str, out: Path) -> None:
-    """Write the picture that a cell of an executed notebook shows, for a page outside the site."""
-    import nbformat
-
-    cells = {found.id: found for found in nbformat.read(path, as_version=4).cells}
-    with replacing(out) as temporary:
-        temporary.write_bytes(base64.b64decode(cells[cell].outputs[0].data["image/png"]))
 
 
 # --- the site ------------------------------------------------------------------------------------

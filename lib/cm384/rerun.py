@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-# Code folded, text left-aligned, and under a banner a bar beside what was written for the defaults.
+from cm384.table.errors import InputError
+
+# No script that sets mathematics, code folded, text left-aligned, formulas that scroll in their own box,
+# and under a banner a bar beside what was written for the defaults.
 PAGE = """{% extends 'lab/index.html.j2' %}
+{% block html_head_js_mathjax %}{% endblock html_head_js_mathjax %}
 {% block input %}<details><summary>code</summary>{{ super() }}</details>{% endblock input %}
 {% block html_head_css %}{{ super() }}<style>
 .jp-RenderedHTMLCommon :is(td, th) { text-align: left !important; }
+.formula { overflow-x: auto; overflow-y: hidden; padding: 0.3rem 0; }
+.formula math, .formula mtable { font-family: inherit; math-style: normal; }
+.formula mtd { text-align: left; padding-inline: 0; }
+.formula mtd:nth-child(odd) { text-align: right; }
 .jp-Notebook-cell summary { color: gray; font-size: small; }
 [id="cell-id=rerun-says"] ~ .jp-MarkdownCell { border-left: 4px solid silver; }
 </style>{% endblock html_head_css %}"""
+
+# A formula in words. MathML has no space around a sign between texts, as they might be spaces, nor where a
+# line begins with one.
+WORDS = {
+    "<math ": '<math display="block" ',
+    "<mtext>": '<mi mathvariant="normal">',
+    "</mtext>": "</mi>",
+    "<mtd>\n<mo>": '<mtd>\n<mo form="infix">',
+}
 
 TOLD = """> **Rerun with {given}.** What is computed follows: the answer in bold, tables, figures and what
 > stands under a cell of code. Headings and the text between cells, with a bar at its left on the page, were
@@ -36,22 +53,42 @@ def announce(notebook: Path, name: str, values: Mapping[str, Any], defaults: Map
 
 
 def to_html(notebook: Path, title: str) -> str:
-    """One page that opens without the network: MathJax is inside it."""
+    """One page that opens without the network, its formulas as MathML."""
     import nbformat
     from jinja2 import DictLoader
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(
-        mathjax_url="", require_js_url="", mermaid_js_url="", embed_images=True,
+        require_js_url="", mermaid_js_url="", embed_images=True,
         extra_loaders=[DictLoader({"rerun.html.j2": PAGE})], template_file="rerun.html.j2",
     )  # fmt: skip
     found = nbformat.read(notebook, as_version=4)
+    for cell in found.cells:
+        if cell.cell_type == "markdown" and cell.id != "rerun-says":
+            cell.source = with_formulas(cell.source)
     body, _ = exporter.from_notebook_node(found, resources={"metadata": {"name": title}})
-    script = mathjax().read_text(encoding="utf-8").replace("</script", "<\\/script")
-    return str(body).replace("</body>", f"<script>{script}</script></body>")
+    return str(body)
 
 
-def mathjax() -> Path:
-    """The one file of MathJax that pages need."""
-    package = distribution("sphinx-mathjax-offline")
-    return Path(str(package.locate_file("sphinx-mathjax-offline/static/mathjax/tex-svg.js")))
+def with_formulas(text: str) -> str:
+    """Markdown in which each formula between $$ is MathML, which browsers draw by themselves.
+
+    Everything else stays text: a dollar sign is one. InputError for a formula that cannot be translated.
+
+    >>> with_formulas("$5 and $6")
+    '$5 and $6'
+    """
+    return re.sub(r"\$\$(.+?)\$\$", _mathml, text, flags=re.DOTALL)
+
+
+def _mathml(found: re.Match[str]) -> str:
+    from docutils.utils.math.latex2mathml import tex2mathml
+
+    try:
+        drawn = tex2mathml(found[1].strip())
+    except (ValueError, SyntaxError) as error:  # the latter from older releases
+        raise InputError(f"formula {found[1].strip()!r}: {error}") from None
+    drawn = re.sub(r"\n +", "\n", drawn)
+    for given, meant in WORDS.items():
+        drawn = drawn.replace(given, meant)
+    return f'<div class="formula">\n{drawn}\n</div>'

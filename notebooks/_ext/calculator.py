@@ -12,17 +12,21 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import numpy as np
 from facts import SHOWN
+from pybtex.database import BibliographyData, parse_file
 
 from cm384.derive.derivation import derive
-from cm384.physics.check import predict, summary, validate
+from cm384.physics.check import model_error, predict
 from cm384.physics.hardware import accelerator, power_basis
+from cm384.physics.kernels import eight_bits
 from cm384.physics.layers import Layers
 from cm384.physics.models import load_model
 from cm384.table import units
+from cm384.table.documents import load_sources
 from cm384.table.errors import DATA, InputError
 from cm384.table.records import Measurement, write_conditions
 from cm384.table.specs import FALLBACK, Specs
@@ -35,15 +39,31 @@ BATCH = {"decode": (0, 2048), "prefill": (1024, 32_768)}
 CONTEXT = {"decode": (512, 131_072), "prefill": (512, 16_384)}
 Line = dict[str, str]  # of the catalogue
 Lines = dict[tuple[str, str, str], Line]  # by quantity, subject and conditions
+# What is the same work, whoever does it and on however many ranks.
+WORK = (
+    "model",
+    "output",
+    "attention_precision",
+    "kv_precision",
+    "routing",
+    "draft_tokens",
+    "tokens_per_step",
+)
 PREFILL_UNIT = 128.0  # tokens: finer steps would show the tiles of the kernels
 
 
 def data(specs: Specs) -> dict[str, Any]:
     """What the script of the page reads."""
+    found = deployments(specs)
+    same, unable = same_work(found, specs)
     return {
-        "deployments": [entry(group, specs) for group in deployments(specs)],
+        "deployments": [
+            {**entry(group, specs), "name": name} for group, name in zip(found, names(found), strict=True)
+        ],
+        "same": same,
+        "unable": unable,
         "opens": SHOWN["opens"],
-        "errors": {phase: errors(specs, phase)[1] for phase in BATCH},
+        "errors": {phase: ratio_error(specs, phase) for phase in BATCH},
         "machines": {
             "systems": {name: title(name) for name in specs.systems},
             "chips": {name: title(name) for name in specs.chips},
@@ -56,24 +76,22 @@ def words(specs: Specs) -> dict[str, Any]:
     """What the text of the page leaves open: counts, errors, and the table for want of a script."""
     found = deployments(specs)
     rows = list(itertools.chain.from_iterable(found))
-    kept = {phase: [units.percent(e, 1) for e in errors(specs, phase)] for phase in BATCH}
     return {
         "deployments": len(found),
         "measurements": len(rows),
         "machines": len(specs.systems) + len(specs.chips),
         "tolerance": units.percent(TOLERANCE, 1),
         "unit": f"{PREFILL_UNIT:g}",
-        **{f"half_{phase}": half for phase, (half, _) in kept.items()},
-        **{f"most_{phase}": most for phase, (_, most) in kept.items()},
+        "work": names([[specs.measurements[SHOWN["opens"]["decode"][0]]]])[0],
+        **{f"error_{phase}": str(model_error(specs, phase)) for phase in BATCH},
+        **{f"ratio_{phase}": ratio_error(specs, phase) for phase in BATCH},
         "published": [published_line(row, specs) for row in rows],
     }
 
 
-def errors(specs: Specs, phase: str) -> tuple[float, float]:
-    """The error that half and nine in ten of the well specified measurements of a phase keep."""
-    rows = [row for row in specs.measurements.values() if row.phase == phase and not row.assumed]
-    spread = summary(validate(rows, specs)).iloc[0]
-    return float(spread["median"]), float(spread["nine in ten"])
+def ratio_error(specs: Specs, phase: str) -> str:
+    """The error of a ratio of two predictions, as every page states it."""
+    return str(model_error(specs, phase, ratio=True))
 
 
 # --- deployments ---------------------------------------------------------------------------------
@@ -116,11 +134,11 @@ def entry(group: Sequence[Measurement], specs: Specs) -> dict[str, Any]:
     return {
         "phase": first.phase,
         "chip": title(d.accelerator),
-        "label": label(first),
+        "id": first.id,
+        "settings": settings(first),
         "drafts": int(d.draft_tokens),
         "unit": unit,
         "peak": float(peak.to("TFLOPS").m),
-        "precision": d.matrix_precision.upper(),
         "memory": None if streams else {name: float(size) for name, size in sizes.items()},
         "batch": batch.tolist(),
         "context": context.tolist(),
@@ -129,22 +147,85 @@ def entry(group: Sequence[Measurement], specs: Specs) -> dict[str, Any]:
     }
 
 
-def label(row: Measurement) -> str:
-    """A deployment in a line, with what sets it apart from the others of its chip."""
+def settings(row: Measurement) -> dict[str, str]:
+    """How a deployment is run: what a reader unfolds, and what two of them may differ in."""
     d = row.deployment
-    precisions = each([d.matrix_precision, d.attention_precision, d.kv_precision])
-    parts = [
-        f"{d.accelerators:g} chips",
-        f"EP{d.expert_parallel:g}",
-        f"TP{d.tensor_parallel:g}" if d.tensor_parallel > 1 else "",
-        "/".join(precisions).upper(),
-        "EPLB" if d.routing == "eplb" else d.routing,
-        "two microbatches" if d.microbatches > 1 else "",
-        f"{d.draft_tokens:g} draft{'s' * (d.draft_tokens > 1)}" if d.draft_tokens else "",
-        f"output {d.output:,g}" if d.output and row.phase == "decode" else "",
-        title(row.model),
-    ]
-    return ", ".join(filter(None, parts))
+    said = {
+        "model": title(row.model),
+        "chips": f"{d.accelerators:g}",
+        "expert ranks": f"{d.expert_parallel:g}",
+        "tensor ranks": f"{d.tensor_parallel:g}",
+        "matrices": d.matrix_precision.upper(),
+        "attention": d.attention_precision.upper(),
+        "cache": d.kv_precision.upper(),
+        "routing": "EPLB" if d.routing == "eplb" else d.routing,
+        "microbatches": f"{d.microbatches:g}",
+    }
+    if row.phase == "prefill":
+        return said
+    return {**said, "drafts": f"{d.draft_tokens:g}", "output": f"{d.output:,g}" if d.output else "not stated"}
+
+
+def names(groups: Sequence[Sequence[Measurement]]) -> list[str]:
+    """What each deployment is called: who ran it, on what, at which context; no two are equal.
+
+    Those that would be are told apart by the settings in which they differ.
+    """
+    short = [named(group) for group in groups]
+    held = [settings(group[0]) for group in groups]
+    found = []
+    for name, own in zip(short, held, strict=True):
+        alike = [other for other, same in zip(held, short, strict=True) if same == name]
+        apart = [key for key in own if len({other[key] for other in alike}) > 1]
+        found.append(", ".join([name, *(f"{key} {own[key]}" for key in apart)]))
+    return found
+
+
+def named(group: Sequence[Measurement]) -> str:
+    """A deployment in a line: "Huawei 2025: 160 × 910C, decode, 4K"."""
+    first, lengths = group[0], sorted(float(row.context) for row in group)
+    contexts = each(f"{length / 1024:.0f}K" for length in (lengths[0], lengths[-1]))
+    chips = f"{first.deployment.accelerators:g} × {title(first.accelerator).removeprefix('Ascend ')}"
+    by = " and ".join(each(who(row.source) for row in group))
+    return f"{by}: {chips}, {first.phase}, {' to '.join(contexts)}"
+
+
+def who(source: str) -> str:
+    """Whose a document is, and of which year: its maker, or the first of its authors."""
+    document = load_sources()[source]
+    author = str(bibliography().entries[source].persons["author"][0].last_names[0])
+    name = document.maker or author.strip("{}").removeprefix("The ").removesuffix(" Team")
+    return f"{name} {document.published.removeprefix('by ')[:4]}"
+
+
+@cache
+def bibliography() -> BibliographyData:
+    """The bibliography, which names the authors."""
+    return parse_file(DATA / "sources.bib")
+
+
+def same_work(
+    groups: Sequence[Sequence[Measurement]], specs: Specs
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
+    """The work that the page opens with on each chip, in eight bits, on the most ranks it was run on.
+
+    With it, by phase, the chips that cannot do it, and why.
+    """
+    found: list[dict[str, Any]] = []
+    unable: dict[str, dict[str, str]] = {phase: {} for phase in BATCH}
+    for phase, lacking in unable.items():
+        opens = specs.measurements[SHOWN["opens"][phase][0]]
+        rows = [group[0] for group in groups if group[0].phase == phase]
+        for chip in each(row.accelerator for row in rows):
+            run = max((r for r in rows if r.accelerator == chip), key=lambda r: float(r.accelerators))
+            asked = {name: getattr(opens, name) for name in WORK} | {"id": f"same-{phase}-{chip}"}
+            row = dataclasses.replace(run, matrix_precision=eight_bits(specs, chip), **asked)
+            name = f"{run.accelerators} × {title(chip).removeprefix('Ascend ')}, {phase}, same work"
+            try:
+                found.append({**entry([row], specs), "name": name, "published": []})
+            except InputError as error:
+                lacking[title(chip)] = str(error).removeprefix("batch: ")
+    return found, unable
 
 
 def published(row: Measurement) -> dict[str, Any]:
@@ -157,6 +238,8 @@ def published(row: Measurement) -> dict[str, Any]:
         "accepted": round(float(d.tokens_per_step) - 1, 6),
         "throughput": row.measured,
         "source": row.source,
+        "by": who(row.source),
+        "kind": row.kind or "measured",
     }
 
 

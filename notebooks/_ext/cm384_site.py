@@ -18,18 +18,30 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import about
 import calculator
 import nbformat
 import pages
+import sentences
 from facts import facts
 from links import linked
+from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.search.en import SearchEnglish
 
-from cm384.rerun import mathjax
+from cm384.rerun import with_formulas
 from cm384.table.errors import DATA
 
 PICTURES = "_static/pictures"
+LARGE = 100_000  # bytes of a picture
+# What only some pages run, by how their names begin.
+SENTENCE = ("sentences-data.js", "sentence.js")
+SCRIPTS = {
+    "00-scorecard": ("datatables.js", "scorecard.js", *SENTENCE),
+    "article-": ("moved.js",),
+    "index": ("hero.js", *SENTENCE),
+    "search": SENTENCE,
+}
 SOURCES = re.compile(r"\]\(([\w-]+)\.(?:md|ipynb)(#[^)]*)?\)")  # a link to a page by its file
 
 
@@ -48,12 +60,20 @@ def prepare(app: Sphinx, _: Any) -> None:
     source = Path(app.srcdir)
     (source / PICTURES).mkdir(parents=True, exist_ok=True)
     shutil.copy(DATA / "sources.bib", source)
-    shutil.copy(mathjax(), source / "_static")
-    computed = json.dumps(calculator.data(facts().specs), ensure_ascii=False, separators=(",", ":"))
-    scripts = {"datatables": datatables(), "calculator-data": f"const CALCULATOR = {computed};\n"}
+    scripts = {
+        "datatables": datatables(),
+        "calculator-data": constant("CALCULATOR", calculator.data(facts().specs)),
+        "sentences-data": constant("SENTENCES", sentences.data(facts())),
+    }
     for name, text in scripts.items():
         (source / "_static" / f"{name}.js").write_text(text, encoding="utf-8")
+    about.offer(source)
     pages.write(source)
+
+
+def constant(name: str, value: Any) -> str:
+    """A script that gives a name to what was computed when the site was built."""
+    return f"const {name} = {json.dumps(value, ensure_ascii=False, separators=(',', ':'))};\n"
 
 
 def datatables() -> str:
@@ -77,6 +97,10 @@ def staged(text: str, stem: str, folder: Path) -> str:
     """A notebook with code folded, its pictures at both widths with their words and numbers."""
     notebook = nbformat.reads(text, as_version=4)
     notebook.cells = folded(notebook.cells)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = with_formulas(cell.source)
+        cell.source = cell.source.replace("<!-- sentence -->", pages.render("sentence"))
     number = count(1)
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
         data = output.get("data", {})
@@ -115,31 +139,58 @@ def picture(data: Any, narrow: str, name: str, folder: Path) -> str:
     sizes = {}
     for width, suffix, encoded in (("wide", "", data["image/png"]), ("narrow", "-narrow", narrow)):
         png = base64.b64decode(encoded)
-        (folder / f"{name}{suffix}.png").write_bytes(png)
         sizes[width] = struct.unpack(">II", png[16:24])  # as a PNG says first
+        path = folder / f"{name}{suffix}.png"
+        path.write_bytes(png)
+        if len(png) > LARGE:  # few colours tell the same in a quarter of the bytes
+            drawn, plain = Image.open(path).convert("RGB"), Image.Dither.NONE
+            drawn.quantize(64, Image.Quantize.FASTOCTREE, dither=plain).save(path)
     return pages.render("picture", name=name, alt=finding, **sizes)
 
 
 def mend(app: Sphinx, name: str, _: str, context: dict[str, Any], __: Any) -> None:
-    """Mend a page: docutils gives citations a role that was withdrawn; one table has scripts."""
-    context["body"] = context.get("body", "").replace('"doc-biblioentry"', '"listitem"')
-    for script in ("datatables.js", "scorecard.js") if name == "00-scorecard" else ():
-        app.add_js_file(script, loading_method="defer")
-    if name.startswith("article-"):
-        app.add_js_file("moved.js", loading_method="defer")
+    """Mend a page and say what it is; docutils gives citations a role that was withdrawn."""
+    body = context.get("body", "").replace('"doc-biblioentry"', '"listitem"')
+    title = about.plain(context.get("title", ""))
+    context["body"] = f"{body}\n{about.foot(name, title)}"
+    context["metatags"] = f"{context.get('metatags', '')}\n{about.tags(name, title, body)}"
+    for page, scripts in SCRIPTS.items():
+        for script in scripts if name.startswith(page) else ():
+            app.add_js_file(script, loading_method="defer")
 
 
 def slim(app: Sphinx, error: Exception | None) -> None:
-    """Leave out of a site what no page needs.
+    """Leave out of a site what no page needs: most of what a page would load.
 
-    These are translations, maps for a debugger, and the script that draws the icons which a font
-    has drawn already: most of what a page would load.
+    These are translations, maps for a debugger, the script that draws the icons which a font has drawn
+    already, rules for classes that no page has, and, but on the page of the search, all words of the site.
     """
     site = Path(app.outdir)
     shutil.rmtree(site / "_static" / "locales", ignore_errors=True)
     for path in [*site.rglob("*.map"), *site.glob("_static/scripts/fontawesome.js*")]:
         path.unlink(missing_ok=True)
+    needless = r"<script [^>]*scripts/fontawesome\.js[^>]*></script>"
+    searching = r'<script src="(?:_static/(?:searchtools|language_data)|searchindex)\.js[^>]*></script>'
     for page in site.glob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        text = re.sub(r"<script [^>]*scripts/fontawesome\.js[^>]*></script>", "", text)
+        text = re.sub(needless, "", page.read_text(encoding="utf-8"))
+        text = text if page.name == "search.html" else re.sub(searching, "", text)
         page.write_text(text, encoding="utf-8")
+    said = [path.read_text(encoding="utf-8") for path in [*site.glob("*.html"), *site.rglob("*.js")]]
+    known = frozenset(re.findall(r"[\w-]+", " ".join(said)))
+    for sheet in site.glob("_static/styles/*-theme.css"):
+        sheet.write_text(used(sheet.read_text(encoding="utf-8"), known), encoding="utf-8")
+
+
+def used(sheet: str, known: frozenset[str]) -> str:
+    """A style sheet without the rules that ask for a class which is not among the known words.
+
+    >>> used(".a,.b{x:y}@media p{.b .a{x:y}.c:not(.b){x:y}}", frozenset({"a", "c"}))
+    '.a,.b{x:y}@media p{.c:not(.b){x:y}}'
+    """
+
+    def kept(rule: re.Match[str]) -> str:
+        each = re.sub(r":not\([^()]*\)", "", rule[1]).split(",")
+        classes = (set(re.findall(r"\.(-?[A-Za-z_][\w-]*)", one)) for one in each)
+        return rule[0] if any(found <= known for found in classes) else ""
+
+    return re.sub(r"([^{}]+)\{[^{}]*\}", kept, sheet)

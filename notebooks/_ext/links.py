@@ -7,8 +7,12 @@ import re
 from collections.abc import Mapping
 from functools import cache
 
+from pybtex.database import Entry, parse_file
+from pybtex.richtext import Text
+
 from cm384.ledger.claims import Claim
 from cm384.table import files
+from cm384.table.documents import Source, load_sources
 from cm384.table.errors import DATA
 
 CLAIM_ID = re.compile(r"\bS\d{3}-\d+[a-z]?\b")
@@ -23,8 +27,48 @@ def _claims() -> Mapping[str, str]:
 
 
 @cache
-def _sources() -> frozenset[str]:
-    return frozenset(files.read_keys())
+def _entries() -> Mapping[str, Entry]:
+    return dict(parse_file(str(DATA / "sources.bib")).entries)
+
+
+def _plain(latex: str) -> str:
+    """The words of an entry; only those with letters in commands need the slow reader of LaTeX."""
+    found = re.sub(r"\\([&%$_#])|[{}]", r"\1", latex).replace("--", "–")
+    return str(Text.from_latex(latex).render_as("text")) if "\\" in found else found
+
+
+@cache
+def called(key: str) -> str:
+    """What a source is called: who wrote it, and the year.
+
+    >>> called("huawei2025cloudmatrix"), called("pilz2025supercomputers"), called("pseo_tco")
+    ('Zuo et al. 2025', 'Pilz et al. 2025', 'GPU TCO Analysis 2026')
+    """
+    who = [_plain(" ".join(person.last_names)) for person in _entries()[key].persons["author"]]
+    several = " et al." if len(who) > 2 or who[1:] == ["others"] else ""
+    return f"{who[0] if several else ' and '.join(who)}{several} {_published(load_sources()[key])[:4]}"
+
+
+def _published(source: Source) -> str:
+    return source.published.removeprefix("by ")
+
+
+def weight(source: Source) -> str:
+    """Whether a document is primary, relayed or weak: a maker's, an authority's or a measurement; of the
+    press or an analyst; of the press, and without a date.
+    """
+    if source.kind in ("vendor", "official", "measurement"):
+        return "primary"
+    return "weak" if source.kind == "press" and source.published.startswith("by ") else "relayed"
+
+
+def cited(key: str) -> str:
+    """A source in HTML: its name, which leads to the bibliography and says more when it is pointed at."""
+    source = load_sources()[key]
+    told = f"{weight(source)} ({source.kind}, {source.published}): {_plain(_entries()[key].fields['title'])}"
+    anchor = re.sub(r"[^a-z0-9]+", "-", f"cite-{key}".lower())  # as docutils writes an id
+    return (f'<a class="source {weight(source)}" href="bibliography.html#{anchor}" '
+            f'title="{html.escape(told)}">{html.escape(called(key))}</a>')  # fmt: skip
 
 
 def linked(text: str) -> str:
@@ -32,15 +76,14 @@ def linked(text: str) -> str:
 
     >>> print(linked("<td>S000-11</td><td><code>xu2025connect</code></td>"))
     <td><a href="article-facefam2025huawei.html#s000-11">S000-11</a></td><td><a \
-href="bibliography.html#cite-xu2025connect"><code>xu2025connect</code></a></td>
+class="source primary" href="bibliography.html#cite-xu2025connect" title="primary (vendor, \
+2025-09-18): Groundbreaking SuperPoD Interconnect: Leading a New Paradigm for AI Infrastructure">Xu \
+2025</a></td>
     """
 
     def source(match: re.Match[str]) -> str:
         key = html.unescape(match[2])
-        if match[1] or key not in _sources():
-            return match[0]
-        anchor = re.sub(r"[^a-z0-9]+", "-", f"cite-{key}".lower())  # as docutils writes an id
-        return f'<a href="bibliography.html#{anchor}">{match[0]}</a>'
+        return match[0] if match[1] or key not in _entries() else cited(key)
 
     def claim(match: re.Match[str]) -> str:
         address = _claims().get(match[0])

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import calculator
+import hero
 import pandas as pd
 import workings
 from facts import SHOWN, Facts, facts
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from sentences import Alias, aliases_checks
 
 from cm384.ledger import claims, readings, record
 from cm384.ledger.board import MARKS, TONES, how_counted, in_all, sentences
@@ -71,7 +73,8 @@ def fill(text: str) -> str:
 
 def answer() -> dict[str, Any]:
     """The chosen rows of the title question, what each says of the whole systems, and where one leads."""
-    found = pd.read_csv(DATA / "derived" / "answer.csv")
+    every = pd.read_csv(DATA / "derived" / "answer.csv", keep_default_na=False)
+    found = every[every["against"] == at_work.AGAINST[0]].copy()
     numbers = found[["ratio", "low", "high"]].to_numpy()
     found["said"] = [tables.near_one(*row) for row in numbers]
     found["cell"] = found["reads"].map(at_work.SIGNS) + found["said"]
@@ -80,6 +83,7 @@ def answer() -> dict[str, Any]:
     return {
         "of": found[found["per"] == "system"].set_index("row")["said"].to_dict(),
         "leads": leads.agg(["sum", "size"]).to_dict("index"),
+        "drawings": [*hero.drawings(every, facts())],
         "rows": [
             {"CloudMatrix 384 ÷ GB200 NVL72": said, "kind": wide.loc[row, "kind"]}
             | {f"per {per}".replace("per system", "system"): wide.loc[row, per] for per in at_work.PER}
@@ -265,6 +269,7 @@ def schema(known: Facts) -> dict[str, Any]:
         "readings.csv": (readings.Listed, {"quantity": names, "reading": readings.PAIRS}),
         "proxies.csv": (readings.Proxy, {"reading": readings.PAIRS}),
         "sources.csv": (documents.Source, {"kind": files.one_of(documents.SOURCE_KINDS)}),
+        "aliases.csv": (Alias, aliases_checks(known.claims)),
     }
     return {
         "files": {name: columns(name, *kind) for name, kind in kinds.items()},

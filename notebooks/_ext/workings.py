@@ -13,12 +13,15 @@ from cm384.ledger.claims import Claim
 from cm384.ledger.readings import listed_readings
 from cm384.ledger.stated import Stated, as_of, considered, kinds_of_run, measures, written
 from cm384.ledger.verdicts import Verdict
+from cm384.physics.in_numbers import in_numbers
+from cm384.physics.models import load_model
 from cm384.show import tables
-from cm384.table.records import Key, Row
+from cm384.table.records import Key, Row, read_conditions
 from cm384.table.specs import Specs
 from cm384.table.words import each, listed, title, words
 
 MOST_ROWS = 15  # more are summed up by source
+SERVED = ("published_throughput", "predicted_throughput", "published_tpot")
 
 
 def closest(claim: Claim, shelf: Iterable[Notebook]) -> Notebook | None:
@@ -33,7 +36,7 @@ def entry(verdict: Verdict, known: Facts) -> dict[str, Any]:
     keys, places = claim.primary.split(";"), claim.primary_locator.split("; ")
     if len(keys) != len(places):
         keys, places = [claim.primary], [claim.primary_locator]
-    shown: dict[str, Any] = {"read_as": "", "found": None, "tried": [], "rows": 0}
+    shown: dict[str, Any] = {"read_as": "", "found": None, "tried": [], "rows": 0, "numbers": []}
     if claim.derivable and not claim.same_as:
         shown |= reckoned(verdict, known)
     elif verdict.settled == "proxy" and claim.word and not claim.same_as:
@@ -67,7 +70,18 @@ def reckoned(verdict: Verdict, known: Facts) -> dict[str, Any]:
             *(f"– {text}: {why.split('; ')[0]}" for text, why in missing.items() if text not in later),
         ],
         **(working(found, said.table) if found else {}),
+        "numbers": numbers(claim, known.specs),
     }
+
+
+def numbers(claim: Claim, specs: Specs) -> list[tables.Table]:
+    """The arithmetic of the serving model for the run that a claim of one machine's serving names."""
+    run = specs.measurements.get(read_conditions(claim.conditions).get("measurement", ""))
+    if run is None or claim.comparator or claim.quantity not in SERVED:
+        return []
+    worked = in_numbers(specs, load_model(specs.models[run.model]), run.deployment, run.phase)
+    return [tables.table({part: term, "worked out": line} for term, line in lines.items())
+            for part, lines in worked.items()]  # fmt: skip
 
 
 def weighed(claim: Claim, known: Facts) -> dict[str, Any]:

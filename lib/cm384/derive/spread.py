@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cm384.derive.derivation import Figure, trace
+from cm384.derive.derivation import Figure, Working, trace
 from cm384.table import units
 from cm384.table.draws import choices, picked
 from cm384.table.errors import InputError
@@ -52,8 +52,10 @@ class Span:
         return f"all {count:,} combinations" if self.exhaustive else f"{count:,} seeded draws"
 
 
-def span(figure: Figure, specs: Specs, limit: int = LIMIT, seed: int = SEED) -> Span:
-    """A figure over the sourced combinations of the rows it reads.
+def span(
+    figure: Figure, specs: Specs, limit: int = LIMIT, seed: int = SEED, worked: Working | None = None
+) -> Span:
+    """A figure over the sourced combinations of the rows it reads; `worked` is its trace, where it is known.
 
     >>> from cm384 import derive, load_specs
     >>> peak = lambda specs: derive("peak", "ascend-910c", specs, precision="bf16")
@@ -61,7 +63,7 @@ def span(figure: Figure, specs: Specs, limit: int = LIMIT, seed: int = SEED) -> 
     >>> print(found.low, found.central, found.high)
     752.0 teraoperation_rate 752.0 teraoperation_rate 800.0 teraoperation_rate
     """
-    found = trace(figure, specs)
+    found = worked or trace(figure, specs)
     central = found.value
     if np.ndim(central.m):
         raise InputError("a span needs one value a row; this table holds several")
@@ -84,9 +86,12 @@ def combinations(
     All of them when there are at most `limit`, else the central one and that many draws, less one;
     also says which. The first is the central one. Rows of one group go together.
     """
-    blocks = choices(specs.rows, keys)
-    options = [block.options[:, [key in keys for key in block.keys]] for block in blocks]
-    distinct = [np.unique(statements, axis=0) for statements in options]
+    blocks = choices(specs.rows, specs.groups, keys)
+    place = {key: i for i, key in enumerate(keys)}
+    options = [block.options[:, [key in place for key in block.keys]] for block in blocks]
+    distinct = [
+        np.unique(statements, axis=0) if len(statements) > 1 else statements for statements in options
+    ]
     sizes = [len(statements) for statements in distinct]
     count = math.prod(sizes)
     exhaustive = count <= limit
@@ -96,7 +101,7 @@ def combinations(
         count, picks = limit, [np.append(0, picked(block, limit - 1, seed)) for block in blocks]
     found = np.zeros((count, len(keys)), dtype=int)
     for block, statements, pick in zip(blocks, options, picks, strict=True):
-        found[:, [keys.index(key) for key in block.keys if key in keys]] = statements[pick]
+        found[:, [place[key] for key in block.keys if key in place]] = statements[pick]
     return found, exhaustive
 
 
@@ -221,7 +226,7 @@ def sobol(figure: Figure, specs: Specs, samples: int = 1024, seed: int = SEED) -
     found = trace(figure, specs)
     unit = found.value.units
     keys = [row.key for row in found.rows if row.key not in specs.drawn]
-    disputed = [block for block in choices(specs.rows, keys) if len(block.options) > 1]
+    disputed = [block for block in choices(specs.rows, specs.groups, keys) if len(block.options) > 1]
     if not disputed:
         return pd.DataFrame(columns=["rows", "first", "total"])
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cm384.derive.derivation import trace
+from cm384.derive.derivation import Working, trace
 from cm384.derive.spread import Span, span
 from cm384.ledger.claims import Claim
 from cm384.ledger.readings import Reading
@@ -16,30 +16,70 @@ from cm384.physics.check import ModelError, model_error
 from cm384.physics.served import MODELLED
 from cm384.table import units
 from cm384.table.errors import InputError
-from cm384.table.specs import Specs
+from cm384.table.records import Key
+from cm384.table.specs import Specs, once
 
 LEAST = 0.05  # of the combinations that must reach a claim
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """A reading and what it gives, in the unit of the claim.
+class Spread:
+    """What the sources make of a reading, in the unit of the claim.
 
     `values` are all combinations of the sources, printed totals of systems among them, `best` those in
     which every row is of the best class of document that it has, `ends` the lowest and the highest that
     the makers' own documents allow.
     """
 
-    reading: Reading
     span: Span
     values: np.ndarray
     best: np.ndarray
     ends: tuple[float, float]
 
+
+@dataclass(frozen=True)
+class Attempt:
+    """A reading and what it gives, in the unit of the claim: how it came about, and its spread if asked."""
+
+    reading: Reading
+    unit: str
+    table: Specs
+    worked: Working
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The rows that were read."""
+        return tuple(row.key for row in self.worked.rows if row.key not in self.table.drawn)
+
+    @property
+    def spread(self) -> Spread:
+        """The reading over the sources; refuses one that no source allows."""
+        return once(_spread, self.table, self.reading, self.unit)
+
+    @property
+    def span(self) -> Span:
+        """The figure over all combinations of the sources."""
+        return self.spread.span
+
+    @property
+    def values(self) -> np.ndarray:
+        """The figure in each combination, and by printed totals."""
+        return self.spread.values
+
+    @property
+    def best(self) -> np.ndarray:
+        """Which combinations are of the best documents."""
+        return self.spread.best
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest figure by the makers' own documents."""
+        return self.spread.ends
+
     @property
     def central(self) -> float:
         """The figure at the central values."""
-        return float(self.span.central.m)
+        return float(self.worked.value.m)
 
     @property
     def edges(self) -> tuple[float, float]:
@@ -49,14 +89,14 @@ class Attempt:
     @property
     def text(self) -> str:
         """The central figure as a reader sees it."""
-        return units.text(self.span.central)
+        return units.text(self.worked.value)
 
     def __str__(self) -> str:
         return f"{self.reading.text} = {self.text}"
 
     def figure(self, specs: Specs) -> Any:
         """The figure on another table."""
-        return self.reading.figure(specs).to(self.span.central.units)
+        return self.reading.figure(specs).to(self.worked.value.units)
 
     def holds(self, claim: Claim) -> bool:
         """Whether the central value falls in the interval, and so do both ends of the makers' documents."""
@@ -81,11 +121,29 @@ class Attempt:
 
 
 def tried(reading: Reading, unit: str, specs: Specs) -> Attempt:
-    """A reading derived with its span; refuses one that no source allows."""
+    """A reading derived; refuses one that no source allows."""
+    worked = once(_worked, specs, reading, unit)
+    if isinstance(worked, str):
+        raise InputError(worked)
+    return Attempt(reading, unit, specs, worked)
+
+
+def _worked(specs: Specs, reading: Reading, unit: str) -> Working | str:
+    """How a reading came about, or why it did not."""
     target = units.parse_unit(unit or "count")
-    found = span(lambda table: reading.figure(table).to(target), specs)
+    try:
+        return trace(lambda table: reading.figure(table).to(target), specs)
+    except InputError as error:
+        return str(error)
+
+
+def _spread(specs: Specs, reading: Reading, unit: str) -> Spread:
+    attempt = tried(reading, unit, specs)
+    found = span(attempt.figure, specs, worked=attempt.worked)
     best, makers = (np.ones(len(found.values), dtype=bool) for _ in range(2))
     for key, picks in zip(found.keys, found.choices.T, strict=True):
+        if len(specs.rows[key]) == 1:
+            continue
         ranks = np.array([specs.standing(row) for row in specs.rows[key]])
         own = np.array([specs.by_maker(row) for row in specs.rows[key]])
         best &= (ranks[picks] == ranks.min()) | (picks == 0)
@@ -94,13 +152,13 @@ def tried(reading: Reading, unit: str, specs: Specs) -> Attempt:
     asked = {(name, key[1]) for name in (reading.subject, reading.comparator) for key in found.keys}
     if any(key[:2] in asked for key in specs.printed_totals):
         # The total that a maker prints is another value of the system.
-        total = trace(reading.figure, specs.by_totals())
-        printed = float(total.value.to(target).m)
-        if not np.isclose(printed, float(found.central.m), rtol=1e-12):
+        total = trace(attempt.figure, specs.by_totals())
+        printed = float(total.value.m)
+        if not np.isclose(printed, attempt.central, rtol=1e-12):
             values, best = np.append(values, printed), np.append(best, True)
             if all(map(specs.by_maker, (row for row in total.rows if row.key in specs.printed_totals))):
                 ends = np.append(ends, printed)
-    return Attempt(reading, found, values, best, (float(ends.min()), float(ends.max())))
+    return Spread(found, values, best, (float(ends.min()), float(ends.max())))
 
 
 @dataclass(frozen=True)
@@ -111,12 +169,17 @@ class Tried:
     missing: dict[str, str]
 
 
-def attempts(readings: Iterable[Reading], unit: str, specs: Specs) -> Tried:
-    """What each reading gives, and what is missing for those that need a figure no source states."""
+def attempts(readings: Iterable[Reading], unit: str, specs: Specs, *, spread: bool = True) -> Tried:
+    """What each reading gives, and what is missing for those that need a figure no source states.
+
+    Without `spread` at the central values alone.
+    """
     found, missing = [], {}
     for reading in readings:
         try:
             found.append(tried(reading, unit, specs))
+            if spread:
+                _ = found[-1].spread
         except InputError as error:
             missing[reading.text] = str(error)
     return Tried(found, missing)

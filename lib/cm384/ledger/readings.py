@@ -36,6 +36,9 @@ class Reading:
     against: Mapping[str, str] = field(default_factory=dict)
     difference: bool = False
 
+    def __hash__(self) -> int:
+        return hash((self.subject, self.quantity, self.comparator, *sorted(self.conditions.items())))
+
     def changed(self, text: str) -> Reading:
         """This reading with the changes that a cell of `readings` lists: `key=value;…`.
 

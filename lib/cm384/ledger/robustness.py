@@ -28,6 +28,8 @@ from cm384.table.errors import InputError, NotStated, check_known, suggestion, u
 from cm384.table.records import Key, Row, key_name, read_conditions, write_conditions
 from cm384.table.specs import Specs
 
+STRIDE = 10 * BLOCK  # samples that are evaluated at a time; each block of them has its own seed
+
 
 def nearest_attempt(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> Attempt:
     """The claim as stated; of several possible comparators, the one that comes nearest to it."""
@@ -65,8 +67,8 @@ def bands(claims: Iterable[Claim], specs: Specs, samples: int = 10_000, seed: in
     ledger = {claim.id: claim for claim in claims}
     found = derivable(ledger, specs)
     drawn = {claim.id: np.empty(samples) for claim, _ in found}
-    for start in range(0, samples, BLOCK):
-        count = min(BLOCK, samples - start)
+    for start in range(0, samples, STRIDE):
+        count = min(STRIDE, samples - start)
         table = specs.sample(count, seed, start)
         for claim, attempt in found:
             drawn[claim.id][start : start + count] = attempt.figure(table).m
@@ -110,7 +112,7 @@ def flips(claim: Claim, found: Attempt, specs: Specs) -> list[Flip]:
 
     Numbers of parts are left out: another number of chips is another machine, not another source.
     """
-    keys = [key for key in found.span.keys if key[1] != "count" and key not in specs.drawn]
+    keys = [key for key in found.keys if key[1] != "count" and key not in specs.drawn]
     error = error_of(found, specs)
     lines = [_flip(claim, found, key, specs, error) for key in keys]
     return sorted(lines, key=lambda f: (not f.statements, round(f.distance, 6)))
@@ -193,7 +195,7 @@ def solve(claim_id: str, row: str, specs: Specs, claims: Iterable[Claim] | None 
     found = nearest_attempt(ledger[claim_id], specs, ledger)
     fitting = _meant(row, found)
     if len(fitting) != 1:
-        raise unknown("row of this claim", row, map(key_name, found.span.keys))
+        raise unknown("row of this claim", row, map(key_name, found.keys))
     return _solution(ledger[claim_id], found, fitting[0], specs)
 
 
@@ -204,7 +206,7 @@ def _solution(claim: Claim, found: Attempt, key: Key, specs: Specs) -> Solution:
 
 def _meant(row: str, found: Attempt) -> list[Key]:
     """The rows that a figure reads and that a name means, with or without its conditions."""
-    return [key for key in found.span.keys if row in (name := key_name(key), name.split("[")[0])]
+    return [key for key in found.keys if row in (name := key_name(key), name.split("[")[0])]
 
 
 def solutions(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[Solution]:
@@ -214,7 +216,7 @@ def solutions(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[S
     out; those of which no value does it come last.
     """
     found, solved = nearest_attempt(claim, specs, ledger), []
-    for key in found.span.keys:
+    for key in found.keys:
         with contextlib.suppress(InputError):
             solved.append(_solution(claim, found, key, specs))
     return sorted(solved, key=lambda solution: round(solution.distance, 6))
@@ -241,7 +243,7 @@ def solve_ledger(row: str, specs: Specs, claims: Iterable[Claim]) -> pd.DataFram
             continue
         line |= {"derived": found.central if table is specs else np.nan}
         line |= {"why": "its figure does not read this row"}
-        read.update(map(key_name, found.span.keys))
+        read.update(map(key_name, found.keys))
         lines += [line | _needed(claim, found, key, table) for key in _meant(row, found)] or [line]
     if not any(line["row"] for line in lines):
         names = read if "[" in row else {name.split("[")[0] for name in read}

@@ -170,7 +170,7 @@ def _measured(name: str, specs: Specs) -> str:
 
 def kinds_of_run(found: Attempt, specs: Specs) -> list[str]:
     """How the published figures behind an attempt came about, where they were not measured."""
-    rows = [specs.rows[key][0] for key in found.span.keys]
+    rows = [specs.rows[key][0] for key in found.keys]
     work = [row.basis for row in rows if specs.kinds[row.quantity].nature == "performance"]
     return each(basis for basis in work if basis not in ("measured", "assumed"))
 
@@ -185,7 +185,7 @@ def owner_of(claim: Claim, best: Attempt, specs: Specs, ledger: Mapping[str, Cla
         return None
     listed_for = listed_readings(best.reading, claim.readings, specs)
     candidates = _owners(claim, best.reading, listed_for, specs, ledger)
-    found = attempts(candidates, claim.figure_unit, specs).found
+    found = attempts(candidates, claim.figure_unit, specs, spread=False).found
     return next((a for a in found if claim.printed.holds(a.central)), None)
 
 
@@ -248,14 +248,14 @@ def measures(
         name += f" against {title(reading.comparator)}" if reading.comparator != plain.comparator else ""
         named = (as_run(run, specs) for run in runs(_same_kind(reading, specs), specs))
         tries = [r for r in without_doubles(named) if r.subject != r.comparator]
-        gives = attempts(tries, "", specs).found
+        gives = attempts(tries, "", specs, spread=False).found
         if not gives and specs.parts(reading.subject) and specs.parts(reading.comparator):  # of one chip
             chips = {name: specs.parts(name)[0] for name in (reading.subject, reading.comparator)}
-            gives = attempts([_per_chip(reading, chips)], "", specs).found
+            gives = attempts([_per_chip(reading, chips)], "", specs, spread=False).found
         if not gives:
             found.append((name, None, False))
             continue
-        if any(a and a.span.keys == gives[0].span.keys for _, a, _ in found):
+        if any(a and a.keys == gives[0].keys for _, a, _ in found):
             continue
         lower = specs.kinds[reading.quantity].better == "lower"
         bar = float(proxy.at_least)

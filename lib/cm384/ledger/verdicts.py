@@ -54,7 +54,7 @@ class Verdict:
             return {"holding": Q(self.weighed[0], "count"), "measures": Q(self.weighed[1], "count")}
         if not self.attempt:
             return {}
-        central, names = self.attempt.span.central, ("low", "high", "lowest", "highest")
+        central, names = self.attempt.worked.value, ("low", "high", "lowest", "highest")
         ends = Quantity(np.array([*self.attempt.ends, *self.attempt.edges]), central.units)
         return {"derived": central, **dict(zip(names, ends, strict=True))}
 
@@ -203,7 +203,7 @@ def _weaker(claim: Claim, best: Attempt, specs: Specs) -> Attempt | None:
         alike = all(getattr(other, name) == getattr(run, name) for name in ("accelerator", "phase", "model"))
         if alike and not other.as_run:
             named = [best.reading.changed(f"measurement={other.id}")]
-            for found in attempts(named, claim.figure_unit, specs).found:
+            for found in attempts(named, claim.figure_unit, specs, spread=False).found:
                 if claim.printed.holds(found.central):
                     return found
     return None
@@ -217,7 +217,7 @@ def _alone(claim: Claim, found: Attempt, specs: Specs) -> str:
         return ""
     sources = load_sources()
     said = []
-    for key in found.span.keys:
+    for key in found.keys:
         rows = specs.rows[key]
         work = specs.kinds[rows[0].quantity].nature == "performance" or rows[0].basis in RUNS
         if not work or rows[0].source not in sources:
@@ -308,7 +308,7 @@ def _reached(claim: Claim, found: Attempt, specs: Specs) -> str:
     share = units.percent(found.share(claim))
     if not np.any(holds):
         return f"{found}; combinations of the sources lie on both sides, {share} of them beyond the claim."
-    picks = zip(found.span.keys, found.span.choices[int(np.argmax(holds))], strict=True)
+    picks = zip(found.keys, found.span.choices[int(np.argmax(holds))], strict=True)
     rows = [specs.rows[key][pick] for key, pick in picks if pick]
     values = listed(f"{row_name(r)} at {units.text(r.amount)}" for r in rows)
     return f"{found}, but {share} of the sourced combinations reach it{f': with {values}' if values else ''}."
@@ -335,12 +335,12 @@ def _settled(claim: Claim, found: Attempt, specs: Specs) -> str:
 
 
 def _sources(found: Attempt, specs: Specs) -> tuple[str, ...]:
-    return tuple(each(specs.rows[key][0].source for key in found.span.keys))
+    return tuple(each(specs.rows[key][0].source for key in found.keys))
 
 
 def _overturn(found: Attempt, specs: Specs) -> str:
     """The document that would change the answer."""
-    rows = [specs.rows[key][0] for key in found.span.keys]
+    rows = [specs.rows[key][0] for key in found.keys]
     told = each(f"{row_name(row)}" for row in rows if row.quantity != "count") or each(map(row_name, rows))
     if not told:
         return "Another published configuration."

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from cm384.derive.catalogue import AT, DRAWS
-from cm384.derive.derivation import Figure, derivation, derive
+from cm384.derive.derivation import Figure, derivation, derive, trace
 from cm384.derive.spread import span
 from cm384.physics import arrays, load, serving
 from cm384.physics.check import model_error
@@ -42,7 +42,8 @@ from cm384.table.records import (
 from cm384.table.specs import Specs
 from cm384.table.units import Quantity
 
-COLUMNS = ("part", "row", "per", "ratio", "low", "high", "kind", "reads")
+COLUMNS = ("part", "row", "per", "ratio", "low", "high", "kind", "reads", "sources")
+AGAINST = ("gb200-nvl72", "gb300-nvl72", "hgx-h100", "hgx-h20")  # as committed, the main one first
 # How a table marks who leads.
 SIGNS = MappingProxyType({"leads": "▲ ", "trails": "▼ ", "not separable": "○ ", "level": "= ",
                           "takes more": "", "takes less": ""})  # fmt: skip
@@ -293,8 +294,8 @@ def table(specs: Specs, system: str, comparator: str, of: Mapping[str, Line] | N
 
     Columns as in `COLUMNS`; `of` are rows, by default all of `lines()`. `low` and `high` are what the
     sources allow, over all pairs of runs where several are alike, and of a modelled figure widened by the
-    error of such ratios. `reads` says who leads, *level*, or *not separable* where either may lead. What no
-    source states has no line.
+    error of such ratios. `reads` says who leads, *level*, or *not separable* where either may lead,
+    `sources` what a figure is read from, unless by the model. What no source states has no line.
     """
     found = _cells(specs, system, comparator, of or lines())
     return pd.DataFrame(found, columns=[*COLUMNS])
@@ -312,8 +313,15 @@ def _cells(specs: Specs, system: str, comparator: str, of: Mapping[str, Line]) -
         low, high = min(float(s.low.m) for s in spans), max(float(s.high.m) for s in spans)
         if line.phases:
             low, high = model_error(specs, *line.phases, ratio=True).band(low, high)
+        read = () if line.phases else trace(cell(line, per, system, comparator), specs).rows
+        sources = ";".join(sorted({row.source for row in read}))
         central = float(spans[0].central.m)
-        yield line.part, name, per, central, low, high, line.kind, _reads(low, high, line)
+        yield line.part, name, per, central, low, high, line.kind, _reads(low, high, line), sources
+
+
+def tables(specs: Specs, system: str) -> pd.DataFrame:
+    """The table of a system over each of `AGAINST`, which the column `against` names."""
+    return pd.concat([table(specs, system, other).assign(against=other) for other in AGAINST])
 
 
 def _reads(low: float, high: float, line: Line) -> str:

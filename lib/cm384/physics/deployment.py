@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cm384.physics.arrays import any, floor, number
 from cm384.physics.transformer import Model, bytes_per_element
 from cm384.table.errors import InputError, check_known
 from cm384.table.records import FOUR_BIT_WEIGHTS, MATRIX_PRECISIONS, ROUTINGS, Deployment
@@ -19,24 +20,25 @@ def check_fields(d: Deployment, model: Model, phase: str) -> None:
     """Refuse a deployment whose fields cannot be; one line that names the field."""
     check_known("routing", d.routing, ROUTINGS)
     for field, least in LEAST.items():
-        value, whole, strict = np.asarray(getattr(d, field)), field in WHOLE, field == "batch"
+        value, whole, strict = number(getattr(d, field)), field in WHOLE, field == "batch"
         valid = (value > 0 if strict else value >= least) & (value < np.inf)
         if field == "tokens_per_step":  # what is not stated may be published
-            valid = valid | np.isnan(value)
+            valid = valid | (value != value)
         if whole:
-            valid = valid & (value == np.floor(value))
-        if not np.all(valid):
+            valid = valid & (value == floor(value))
+        if not (valid is True or np.all(valid)):
             kind = "a whole number, " if whole else ""
             bound = "more than 0" if strict else f"at least {least}"
-            raise InputError(f"{field}: expected {kind}{bound}, not {value[~valid].flat[0]:g}")
-    if np.any(np.asarray(d.microbatches) > 2):
+            wrong = np.asarray(value)[~np.asarray(valid)]
+            raise InputError(f"{field}: expected {kind}{bound}, not {wrong.flat[0]:g}")
+    if any(number(d.microbatches) > 2):
         raise InputError("microbatches: expected 1 or 2")
-    step = np.asarray(d.draft_tokens) + 1
-    if np.any(step > 1) and not (model.mtp_layers or d.drafter):
+    step = number(d.draft_tokens) + 1
+    if any(step > 1) and not (model.mtp_layers or d.drafter):
         told = "has no layer that drafts (MTP); name a model that does as the drafter"
         raise InputError(f"draft_tokens: {model.name} {told}")
     if phase == "decode":
-        tokens, context = np.asarray(d.tokens_per_step), np.asarray(d.context)
+        tokens, context = number(d.tokens_per_step), number(d.context)
         told = "tokens_per_step: expected 1 to draft_tokens + 1 = {step:g}, not {tokens:g}"
         refuse(tokens > step, told, step=step, tokens=tokens)
         told = "context: expected at least {step:g}, the tokens of one step, not {context:g}"
@@ -53,7 +55,10 @@ def check_fields(d: Deployment, model: Model, phase: str) -> None:
 
 def axes_of(d: Deployment) -> int:
     """How many axes the arrays of a deployment have together; refuses arrays that do not fit."""
-    shapes = {field: np.shape(getattr(d, field)) for field in LEAST}
+    fields = {field: getattr(d, field) for field in LEAST}
+    shapes = {n: () if isinstance(value, float | int) else np.shape(value) for n, value in fields.items()}
+    if not {*shapes.values()} - {()}:
+        return 0
     try:
         return len(np.broadcast_shapes(*shapes.values()))
     except ValueError:
@@ -63,8 +68,8 @@ def axes_of(d: Deployment) -> int:
 
 def check_ranks(d: Deployment, ranks_per_package: Any, model: Model) -> None:
     """Refuse ranks that do not divide; one line that names the field."""
-    total = np.asarray(d.accelerators) * ranks_per_package
-    experts, tensor = np.asarray(d.expert_parallel), np.asarray(d.tensor_parallel)
+    total = number(d.accelerators) * ranks_per_package
+    experts, tensor = number(d.expert_parallel), number(d.tensor_parallel)
     for field, group in (("expert_parallel", experts), ("tensor_parallel", tensor)):
         told = field + ": {ranks:g} ranks do not divide into groups of {size:g}"
         refuse(total % group > 0, told, ranks=total, size=group)
@@ -77,6 +82,7 @@ def check_ranks(d: Deployment, ranks_per_package: Any, model: Model) -> None:
 
 def refuse(wrong: Any, told: str, **values: Any) -> None:
     """Refuse what is wrong; `told` is filled with the values of the first such configuration."""
-    if np.any(wrong):
+    if any(wrong):
+        wrong = np.asarray(wrong)
         every = {name: np.broadcast_to(value, np.shape(wrong)) for name, value in values.items()}
         raise InputError(told.format(**{name: value[wrong].flat[0] for name, value in every.items()}))

@@ -12,9 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
-
-import numpy as np
 
 from cm384.physics import arrays
 from cm384.physics.deployment import refuse
@@ -23,7 +20,7 @@ from cm384.physics.transformer import bytes_per_element
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated, check_known
 from cm384.table.records import BYTES_PER_ELEMENT, FOUR_BIT_WEIGHTS, Numbers, read_conditions
-from cm384.table.specs import Specs
+from cm384.table.specs import Specs, once
 
 
 @dataclass(frozen=True)
@@ -76,10 +73,13 @@ class Gemm:
         Matrix units work on whole tiles of rows. `units_share` is the part of them that is not busy
         with something else.
         """
-        flop = 2.0 * arrays.maximum(rows, groups * self.row_tile) * inputs * outputs
-        operands = rows * inputs * self.element_bytes + groups * inputs * outputs * self.weight_bytes
-        work = arrays.hypot(flop / (self.rate * units_share), operands / self.bandwidth)
-        return self.fixed_time + work + rows * outputs * HALF / self.output_bandwidth
+        # What does not vary with the rows is taken together first, so that few arrays are passed over.
+        size = inputs * outputs
+        computing = arrays.maximum(rows, groups * self.row_tile) * (2.0 * size / (self.rate * units_share))
+        reading = rows * (inputs * self.element_bytes / self.bandwidth)
+        reading = reading + groups * (size * self.weight_bytes / self.bandwidth)
+        work = arrays.sqrt(computing * computing + reading * reading)
+        return work + rows * (outputs * HALF / self.output_bandwidth) + self.fixed_time
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Machine:
         named = [stream for stream in streams if has("stream_matrix_units", stream=stream)]
         split = {stream: number("stream_matrix_units", stream=stream) for stream in named}
         shares = split or has("communication_matrix_units", phase=phase)
-        whole = units.plain(matrix_units(specs, name)) if shares else 1.0
+        whole = arrays.number(units.plain(matrix_units(specs, name))) if shares else 1.0
         self.communication_share = taken / whole
         self.streams = {stream: count / whole for stream, count in split.items()}
         # Ranks that share prefill attention; 1 where it stays on its rank.
@@ -261,7 +261,7 @@ def curve(rows: Rows, quantity: str, over: str, invert: bool = False, **fixed: s
         point = given.pop(over, None)
         if point is not None and given == fixed:
             value = rows.number(quantity, basis, **given, **{over: point})
-            x = 1 / float(point) if over == "ranks" else float(arrays.log(float(point)))
+            x = 1 / float(point) if over == "ranks" else arrays.log(float(point))
             found[x] = 1 / value if invert else value
     if not found:
         rows.number(quantity, **fixed)  # says what is missing
@@ -287,23 +287,13 @@ def all_reduce(rows: Rows) -> AllReduce:
     return AllReduce((first, *larger), tuple(latencies), bandwidth)
 
 
-# Machines by the table that they are read from, for as long as that table is used.
-_MACHINES: WeakKeyDictionary[Specs, dict[tuple[Any, ...], Machine]] = WeakKeyDictionary()
-
-
 def machine(specs: Specs, name: str, asked: Asked, axes: int = 0) -> Machine:
     """The rows of accelerator `name`; InputError names the field that asks for what it lacks.
 
     Draws of the table come before `axes` further ones, those of a deployment's arrays. Read once a
     table, and every time from one that notes what is read.
     """
-    key = name, asked, axes
-    if specs.trace is not None:
-        return Machine(specs, *key)
-    known = _MACHINES.setdefault(specs, {})
-    if key not in known:
-        known[key] = Machine(specs, *key)
-    return known[key]
+    return once(Machine, specs, name, asked, axes)
 
 
 def _check_kernels(specs: Specs, name: str, asked: Asked, kernel: dict[str, str]) -> None:
@@ -334,7 +324,7 @@ def check_reach(machine: Machine, name: str, tensor: Numbers, experts: Numbers) 
     for field, (ranks, do, known, slope) in curves.items():
         row = row_to_add(name, "scale_up_bandwidth,,VALUE,GB/s,one-way")
         told = f"{field}: for {{ranks:g}} ranks of {name} to {do}, add {row}"
-        refuse((ranks > 1) & np.isnan(slope.values[0]), told, ranks=ranks)
+        refuse((ranks > 1) & (slope.values[0] != slope.values[0]), told, ranks=ranks)
         if machine.node_ranks is not None:
             told = (
                 f"{field}: no source states how fast {{ranks:g}} ranks of {name} {do}, on nodes of {{node:g}}"

@@ -5,10 +5,10 @@ Terms are in seconds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from cm384.physics import arrays, kernels
-from cm384.physics.deployment import axes_of
 from cm384.physics.kernels import Gemm
 from cm384.physics.operators import LatentAttention, positions
 from cm384.physics.sizes import HALF, Sizes
@@ -42,11 +42,11 @@ class Layers(Sizes):
         asked = kernels.Asked(
             phase, d.matrix_precision, d.attention_precision, core, experts, d.software, model.four_bit
         )
-        self.machine = kernels.machine(specs, d.accelerator, asked, axes_of(d))
+        self.machine = kernels.machine(specs, d.accelerator, asked, self.axes)
         exchanging = arrays.where(self.inside, 1.0, self.ranks)
         kernels.check_reach(self.machine, d.accelerator, self.tensor, exchanging)
         # Ranks a token goes to: its routed experts, and the shared ones if they are apart.
-        self.copies = model.experts_per_token + arrays.where(self.apart, model.shared_experts, 0.0)[()]
+        self.copies = model.experts_per_token + arrays.where(self.apart, float(model.shared_experts), 0.0)
         self.queries: Any = self.drafts + 1.0 if phase == "decode" else 1.0
         kind: Layer = "moe" if model.moe_layers else "dense"
         self.operators = model.operators(kind, absorbed=phase == "decode")
@@ -124,9 +124,9 @@ class Layers(Sizes):
         cache = batch * self.tensor * read
         seconds = arrays.maximum(seconds, cache / machine.attention_bandwidth)
         # Requests are at a random point of their `output` tokens: a sum of uniform numbers.
-        spread = arrays.asarray(self.d.output) / arrays.sqrt(12.0) / context
+        spread = arrays.number(self.d.output) / arrays.sqrt(12.0) / context
         spread = spread / arrays.sqrt(arrays.maximum(batch * self.tensor, 1.0))
-        groups = arrays.asarray(self.d.accelerators) * self.ranks_per_package / self.tensor
+        groups = arrays.number(self.d.accelerators) * self.ranks_per_package / self.tensor
         longest = 1.0 + kernels.normal_maximum(groups) * spread
         return machine.attention_fixed_time + seconds * longest
 
@@ -204,7 +204,7 @@ class Layers(Sizes):
         """
         machine, ranks, experts = self.machine, self.ranks, self.model.routed_experts
         if self.d.routing == "balanced":
-            return arrays.ones_like(ranks)
+            return 1.0
         alone = ranks / experts * self.model.experts_per_token / self.copies
         alone = arrays.where(self.apart, alone, 1.0)
         mean = arrays.maximum(tokens * self.shards, 1e-9) * self.copies * alone
@@ -234,7 +234,7 @@ class Layers(Sizes):
         """Seconds of the expert half of a layer without exchanges, on the busiest rank, by term."""
         model, machine = self.model, self.machine
         routed = self.operators["routed_experts"].shapes
-        shards = arrays.where(self.inside, self.tensor, 1.0)[()]
+        shards = arrays.where(self.inside, self.tensor, 1.0)
         local = tokens * shards  # tokens of this rank, or of the group that shares them
         rows = tokens * self.shards * self.copies * load
         drawn = tokens * self.shards * self.ranks * model.experts_per_token / model.routed_experts
@@ -300,16 +300,17 @@ class Layers(Sizes):
 
     # --- layers ----------------------------------------------------------------------------------
 
-    def moe_layer(self, queries: Any) -> Terms:
-        """Seconds of one MoE layer by term, both half batches together; `overlap` is taken off.
+    def moe_layer(self, queries: Any) -> tuple[Any, Callable[[], Terms]]:
+        """Seconds of one MoE layer, both half batches together, and by term if asked.
 
-        The memory traffic of an exchange slows the compute that it hides behind.
+        The memory traffic of an exchange slows the compute that it hides behind. What overlaps is whole in
+        its term and taken off in `overlap`.
         """
-        two = arrays.asarray(self.d.microbatches) > 1
-        halves = arrays.where(two, 2.0, 1.0)[()]
+        two = arrays.number(self.d.microbatches) > 1
+        halves = arrays.where(two, 2.0, 1.0)
         batch = self.batch / halves
         streams, left = self.machine.streams, 1.0 - self.machine.communication_share
-        shares = (arrays.where(two, streams.get(half, left), 1.0)[()] for half in ("attention", "experts"))
+        shares = (arrays.where(two, streams.get(half, left), 1.0) for half in ("attention", "experts"))
         attention_share, expert_share = shares
         attention = self.attention(batch, queries, attention_share)
         tokens = batch * queries
@@ -326,12 +327,16 @@ class Layers(Sizes):
             combining = (arrays.maximum(half + gathered, combine) for half in (second, first))
             both = sum((*dispatching, *combining))
         serial = first + dispatch + second + combine
-        terms = {**attention, **experts, "dispatch": dispatch, "combine": combine}
-        terms = {name: halves * time for name, time in terms.items()}
-        return {**terms, "overlap": arrays.where(two, both - 2.0 * serial, 0.0)}
 
-    def dense_layer(self, queries: Any) -> Terms:
-        """Seconds of one dense layer by term; its batch is not halved."""
+        def terms() -> Terms:
+            each = {**attention, **experts, "dispatch": dispatch, "combine": combine}
+            whole = {name: halves * time for name, time in each.items()}
+            return {**whole, "overlap": arrays.where(two, both - 2.0 * serial, 0.0)}
+
+        return arrays.where(two, both, serial), terms
+
+    def dense_layer(self, queries: Any) -> tuple[Any, Callable[[], Terms]]:
+        """Seconds of one dense layer, and by term if asked; its batch is not halved."""
         tokens = self.batch * self.tensor * queries
         terms = self.attention(self.batch, queries, 1.0)
         shapes = self.model.operators("dense")["dense_ffn"].shapes
@@ -344,7 +349,7 @@ class Layers(Sizes):
         size = element * self.model.hidden_size
         size = size + self.machine.vector_bytes["activation"] * shapes[1][0] / self.tensor
         terms["ffn_vector"] = self.vector(tokens * size)
-        return terms
+        return sum(terms.values()), lambda: terms
 
 
 def gated(gemm: Gemm, rows: Any, shapes: Any, shards: Any, groups: Any, share: Any) -> Any:

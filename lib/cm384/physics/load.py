@@ -59,26 +59,26 @@ def closed_loop(specs: Specs, model: Model, deployment: Deployment, loop: Loop) 
     the prompts that replace what a step finishes, one after the other. The time to the first token is as
     predicted, or where prefill is apart the stated one. Errors as in `prefill`; broadcasts.
     """
-    output = arrays.asarray(deployment.output, dtype=float)[()]
-    if np.any(output <= 1):
+    output = arrays.number(deployment.output)
+    if arrays.any(output <= 1):
         raise InputError("output: expected more than 1 token in a closed loop")
     context = loop.prompt + output / 2.0
     step = Step(specs, model, dataclasses.replace(deployment, context=context, batch=1.0), "decode")
     each = step.ranks_per_package / step.tensor  # requests an accelerator, for one of its group
-    chips = loop.workers * arrays.asarray(deployment.accelerators)
+    chips = loop.workers * arrays.number(deployment.accelerators)
     users, fitting = loop.concurrency / (chips * each), step.most()
-    if np.any(none := fitting < 1):
+    if arrays.any(none := fitting < 1):
         step.at(each).result()  # says what does not fit, if nothing does
-        fitting = arrays.where(none, np.nan, fitting)[()]
+        fitting = arrays.where(none, np.nan, fitting)
     stage = _stage(specs, model, deployment, loop)
-    stated = np.nan if loop.aggregated else arrays.asarray(loop.ttft, dtype=float)[()] / 1e3
+    stated = np.nan if loop.aggregated else arrays.number(loop.ttft) / 1e3
     requests = arrays.minimum(users, fitting)
     for _ in range(ROUNDS):
         seconds = step.at(requests * each).seconds()
         bearing = requests * step.accepted / output * stage.service if loop.aggregated else 0.0
         decoding = (output - 1.0) * (seconds + bearing) / step.accepted
         first = stage.seconds(loop.concurrency, decoding, seconds)
-        before = arrays.where(np.isnan(stated), first, stated)
+        before = arrays.where(stated != stated, first, stated)
         alone = users * decoding / (before + decoding)
         requests = (requests + arrays.minimum(alone, fitting)) / 2.0
     found = step.at(requests * each).result()
@@ -89,7 +89,7 @@ def closed_loop(specs: Specs, model: Model, deployment: Deployment, loop: Loop) 
         | {
             "step": found.step + bearing,
             "tokens": loop.concurrency / chips * step.accepted,
-            "breakdown": {**found.breakdown, "prefill": bearing},
+            "terms": lambda: (found.layer, {**found.breakdown, "prefill": bearing}),
         },
         first=first + waiting,
         running=requests * each,
@@ -143,7 +143,7 @@ def _stage(specs: Specs, model: Model, d: Deployment, loop: Loop) -> Stage:
     own = {"accelerators": d.accelerators, "tensor_parallel": d.tensor_parallel,
            "expert_parallel": d.expert_parallel}  # fmt: skip
     apart = {name: getattr(loop, f"prefill_{name}") for name in own}
-    if not loop.aggregated and np.any(np.isnan(arrays.asarray(loop.prefill_accelerators, dtype=float))):
+    if not loop.aggregated and np.any(np.isnan(arrays.number(loop.prefill_accelerators))):
         return Stage(np.nan, 1.0, 0.0, aggregated=False)
     layout = own if loop.aggregated else apart
     group = Rows(specs, d.accelerator, 0).optional("ranks_per_package", 1.0) / layout["tensor_parallel"]
@@ -154,7 +154,7 @@ def _stage(specs: Specs, model: Model, d: Deployment, loop: Loop) -> Stage:
     workers = loop.workers if loop.aggregated else loop.prefill_workers
     after = 0.0 if loop.aggregated else transfer(specs, model, alone)
     service = prefill(specs, model, alone).step
-    return Stage(service, workers * arrays.asarray(layout["accelerators"]) * group, after, loop.aggregated)
+    return Stage(service, workers * arrays.number(layout["accelerators"]) * group, after, loop.aggregated)
 
 
 def transfer(specs: Specs, model: Model, d: Deployment) -> Any:

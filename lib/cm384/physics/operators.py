@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from cm384.physics import arrays
@@ -22,12 +23,12 @@ class Operator:
     copies: int | Fraction = 1
     active: int | Fraction = 1
 
-    @property
+    @cached_property
     def parameters(self) -> int | Fraction:
         """Weights held; a fraction where only some of the layers have them."""
         return self.copies * sum(inputs * outputs for inputs, outputs in self.shapes)
 
-    @property
+    @cached_property
     def active_parameters(self) -> int | Fraction:
         """Weights that one token is multiplied with, at two FLOP each."""
         return self.active * sum(inputs * outputs for inputs, outputs in self.shapes)
@@ -58,7 +59,7 @@ def positions(context: Numbers, queries: Numbers, most: float | None = None) -> 
         short = arrays.minimum(tokens, most)
         return short * (short + 1) / 2 + arrays.maximum(tokens - most, 0.0) * most
 
-    return ((total(context) - total(arrays.maximum(context - queries, 0.0))) / queries)[()]
+    return (total(context) - total(arrays.maximum(context - queries, 0.0))) / queries
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class LatentAttention:
 
     def read(self, context: Numbers, queries: Numbers) -> Any:
         """Positions whose latents a step of `queries` tokens reads: each token a choice of its own."""
-        return arrays.minimum(context, queries * self.indexer.topk)[()] if self.indexer else context
+        return arrays.minimum(context, queries * self.indexer.topk) if self.indexer else context
 
     def kept(self, context: Numbers) -> Any:
         """Positions of a context that stay in the cache: all, chosen or not."""

@@ -110,9 +110,9 @@ def bytes_per_output_token(
         sizes = sizes_of(specs)
         read, _ = sizes.bytes_read()
         if known.moe_layers:
-            experts = known.operators("moe", absorbed=True)["routed_experts"]
+            one = known.held["moe"]["routed_experts"]
             missed = (1 - known.experts_per_token / known.routed_experts) ** (sizes.batch * sizes.ranks)
-            read = read - known.moe_layers * sizes.held_bytes("routed_experts", experts) * missed
+            read = read - known.moe_layers * sizes.held_bytes("routed_experts", one) * missed
         return units.Q(read / sizes.batch, "B/token").to("GB/token")
 
     def cache(specs: Specs) -> Quantity:

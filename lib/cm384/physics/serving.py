@@ -10,8 +10,9 @@ broadcast.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,18 +36,33 @@ from cm384.table.words import title
 class Result:
     """What a deployment does. Arrays are as wide as the deployment and the table together.
 
-    `layer` holds the seconds of one MoE layer (a dense one if the model has none) by term and
-    `breakdown` those of a step; what overlaps is whole in its term and taken off in `overlap`, so
-    that the terms add up. `tokens` is what a step gives on one accelerator.
+    `tokens` is what a step gives on one accelerator. The terms of many configurations are found when they
+    are asked for.
     """
 
     phase: str
     step: Any
     tokens: Any
     memory: Any
-    layer: Terms
-    breakdown: Terms
+    terms: Callable[[], tuple[Terms, Terms]]
     tokens_per_step: Any = 1.0
+
+    @cached_property
+    def _found(self) -> tuple[Terms, Terms]:
+        return self.terms()
+
+    @property
+    def layer(self) -> Terms:
+        """Seconds of one MoE layer (a dense one if the model has none) by term."""
+        return self._found[0]
+
+    @property
+    def breakdown(self) -> Terms:
+        """Seconds of a step by term.
+
+        What overlaps is whole in its term and taken off in `overlap`, so that the terms add up.
+        """
+        return self._found[1]
 
     @property
     def throughput(self) -> Quantity:
@@ -107,6 +123,12 @@ def _one_request(specs: Specs, model: Model, deployment: Deployment, tpot: Numbe
     return Step(specs, model, dataclasses.replace(deployment, batch=batch), "decode")
 
 
+def joined(parts: Sequence[Any]) -> Any:
+    """The blocks of an array one behind the other; what does not vary along the last axis is one of them."""
+    varies = len(parts) > 1 and np.ndim(parts[0]) and np.shape(parts[0])[-1] > 1
+    return np.concatenate(parts, axis=-1) if varies else parts[0]
+
+
 class Step(Layers):
     """One step of a deployment: its layers and what comes around them."""
 
@@ -114,30 +136,30 @@ class Step(Layers):
 
     def __init__(self, specs: Specs, model: Model, deployment: Deployment, phase: str) -> None:
         super().__init__(specs, model, deployment, phase)
-        stated = arrays.asarray(deployment.tokens_per_step, dtype=float)[()]
+        stated = arrays.number(deployment.tokens_per_step)
         self.accepted: Any = 1.0 if phase == "prefill" else stated
-        if np.any(unstated := np.isnan(self.accepted)):
+        if arrays.any(unstated := self.accepted != self.accepted):
             published = published_acceptance(specs, deployment, model.name, self.drafts, unstated)
-            self.accepted = arrays.where(unstated, published, stated)[()]
+            self.accepted = arrays.where(unstated, published, stated)
 
     def largest(self, tpot: Numbers | None) -> Any:
         """The most requests an accelerator that fit in memory and meet `tpot`."""
         most, each = self.most(), self.ranks_per_package / self.tensor
         if tpot is None:
             return most * each
-        limit = arrays.asarray(tpot, dtype=float) / 1e3 * self.accepted
+        limit = arrays.number(tpot) / 1e3 * self.accepted
 
         def meets(requests: Any) -> Any:
             return self.at(arrays.maximum(requests, 1.0) * each).seconds() <= limit
 
         shape = np.broadcast_shapes(np.shape(most), np.shape(meets(1.0)))
-        low, high = np.zeros(shape), np.broadcast_to(most, shape)
+        low, high = arrays.number(np.zeros(shape)), arrays.number(np.broadcast_to(most, shape))
         while arrays.any(high > low):
             middle = arrays.ceil((low + high) / 2)
             fits = meets(middle)
             low = arrays.where(fits, middle, low)
             high = arrays.where(fits, high, middle - 1)
-        return arrays.maximum(high, 0.0)[()] * each
+        return arrays.number(arrays.maximum(high, 0.0)) * each
 
     def head(self, queries: Any) -> Any:
         """Seconds of the output head: every query token in decode, one a prompt in prefill."""
@@ -154,57 +176,69 @@ class Step(Layers):
         matrix that joins it to the model, and an output head.
         """
         drafts, own = self.drafts, self.drafter or self
-        if self.phase == "prefill" or not np.any(drafts > 0):
+        if self.phase == "prefill" or not arrays.any(drafts > 0):
             return 0.0 * drafts
         hidden, read = own.model.hidden_size, own.model.joined or 2
-        terms = own.dense_layer if self.drafter else self.moe_layer
+        seconds_of = own.dense_layer if self.drafter else self.moe_layer
 
         def step(queries: Any, layer: Any) -> Any:
             rows = self.batch * self.tensor * queries
             join = own.machine.gemm["bf16"].time(rows, read * hidden, hidden)
             return layer + join + own.head(queries)
 
-        seconds = step(self.queries, sum(terms(self.queries).values()) if self.drafter else layer)
-        if np.any(drafts > 1):
-            later = step(1.0, sum(terms(1.0).values()))
+        seconds = step(self.queries, seconds_of(self.queries)[0] if self.drafter else layer)
+        if arrays.any(drafts > 1):
+            later = step(1.0, seconds_of(1.0)[0])
             seconds = seconds + arrays.maximum(drafts - 1.0, 0.0) * later
         return arrays.where(drafts > 0, seconds, 0.0)
 
+    def layers(self) -> list[tuple[int, Any, Callable[[], Terms]]]:
+        """How many layers of each kind, the seconds of one, and by term if asked; MoE last."""
+        each = {"moe": self.moe_layer, "dense": self.dense_layer}
+        return [(count, *each[kind](self.queries)) for kind, count in self.model.layers.items()]
+
+    def beside(self, layer: Any) -> Terms:
+        """Seconds of what a step has beside its layers, of which the last takes `layer`."""
+        return {"lm_head": self.head(self.queries), "draft": self.draft(layer),
+                "iteration": self.machine.iteration_overhead}  # fmt: skip
+
     def breakdown(self) -> tuple[Terms, Terms]:
         """Seconds of one layer (MoE if there are any) and of a step, by term."""
-        layer: Terms = {}
         total: Terms = {}
-        for kind, count in self.model.layers.items():
-            layer = (self.moe_layer if kind == "moe" else self.dense_layer)(self.queries)
+        for count, seconds, terms in self.layers():
+            layer, last = terms(), seconds
             for term, time in layer.items():
                 total[term] = total.get(term, 0.0) + count * time
-        total["lm_head"] = self.head(self.queries)
-        total["draft"] = self.draft(sum(layer.values()))
-        total["iteration"] = self.machine.iteration_overhead
+        total |= self.beside(last)
+        if self.streams_weights:
+            total["host_link"] = self.streaming(sum(total.values()), self.memory())
         return layer, total
 
     def seconds(self) -> Any:
         """The step time, whether it fits in memory or not."""
-        return sum(self.breakdown()[1].values())
+        found = self.layers()
+        layers = sum(count * seconds for count, seconds, _ in found)
+        return layers + sum(self.beside(found[-1][1]).values())
+
+    @property
+    def streams_weights(self) -> bool:
+        """Whether weights that do not fit come from a host with a link for it: in prefill."""
+        return self.phase == "prefill" and self.machine.host_bandwidth is not None
+
+    def streaming(self, seconds: Any, memory: Any) -> Any:
+        """How much longer than the step the weights that do not fit take over the link."""
+        lacking = arrays.maximum(memory - self.capacity, 0.0)
+        return arrays.maximum(lacking / self.machine.host_bandwidth - seconds, 0.0)
 
     def result(self) -> Result:
-        """The step, checked against the memory.
-
-        In prefill, weights that do not fit are streamed from a host with a link for it.
-        """
-        layer, total = self.breakdown()
-        step, memory = sum(total.values()), self.memory()
-        host = self.machine.host_bandwidth
-        if host is not None and self.phase == "prefill":
-            lacking = arrays.maximum(memory - self.capacity, 0.0)
-            total["host_link"] = arrays.maximum(lacking / host - step, 0.0)
-            step = step + total["host_link"]
-        else:
-            step = self.fitting(step, memory)
-        tokens = arrays.asarray(self.d.batch, dtype=float) * self.accepted
+        """The step, checked against the memory; of many configurations block by block."""
+        found = [(part.seconds(), part.memory()) for part in self.parts()]
+        step, memory = map(joined, zip(*found, strict=True))
+        step = step + self.streaming(step, memory) if self.streams_weights else self.fitting(step, memory)
+        tokens = arrays.number(self.d.batch) * self.accepted
         if self.trace is not None:
-            self.note(total, step)
-        return Result(self.phase, step, tokens, memory, layer, total, self.accepted)
+            self.note(self.breakdown()[1], step)
+        return Result(self.phase, step, tokens, memory, self.breakdown, self.accepted)
 
     def note(self, total: Terms, step: Any) -> None:
         """Close a step of the trace for each term, so that a working shows what a step is made of.
@@ -223,10 +257,10 @@ class Step(Layers):
 
     def fitting(self, step: Any, memory: Any) -> Any:
         """The step, NaN where it does not fit in memory; InputError where nothing fits."""
-        fits = arrays.asarray(memory <= self.capacity)
-        if fits.all():
+        fits = memory <= self.capacity
+        if fits is True or np.all(fits):
             return step
-        if fits.any():
+        if arrays.any(fits):
             return arrays.where(fits, step, np.nan)
         need, have = (float(np.min(size)) / 1e9 for size in (memory, self.capacity))
         raise InputError(f"batch: weights and KV cache take {need:,.1f} GB on a rank of "

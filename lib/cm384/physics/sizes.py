@@ -7,17 +7,20 @@ share theirs, so a group works on `tensor_parallel` times as many. Nothing here 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, Self
 
+import numpy as np
+
 from cm384.physics import arrays
-from cm384.physics.deployment import axes_of, check_fields, check_ranks
+from cm384.physics.deployment import LEAST, axes_of, check_fields, check_ranks
 from cm384.physics.models import load_model
-from cm384.physics.operators import Operator
 from cm384.physics.transformer import Layer, Model, bytes_per_element
 from cm384.table import units
 from cm384.table.records import FOUR_BIT_WEIGHTS, Deployment
-from cm384.table.specs import Specs
+from cm384.table.specs import Specs, once
 
+BLOCK = 16_384  # configurations whose intermediate arrays fit in a processor's cache
 HALF = 2.0  # bytes of a 16-bit element, in which outputs and hidden states are kept
 
 
@@ -34,13 +37,30 @@ class Rows:
     def number(self, quantity: str, basis: str | None = None, subject: str = "", **given: str) -> Any:
         """A figure of the table."""
         value = units.plain(self.specs.get(subject or self.name, quantity, basis, **given))
-        return value.reshape(value.shape + (1,) * self.axes) if self.axes and value.ndim else value
+        return value.reshape(value.shape + (1,) * self.axes) if value.ndim else float(value)
 
     def optional(self, quantity: str, default: Any, subject: str = "", **given: str) -> Any:
         """A figure of the table, or `default` where it has none."""
         return (
             self.number(quantity, None, subject, **given) if self.has(quantity, subject, **given) else default
         )
+
+
+def _held(
+    specs: Specs, name: str, axes: int, precisions: tuple[str, ...], four_bit: str
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Ranks of a package, bytes of memory of each, and bytes of an element in some precisions."""
+    rows = Rows(specs, name, axes)
+    ranks = rows.optional("ranks_per_package", 1.0)
+    usable = (name, "hbm_capacity", "", "usable") in specs.rows
+    capacity = rows.number("hbm_capacity", "usable" if usable else "nominal") / ranks
+    element = {
+        precision: rows.number("element_bytes", subject="serving", weights=four_bit or "int4")
+        if precision in FOUR_BIT_WEIGHTS
+        else rows.optional("element_bytes", bytes_per_element(precision), "serving", precision=precision)
+        for precision in precisions
+    }
+    return ranks, capacity, element
 
 
 class Sizes:
@@ -50,27 +70,19 @@ class Sizes:
         check_fields(deployment, model, phase)
         self.model, self.d, self.phase, self.trace = model, deployment, phase, specs.trace
         self.since, d = len(self.trace.open) if self.trace else 0, deployment
-        self.rows = rows = Rows(specs, d.accelerator, axes_of(d))
-        self.ranks_per_package = rows.optional("ranks_per_package", 1.0)
-        usable = (d.accelerator, "hbm_capacity", "", "usable") in specs.rows
-        self.capacity = (
-            rows.number("hbm_capacity", "usable" if usable else "nominal") / self.ranks_per_package
-        )
+        self.axes = axes_of(d)
+        self.rows = Rows(specs, d.accelerator, self.axes)
+        named = tuple(dict.fromkeys((d.matrix_precision, d.attention_precision, "bf16")))
+        found = once(_held, specs, d.accelerator, self.axes, named, model.four_bit)
+        self.ranks_per_package, self.capacity, self.element = found
         check_ranks(d, self.ranks_per_package, model)
         fields = d.context, d.tensor_parallel, d.expert_parallel, d.draft_tokens
-        numbers = (arrays.asarray(field, dtype=float)[()] for field in fields)
-        self.context, self.tensor, self.ranks, self.drafts = numbers
+        self.context, self.tensor, self.ranks, self.drafts = map(arrays.number, fields)
         # Experts split no finer than attention are cut in shards, and all-reduced, not exchanged.
         self.inside = self.tensor >= self.ranks
         self.shards = arrays.maximum(self.tensor / self.ranks, 1.0)
         # With more ranks than experts, the shared experts have ranks of their own.
         self.apart = self.ranks > max(model.routed_experts, 1)
-        self.element = {
-            name: rows.number("element_bytes", subject="serving", weights=model.four_bit or "int4")
-            if name in FOUR_BIT_WEIGHTS
-            else rows.optional("element_bytes", bytes_per_element(name), "serving", precision=name)
-            for name in {d.matrix_precision, d.attention_precision, "bf16"}
-        }
         # A model that drafts for this one has its own layers on every rank of the group.
         self.drafter: Sizes | None = None
         if d.drafter:
@@ -88,10 +100,34 @@ class Sizes:
         other.drafter = self.drafter and self.drafter.at(batch)
         return other
 
+    def parts(self) -> list[Self]:
+        """The configurations in blocks that fit a processor's cache, along the last axis; itself if few."""
+        if not self.axes:
+            return [self]
+        shapes = [np.shape(getattr(self.d, field)) for field in LEAST]
+        *others, last = np.broadcast_shapes(*shapes)
+        length = max(BLOCK // math.prod(others), 2)
+        if last <= 2 * length:
+            return [self]
+        return [self.cut(slice(start, start + length), last) for start in range(0, last, length)]
+
+    def cut(self, part: slice, last: int) -> Self:
+        """The same for some of the configurations, of which the last axis has so many."""
+
+        def some(value: Any) -> Any:
+            return value[..., part] if np.ndim(value) and np.shape(value)[-1] == last else value
+
+        other = object.__new__(type(self))
+        held = {name: some(v) if isinstance(v, np.ndarray) else v for name, v in vars(self).items()}
+        fields = {field: some(getattr(self.d, field)) for field in LEAST}
+        other.__dict__.update(held, d=dataclasses.replace(self.d, **fields))
+        other.drafter = self.drafter and self.drafter.cut(part, last)
+        return other
+
     @property
     def batch(self) -> Any:
         """Requests (decode) or tokens (prefill) of one rank."""
-        return arrays.asarray(self.d.batch, dtype=float)[()] / self.ranks_per_package
+        return arrays.number(self.d.batch) / self.ranks_per_package
 
     @property
     def projected(self) -> str:
@@ -124,8 +160,8 @@ class Sizes:
         total: Any = 0.0
         for layer, count in layers.items():
             if arrays.any(count):
-                held = self.model.operators(layer, absorbed=True).items()
-                total = total + count * sum(self.held_bytes(name, op) for name, op in held)
+                held = self.model.held[layer].items()
+                total = total + count * sum(self.held_bytes(kind, size) for kind, size in held)
         return total
 
     def bytes_read(self) -> tuple[Any, Any]:
@@ -136,19 +172,19 @@ class Sizes:
         cache = self.position_bytes(self.model.attention.read(self.context, 1.0))
         return self.layer_bytes(self.model.layers) + head, self.batch * self.tensor * cache
 
-    def held_bytes(self, name: str, operator: Operator) -> Any:
-        """Bytes that one rank holds of an operator's weights."""
-        held, element = float(operator.parameters), self.kept(self.d.matrix_precision)
-        if name == "routed_experts":
-            each = held / float(operator.copies) * self.element[self.d.matrix_precision]
+    def held_bytes(self, kind: str, held: float) -> Any:
+        """Bytes that one rank holds of so many weights of a kind (`Model.held`)."""
+        if kind == "routed_experts":
+            each = held * self.element[self.d.matrix_precision]
             return each * self.expert_slots() / self.shards
-        if name == "shared_experts":
-            return arrays.where(self.apart, 0.0, held * element / arrays.where(self.inside, self.tensor, 1.0))
-        if name == "dense_ffn":
-            return held * element / self.tensor
-        if name in ("q_up", "q_projection", "kv_projection", "output_projection"):
+        if kind == "shared_experts":
+            each = held * self.kept(self.d.matrix_precision)
+            return arrays.where(self.apart, 0.0, each / arrays.where(self.inside, self.tensor, 1.0))
+        if kind == "dense_ffn":
+            return held * self.kept(self.d.matrix_precision) / self.tensor
+        if kind == "projected":
             return held * self.kept(self.projected) / self.tensor
-        return held * HALF / self.tensor if name == "absorption" else held * HALF
+        return held * HALF / self.tensor if kind == "absorption" else held * HALF
 
     def cache_bytes(self) -> Any:
         """Bytes of KV cache of one request on one rank at the mean length.

@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,9 @@ from cm384.table.records import BYTES_PER_ELEMENT, Numbers
 
 Layer = Literal["dense", "moe", "mtp"]
 Attention = LatentAttention | GroupedQueryAttention
+# How ranks hold the weights of an operator; each rank has all others whole.
+HELD = {name: name for name in ("routed_experts", "shared_experts", "dense_ffn", "absorption")}
+HELD |= dict.fromkeys(("q_up", "q_projection", "kv_projection", "output_projection"), "projected")
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Model:
     attention_kept: bool = False
     untimed: str = ""
 
-    @property
+    @cached_property
     def layers(self) -> dict[Layer, int]:
         """How many layers there are of each kind: dense, mixture of experts (MoE)."""
         counts: dict[Layer, int] = {"dense": self.dense_layers, "moe": self.moe_layers}
@@ -80,6 +84,14 @@ class Model:
 
         An `mtp` layer is a MoE layer behind a matrix that joins hidden state and next embedding.
         """
+        return self._operators[layer, absorbed]
+
+    @cached_property
+    def _operators(self) -> dict[tuple[Layer, bool], dict[str, Operator]]:
+        every: tuple[Layer, ...] = get_args(Layer)
+        return {(layer, each): self._of(layer, each) for layer in every for each in (False, True)}
+
+    def _of(self, layer: Layer, absorbed: bool) -> dict[str, Operator]:
         hidden = self.hidden_size
         attention = self.attention.operators(hidden, absorbed)
         if layer == "dense":
@@ -94,6 +106,17 @@ class Model:
         draft = {"mtp_projection": matrix(2 * hidden, hidden)} if layer == "mtp" else {}
         return draft | attention | moe
 
+    @cached_property
+    def held(self) -> dict[Layer, dict[str, float]]:
+        """Weights of a layer by its kind and by how ranks hold them, absorbed; of routed experts one's."""
+        found: dict[Layer, dict[str, float]] = {}
+        for layer in get_args(Layer):
+            weights = found.setdefault(layer, dict.fromkeys([*HELD.values(), "whole"], 0.0))
+            for name, operator in self.operators(layer, absorbed=True).items():
+                each = float(operator.copies if name == "routed_experts" else 1) or 1.0
+                weights[HELD.get(name, "whole")] += float(operator.parameters) / each
+        return {layer: {kind: size for kind, size in w.items() if size} for layer, w in found.items()}
+
     def norms_and_biases(self, layer: Layer) -> int | Fraction:
         """One layer's parameters outside its matrices."""
         hidden = self.hidden_size
@@ -105,12 +128,12 @@ class Model:
         biases = self.router_bias + self.expert_bias * (2 * self.expert_size + hidden)
         return count + draft + biases * self.routed_experts
 
-    @property
+    @cached_property
     def lm_head(self) -> Operator:
         """The output head, a matrix of its own or the embedding again."""
         return matrix(self.hidden_size, self.draft_vocab_size or self.vocab_size)
 
-    @property
+    @cached_property
     def join(self) -> Operator:
         """The matrix that joins what a draft reads of the model: nothing where it drafts for none."""
         return matrix(self.joined * self.hidden_size, self.hidden_size)

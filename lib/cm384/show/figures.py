@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # behind text that lines cross
 NARROW, WIDE = 4.8, 7.6  # inches: of a phone, of a page
 TEXT = 10  # points
+LABEL = 27  # characters of a label before it breaks
 DPI = 200
 INK = "#333333"
 BLUE, ORANGE, GREEN, RED = "#0173b2", "#de8f05", "#029e73", "#d55e00"
@@ -63,14 +64,17 @@ def canvas(height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list
     titles |= dict.fromkeys(("axes.titleweight", "figure.titleweight"), "bold")
     texts = ("axes.labelsize", "font.size", "legend.fontsize", "xtick.labelsize", "ytick.labelsize")
     look = dict.fromkeys(texts, TEXT) | titles | {"axes.edgecolor": INK, "font.family": "DejaVu Sans"}
+    look |= {"text.parse_math": False}  # a dollar is one, in whatever a table says
     palette = [BLUE, ORANGE, GREEN, PURPLE, RED, BROWN]
     sns.set_theme(context="paper", style="whitegrid", palette=palette, rc=look)
     figure, axes = plt.subplots(rows, columns, figsize=(NARROW, height), layout="constrained")
     return figure, list(np.ravel(axes))
 
 
-def picture(figure: Figure, finding: str, data: pd.DataFrame) -> Picture:
+def picture(figure: Figure, finding: str, data: pd.DataFrame, beside: bool = False) -> Picture:
     """Render a figure at both widths under its finding, and close it; numbers to four digits.
+
+    With `beside` the panels of a column stand side by side where there is room, on one vertical axis.
 
     The finding is one sentence without its full stop: "Per chip it trails, per system it leads".
     A legend of the figure, "outside upper left", stands between the finding and the axes. Each PNG
@@ -83,9 +87,15 @@ def picture(figure: Figure, finding: str, data: pd.DataFrame) -> Picture:
         numbers[name] = data[name].map(digits)
     finding = finding.rstrip(".")
     shows, unbroken = f"{finding}.", finding.replace(" %", "\N{NO-BREAK SPACE}%")
-    height = figure.get_figheight()
-    drawn = []
+    full, panels, drawn = figure.get_figheight(), figure.axes, []
     for width in (WIDE, NARROW):
+        across = beside and width == WIDE
+        shape = (1, len(panels)) if across else (len(panels), 1)
+        grid: Any = figure.add_gridspec(*shape) if beside else ()
+        for place, (axis, cell) in enumerate(zip(panels, grid, strict=False)):
+            axis.set_subplotspec(cell)
+            axis.tick_params(labelleft=not across or place == 0)
+        height = full / len(panels) if across else full
         lines = textwrap.wrap(unbroken, round(10 * width))
         whole = height + 0.1 + 0.19 * len(lines)
         figure.set_size_inches(width, whole)
@@ -133,10 +143,11 @@ def bare(axis: Axes, *sides: str) -> None:
 
 
 def lanes(axis: Axes, labels: Sequence[str]) -> None:
-    """One lane a label, which stands above it, from the top down."""
-    axis.set(ylim=(len(labels) - 0.5, -0.8), yticks=[])
-    for place, label in enumerate(labels):
-        above(axis, place, label)
+    """One lane a label, which stands left of it, from the top down: nothing is drawn across it."""
+    axis.set(ylim=(len(labels) - 0.5, -0.8))
+    told = [textwrap.fill(str(label), LABEL) for label in labels]
+    axis.set_yticks(range(len(labels)), told, fontsize=TEXT - 1)
+    axis.tick_params(axis="y", length=0)
     bare(axis)
 
 
@@ -204,7 +215,7 @@ def waterfall(
     The columns of a panel are step, size and total; a step below 0 takes back. `errors` are shares
     of the prediction.
     """
-    figure, axes = canvas(0.4 + 2.5 * len(panels), rows=len(panels))
+    figure, axes = canvas(3.1 * len(panels), rows=len(panels))
     data = {name: _with_ends(steps, published[name]) for name, steps in panels.items()}
     shown = pd.concat(data, names=["deployment"]).reset_index(level=0)
     size = shown.columns[2]
@@ -224,10 +235,10 @@ def waterfall(
             told += f" ± {units.percent(errors[name])}" if whisker[place] else ""
             axis.annotate(told, (edge, place), (4, 0), textcoords="offset points", va="center",
                           fontsize=TEXT - 1, bbox=PAPER)  # fmt: skip
-        axis.set(title=name, xlim=(0, 1.15 * shown["total"].max()), ylim=(len(bars) - 0.4, -0.6))
+        axis.set(title=name, xlim=(0, 1.4 * shown["total"].max()), ylim=(len(bars) - 0.4, -0.6))
         bare(axis, "left")
-    axes[-1].set_xlabel(size)
-    return picture(figure, finding, shown)
+    figure.supxlabel(size, size=TEXT)
+    return picture(figure, finding, shown, beside=True)
 
 
 def _with_ends(steps: pd.DataFrame, published: float) -> pd.DataFrame:

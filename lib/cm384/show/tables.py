@@ -20,6 +20,8 @@ from cm384.table.words import row_name
 
 T = TypeVar("T")
 Names = tuple[str, ...]
+# What JupyterLab sets no mathematics in; it would take the words between two dollars for a formula.
+TEX, AS_TEXT = r"[$\\]", ' class="mathjax_ignore tex2jax_ignore"'
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Table:
 
     def _cell(self, name: str, value: str) -> str:
         if name not in self.code:
-            return f"<td>{_breakable(value)}</td>"
+            return f"<td{AS_TEXT if re.search(TEX, value) else ''}>{_breakable(value)}</td>"
         keys = [f"<code>{html.escape(key)}</code>" for key in value.split(";") if key]
         return f"<td>{' '.join(keys)}</td>"
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cm384.table.records import Key, Row
 
     Rows = Mapping[Key, tuple[Row, ...]]
+    Groups = Mapping[str, frozenset[Key]]
 
 BLOCK = 10_000  # samples of one seed
 
@@ -30,14 +31,16 @@ class Draws(Mapping["Key", Any]):
     the block size.
     """
 
-    def __init__(self, rows: Rows, options: Any, count: int, seed: int, start: int = 0) -> None:
-        self._rows, self._options = rows, options
+    def __init__(
+        self, rows: Rows, groups: Groups, options: Any, count: int, seed: int, start: int = 0
+    ) -> None:
+        self._rows, self._groups, self._options = rows, groups, options
         self._count, self._seed, self._start = count, seed, start
         self._values: dict[Key, Any] = {}
 
     def __getitem__(self, key: Key) -> Any:
         if key not in self._values:
-            (block,) = choices(self._rows, [key])
+            (block,) = choices(self._rows, self._groups, [key])
             single = len(block.options) == 1  # one source each: a single number for all samples
             picks = 0 if single else picked(block, self._count, self._seed, self._start)
             for column, member in enumerate(block.keys):
@@ -62,16 +65,29 @@ class Block:
     options: np.ndarray
 
 
-def choices(rows: Rows, keys: Sequence[Key]) -> list[Block]:
+def by_group(rows: Rows) -> Groups:
+    """The keys that have a row of each group."""
+    found: dict[str, set[Key]] = {}
+    for key, statements in rows.items():
+        for row in statements:
+            if row.group:
+                found.setdefault(row.group, set()).add(key)
+    return {group: frozenset(keys) for group, keys in found.items()}
+
+
+def choices(rows: Rows, groups: Groups, keys: Sequence[Key]) -> list[Block]:
     """The blocks in which the statements of some keys are chosen: for spans, draws and indices.
 
     A block holds all keys of the table that share a group, directly or through others, whether they
     are asked for or not.
     """
     found: dict[tuple[Key, ...], None] = {}
+    taken: set[Key] = set()
     for key in keys:
-        if not any(key in block for block in found):
-            found[tuple(block_of(rows, key))] = None
+        if key not in taken:
+            block = block_of(rows, groups, key)
+            taken |= {*block}
+            found[tuple(block)] = None
     return [Block(block, consistent([rows[key] for key in block])) for block in found]
 
 
@@ -85,12 +101,13 @@ def picked(block: Block, count: int, seed: int, start: int = 0) -> np.ndarray:
     return np.concatenate(drawn)[:count]
 
 
-def block_of(rows: Rows, key: Key) -> list[Key]:
+def block_of(rows: Rows, groups: Groups, key: Key) -> list[Key]:
     """The keys whose rows share a group with those of `key`, directly or through others."""
-    members, groups = {key}, _groups(rows, key)
-    while groups and (joined := {k for k in rows for row in rows[k] if row.group in groups} - members):
-        members |= joined
-        groups |= set().union(*(_groups(rows, k) for k in joined))
+    members, new = {key}, {key}
+    while new:
+        named = {row.group for member in new for row in rows[member] if row.group}
+        new = set().union(*(groups[group] for group in named)) - members
+        members |= new
     return sorted(members)
 
 
@@ -99,13 +116,11 @@ def consistent(statements: Sequence[Sequence[Row]]) -> np.ndarray:
 
     The first is the central one, which is always a choice: what is central is our decision.
     """
+    if len(statements) == 1:
+        return np.arange(len(statements[0]))[:, None]
     everything = itertools.product(*(range(len(rows)) for rows in statements))
     kept = [pick for pick in everything if not any(pick) or not _splits(statements, pick)]
     return np.array(kept, dtype=int)
-
-
-def _groups(rows: Rows, key: Key) -> set[str]:
-    return {row.group for row in rows[key]} - {""}
 
 
 def _splits(statements: Sequence[Sequence[Row]], pick: Sequence[int]) -> bool:

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections import ChainMap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from cm384.table import documents, files, reading, records, units
 from cm384.table.config import ConfigFile
-from cm384.table.draws import Draws
+from cm384.table.draws import Draws, by_group
 from cm384.table.errors import DATA, InputError, NotStated, check_known
 from cm384.table.reading import read_rows
 from cm384.table.records import Key, Measurement, Row, key_name, read_conditions, write_conditions
@@ -32,6 +33,12 @@ from cm384.table.units import Quantity
 # NVIDIA's and AMD's printed peaks count the matrix units only: for them the headline is that row.
 # What no source states or measured can still be assumed, with the reason and the range beside it.
 FALLBACK = {"headline": ("matrix",), "nominal": ("assumed",), "measured": (*records.RUNS[1:], "assumed")}
+# How far the time per token of a run may lie from what its batch and throughput make: rounding, as printed.
+AGREE = 0.02
+
+
+# What follows from the rows alone, and is the same in a copy with other values.
+FOLLOW = "stated", "subjects", "groups", "systems", "chips", "_counted", "_accelerators"
 
 
 @dataclass(frozen=True)
@@ -153,6 +160,11 @@ class Specs:
         return found
 
     @cached_property
+    def groups(self) -> Mapping[str, frozenset[Key]]:
+        """The keys that have a row of each group of statements which go together."""
+        return by_group(self.rows)
+
+    @cached_property
     def _counted(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for subject, quantity, text, _ in self.rows:
@@ -218,14 +230,16 @@ class Specs:
             return not (dated and row.source in sources and sources[row.source].after(date))
 
         kept = {key: tuple(filter(known, rows)) for key, rows in self.rows.items()} if date else self.rows
+        if kept == self.rows:
+            return self
         return dataclasses.replace(self, rows={key: rows for key, rows in kept.items() if rows})
 
-    @property
+    @cached_property
     def systems(self) -> list[str]:
         """The subjects that are made of accelerators."""
-        return sorted(subject for subject in self.subjects if self.parts(subject))
+        return sorted(subject for subject in self._counted if self.parts(subject))
 
-    @property
+    @cached_property
     def chips(self) -> list[str]:
         """The subjects of which the table states a peak and that have no parts."""
         return sorted(self._accelerators - set(self.systems))
@@ -238,9 +252,7 @@ class Specs:
     def _copy(self, **changes: Any) -> Specs:
         """A copy with the same rows, which keeps the lists of names that follow from them."""
         copy = dataclasses.replace(self, **changes)
-        copy.__dict__.update(
-            {name: getattr(self, name) for name in ("stated", "_counted", "_accelerators", "subjects")}
-        )
+        copy.__dict__.update({name: getattr(self, name) for name in FOLLOW})
         return copy
 
     def by_totals(self) -> Specs:
@@ -265,7 +277,7 @@ class Specs:
         """
         if count < 1:
             raise InputError(f"samples: expected at least 1, got {count}")
-        return self._copy(drawn=Draws(self.rows, self.options, count, seed, start))
+        return self._copy(drawn=Draws(self.rows, self.groups, self.options, count, seed, start))
 
     @property
     def sampled(self) -> bool:
@@ -277,6 +289,25 @@ class Specs:
         """Every sourced value of a key, in the unit of its central row, the central one first."""
         unit = units.parse_unit(self.rows[key][0].unit)
         return np.array([float(row.amount.to(unit).m) for row in self.rows[key]])
+
+
+# What was found of a table, for as long as that table is used.
+_FOUND: WeakKeyDictionary[Specs, dict[tuple[Any, ...], Any]] = WeakKeyDictionary()
+F = TypeVar("F")
+
+
+def once(make: Callable[..., F], specs: Specs, /, *given: Any) -> F:
+    """What `make(specs, *given)` gives, found once a table; every time of one that notes what is read.
+
+    What it gives must not hold the table, which would then stay for good.
+    """
+    if specs.trace is not None:
+        return make(specs, *given)
+    known, key = _FOUND.setdefault(specs, {}), (make, *given)
+    if key not in known:
+        known[key] = make(specs, *given)
+    found: F = known[key]
+    return found
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -356,6 +387,11 @@ def load_measurements(path: str | Path | None = None, specs: Specs | None = None
         if not (row.throughput or timed or row.terms):
             expected = "a throughput, or in decode a tpot with its batch or concurrency, or times by term"
             raise files.bad_cell(file.name, line, "throughput", "", expected)
+        if timed and row.throughput and row.batch:
+            made = 1e3 * float(row.batch) / row.measured
+            if abs(made / float(row.tpot) - 1) > AGREE and f"{made:.3g}" not in row.note:
+                expected = f"{made:.3g} ms, which batch and throughput make, or a note that says so"
+                raise files.bad_cell(file.name, line, "tpot", row.tpot, expected)
     return [*rows.values()]
 
 

@@ -12,7 +12,8 @@ TFLOP, the reciprocal of TFLOP per token.
 
 from __future__ import annotations
 
-from functools import cache
+import math
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,8 +24,11 @@ from numpy.typing import ArrayLike
 from cm384.table.errors import InputError
 
 registry: pint.UnitRegistry[Any] = pint.UnitRegistry(Path(__file__).with_name("units.txt"))
-# Pint reads "GB/s" anew each time that it converts to it; here it means the same for good.
+# Pint reads "GB/s" anew each time that it converts to it, and finds the factor on five ways round; here
+# both are the same for good.
 registry.parse_units_as_container = cache(registry.parse_units_as_container)  # type: ignore[method-assign]
+_factor = cache(partial(registry.convert, 1.0))
+registry.convert = lambda value, src, dst: value * _factor(src, dst)  # type: ignore
 if TYPE_CHECKING:
     Quantity: TypeAlias = pint.Quantity[Any]
 else:
@@ -70,7 +74,8 @@ def Q(value: ArrayLike, unit: str) -> Quantity:
     ...
     pint.errors.DimensionalityError: Cannot convert from 'byte' ([data]) to 'count' (dimensionless)
     """
-    return Quantity(np.asarray(value, dtype=float)[()], parse_unit(unit))
+    single = np.float64(value) if type(value) is float else np.asarray(value, dtype=float)[()]
+    return Quantity(single, parse_unit(unit))
 
 
 @cache
@@ -115,19 +120,26 @@ def sensible(quantity: Quantity, like: str = "") -> Quantity:
     >>> text(sensible(Q(48, "count") * Q(8, "count"), "count"))
     '384'
     """
-    if ladder := _ladder(quantity.units, "bit" in like):
-        least, factors = ladder
-        size = float(np.max(np.abs(quantity.m)))
-        return quantity.to([*factors][sum(size * factor >= least for factor in [*factors.values()][1:])])
-    return quantity.to(parse_unit(like or "count")) if quantity.dimensionless else quantity
+    if not (ladder := _ladder(quantity.units, like)):
+        return quantity
+    least, rungs, factors = ladder
+    size = float(np.max(np.abs(quantity.m))) if len(rungs) > 1 else 0.0
+    rung = sum(size * factor >= least for factor in factors[1:])
+    return Quantity(quantity.m * factors[rung], rungs[rung])
 
 
 @cache
-def _ladder(unit: Any, bits: bool) -> tuple[int, dict[str, float]] | None:
-    """The ladder that a unit stands on, if any: its least number, and what each rung is of the unit."""
-    for least, ladder in _LADDERS:
-        if ("bit" in ladder[0]) == bits and unit.dimensionality == parse_unit(ladder[0]).dimensionality:
-            return least, {rung: float((1 * unit).to(rung).m) for rung in ladder}
+def _ladder(unit: Any, like: str) -> tuple[int, tuple[Any, ...], tuple[float, ...]] | None:
+    """The ladder that a unit stands on: its least number, its rungs, and what each is of the unit.
+
+    A pure number stands on what it is usually given in alone; None where there is no ladder.
+    """
+    pure = [(1, (like or "count",))] if unit.dimensionless else []
+    for least, ladder in (*_LADDERS, *pure):
+        same = unit.dimensionality == parse_unit(ladder[0]).dimensionality
+        if same and ("bit" in ladder[0]) == ("bit" in like):
+            rungs = tuple(map(parse_unit, ladder))
+            return least, rungs, tuple(float((1 * unit).to(rung).m) for rung in rungs)
     return None
 
 
@@ -139,12 +151,12 @@ def number(value: float, digits: int = 4) -> str:
     >>> number(1228.8), number(3.5556, 3), number(0.000123), number(1.6042, 3), number(384.0)
     ('1,229', '3.56', '0.000123', '1.60', '384')
     """
-    if not np.isfinite(value) or value == 0:
+    if not math.isfinite(value) or value == 0:
         return f"{value:g}"
     exponent = int(f"{value:.{digits - 1}e}".split("e")[1])  # of the rounded value: 9.9996 is 10.00
     decimals = max(0, digits - 1 - exponent)
     rounded = f"{value:,.{decimals}f}"
-    if decimals and np.isclose(round(value, decimals), value, rtol=1e-9, atol=0):
+    if decimals and abs(round(value, decimals) - value) <= 1e-9 * abs(value):
         return rounded.rstrip("0").rstrip(".")
     return rounded
 
@@ -187,6 +199,7 @@ def text(quantity: Quantity, digits: int = 4) -> str:
     return f"{number(float(quantity.m), digits)} {unit_text(quantity.units)}".strip()
 
 
+@cache
 def unit_text(unit: Any) -> str:
     """The short form of a unit: "TB/s", "FLOP/B"; nothing for a pure number."""
     if unit == registry.count or unit == registry.dimensionless:

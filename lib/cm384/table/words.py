@@ -14,7 +14,9 @@ def words(quantity: str) -> str:
     >>> words("hbm_bandwidth_from_stacks")
     'HBM bandwidth from stacks'
     """
-    spelt = {word: word.upper() for word in ("hbm", "tflop", "flop", "tpot", "tpp", "gemm", "mfu", "hfu")}
+    spelt = {
+        word: word.upper() for word in ("hbm", "tflop", "flop", "tpot", "tpp", "gemm", "mfu", "hfu", "vpc")
+    }
     spelt |= {"rd spending": "R&D spending", "scale up": "scale-up", "scale out": "scale-out"}
     text = quantity.replace("_", " ")
     for plain, proper in spelt.items():

@@ -1,0 +1,87 @@
+"""A step in numbers: whoever multiplies out what is printed arrives at what the model gives."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+import worked
+
+from cm384 import load_model, load_specs
+from cm384.physics.check import predict
+from cm384.physics.in_numbers import Lines, in_numbers
+from cm384.physics.serving import time_budget
+
+SPECS = load_specs()
+# Latent attention with drafts and shared experts apart, balanced prefill, a network between nodes, one
+# half batch, grouped-query attention, several drafts, tensor parallel groups.
+SHOWN = ("CM384-DECODE-4K-50MS", "CM384-PREFILL-PERFECT", "SGL-H100-DECODE-SIMMTP",
+         "DSK-H800-PREFILL-PROFILE", "SGL-H100-DECODE-2K-ONE-BATCH", "TRT-B200-DECODE-B1-MTP3",
+         "VLLM-H200-PREFILL-TP8")  # fmt: skip
+
+
+def parts(name: str) -> dict[str, Lines]:
+    run = SPECS.measurements[name]
+    return in_numbers(SPECS, load_model(SPECS.models[run.model]), run.deployment, run.phase)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_every_line_comes_to_what_it_says(name: str) -> None:
+    texts = [text for lines in parts(name).values() for text in lines.values()]
+    pairs = [pair for text in texts for pair in worked.equations(text)]
+    assert [pair for pair in pairs if not worked.holds(*pair)] == []
+    assert len(pairs) == sum(text.count(" = ") for text in texts) > 30
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_step_and_limit_are_those_of_the_model(name: str) -> None:
+    run, found = SPECS.measurements[name], parts(name)
+    said = float(re.search(r"= ([\d,.]+) tokens/s$", found["the step"]["an accelerator"])[1].replace(",", ""))  # type: ignore[index]
+    assert said == pytest.approx(predict(run, SPECS).throughput.m, rel=1e-3)
+    budget = time_budget(SPECS, load_model(SPECS.models[run.model]), run.deployment, run.phase)
+    (*_, limit) = found["the physical limit of a token"].values()
+    assert float(limit.rpartition("= ")[2].split()[0].replace(",", "")) == pytest.approx(
+        budget.steps["physical limit"], rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("name", SHOWN[:2])
+def test_no_kernel_of_the_two_claims_is_without_operands(name: str) -> None:
+    bare = [term for lines in parts(name).values() for term, text in lines.items() if " = " not in text]
+    assert bare == ["iteration"]
+
+
+def test_a_product_and_a_step_by_hand() -> None:
+    """2 × 48 × 7,168 × 2,112 ÷ (644e12 × 2/3) = 3.385e-6; 15.48e6 B ÷ 1.346e12 = 11.50e-6; √ = 11.99e-6.
+
+    58 layers of 1,221 µs, 3 of 1,115, a head, a draft and 2 ms are 80.6 ms; 96 × 1.7 ÷ 80.6 ms = 2,025.
+    """
+    found = parts("CM384-DECODE-4K-50MS")
+    kernel = found["one of 58 layers with experts, on one rank"]["projections, 7,168 → 2,112"]
+    assert kernel.startswith("2 × 48 × 7,168 × 2,112 FLOP ÷ (644 TFLOPS × 0.6667) = 3.385 µs; ")
+    assert kernel.endswith("√(3.385² + 11.50²) µs + 0.1126 µs + 5 µs = 17.10 µs")
+    whole = found["the step"]
+    assert whole["the step"] == "3 × 1,115 µs + 58 × 1,221 µs + 1,513 µs + 2,908 µs + 2,000 µs = 80.60 ms"
+    assert whole["an accelerator"] == "96 × 1.7 tokens ÷ 80.60 ms = 2,025 tokens/s"
+
+
+def test_another_batch_is_another_arithmetic() -> None:
+    run = SPECS.measurements["CM384-DECODE-4K-50MS"]
+    other = dataclasses.replace(run.deployment, batch=48.0)
+    found = in_numbers(SPECS, load_model(SPECS.models[run.model]), other, run.phase)
+    assert found["one of 58 layers with experts, on one rank"]["rows"] == "48 ÷ 2 ÷ 2 × 2 = 24"
+    assert found["the step"]["an accelerator"].startswith("48 × 1.7 tokens ÷ ")
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("√(3.385² + 11.50²) µs + 0.1126 µs + 5 µs", "17.20 µs"),
+        ("2 × max(589.5 µs + 7.395 µs + 13.80 µs, 121.6 µs + 339.7 µs + 92.01 µs)", "1,107 µs"),
+        ("2 × 48 × 7,168 × 2,112 FLOP ÷ (644 TFLOPS × 0.6667)", "3.395 µs"),
+        ("max(150.1 µs, 126.3 µs)", "126.3 µs"),
+    ],
+)
+def test_planted_digit_is_seen(left: str, right: str) -> None:
+    assert not worked.holds(left, right)
