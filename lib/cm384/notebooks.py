@@ -334,6 +334,7 @@ def execute(path: Path, out: Path, values: Mapping[str, Any]) -> None:
             cwd=str(NOTEBOOKS),
             progress_bar=False,
             log_output=False,
+            request_save_on_cell_execute=False,  # after each cell it would check and write all again
             extra_arguments=["--log-level=50"],  # the remarks of a kernel are not for the user
         )
     except PapermillExecutionError as error:
