@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 import numpy as np
-import pandas as pd
 
 from cm384 import __version__
 from cm384.ledger.claims import load_claims
@@ -21,6 +20,7 @@ from cm384.show import tables
 from cm384.table import units
 from cm384.table.errors import InputError, meant
 from cm384.table.files import columns, is_ordinary
+from cm384.table.frames import pd
 from cm384.table.reading import NAME
 from cm384.table.records import BYTES_PER_ELEMENT, MATRIX_PRECISIONS, ROUTINGS, SERVINGS, Deployment, Row
 from cm384.table.specs import Specs, load_specs

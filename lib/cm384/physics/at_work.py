@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.derive.catalogue import AT, DRAWS
 from cm384.derive.derivation import Figure, derivation, derive, trace
@@ -30,6 +29,7 @@ from cm384.physics.training import runs_of
 from cm384.table import units
 from cm384.table.documents import load_sources
 from cm384.table.errors import NotStated
+from cm384.table.frames import pd
 from cm384.table.records import (
     BYTES_PER_ELEMENT,
     FOUR_BIT_WEIGHTS,

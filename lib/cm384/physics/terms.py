@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import pandas as pd
-
 from cm384.physics import kernels, layers
 from cm384.physics.check import predict, spread
 from cm384.physics.kernels import eight_bits
@@ -18,6 +16,7 @@ from cm384.physics.layers import ATTENTION
 from cm384.physics.models import load_model
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated
+from cm384.table.frames import pd
 from cm384.table.records import KERNELS, Deployment, Kernel, Measurement
 from cm384.table.specs import Specs
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import pandas as pd
 
 from cm384.derive.derivation import derivation, derive, ratio
 from cm384.physics.hardware import accelerator, power_basis
@@ -19,6 +18,7 @@ from cm384.physics.models import find_config, load_model
 from cm384.physics.transformer import prefill_flop
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated, check_known, meant
+from cm384.table.frames import pd
 from cm384.table.records import Numbers, TrainingRun
 from cm384.table.specs import Specs
 from cm384.table.units import Quantity

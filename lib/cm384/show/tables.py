@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-import pandas as pd
 
 from cm384.derive.derivation import ratio
 from cm384.table import units
 from cm384.table.errors import NotStated
+from cm384.table.frames import pd
 from cm384.table.records import Row
 from cm384.table.specs import Specs
 from cm384.table.words import row_name
