@@ -281,10 +281,7 @@ def _short(lines: pd.DataFrame) -> pd.DataFrame:
 
 def _solutions(lines: pd.DataFrame) -> pd.DataFrame:
     """What a row would have to be, as a terminal shows it."""
-    needed = [
-        f"{tables.number_or_dash(value)} {unit}".strip() if value == value else "–"
-        for value, unit in zip(lines["needed"], lines["unit"], strict=True)
-    ]
+    needed = tables.with_units(lines["needed"], lines["unit"])
     return lines.assign(claim=lines["id"], needed=needed)[["claim", "claimed", "needed", "why"]]
 
 

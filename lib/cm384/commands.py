@@ -182,10 +182,7 @@ def _shown(lines: pd.DataFrame) -> pd.DataFrame:
     """A forecast as a terminal shows it."""
     ends = [f"{units.number(low)} to {units.number(high)}" if low == low else ""
             for low, high in zip(lines["low"], lines["high"], strict=True)]  # fmt: skip
-    value = [
-        f"{units.number(value)} {unit}".strip()
-        for value, unit in zip(lines["value"], lines["unit"], strict=True)
-    ]
+    value = tables.with_units(lines["value"], lines["unit"])
     part = lines["part"].where(lines["part"] != lines["part"].shift(), "")
     return lines.assign(part=part, value=value, span=ends)[["part", "figure", "value", "span", "note"]]
 

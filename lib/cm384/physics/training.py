@@ -92,13 +92,9 @@ def find_run(specs: Specs, subject: str, run: str) -> TrainingRun:
 
 def runs_of(specs: Specs, subject: str, model: str, precision: str = "") -> list[TrainingRun]:
     """The pretraining runs of a model on a chip or the chips of a system, the newest first."""
-    found = [
-        row
-        for row in specs.runs.values()
-        if (row.model, row.stage) == (model, "pretraining")
-        and row.accelerator in (subject, *specs.parts(subject))
-        and precision in ("", row.precision)
-    ]
+    chips, wanted = (subject, *specs.parts(subject)), (model, "pretraining")
+    runs = (row for row in specs.runs.values() if row.accelerator in chips)
+    found = [row for row in runs if (row.model, row.stage) == wanted and precision in ("", row.precision)]
     return sorted(found, key=lambda row: (row.date, row.edition), reverse=True)
 
 

@@ -135,6 +135,12 @@ def number_or_dash(value: float) -> str:
     return units.number(value) if np.isfinite(value) else "–"
 
 
+def with_units(values: pd.Series, names: pd.Series) -> list[str]:
+    """Numbers with their units, a dash where there is none."""
+    pairs = zip(values, names, strict=True)
+    return [f"{number_or_dash(value)} {name}".strip() if value == value else "–" for value, name in pairs]
+
+
 def beside(claimed: str, derived: float) -> str:
     """A derived figure as it stands beside a claimed one: a share in per cent if that is one.
 
