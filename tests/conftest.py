@@ -16,11 +16,10 @@ from playwright.sync_api import Browser, sync_playwright
 from rendered import CHROMIUM, REPORT, Tab, run
 from visiting import Visit, visit
 
-from cm384 import workshop
 from cm384.notebooks import NOTEBOOKS
 
+pytest_plugins = ["forked"]
 sys.path.insert(0, str(NOTEBOOKS / "_ext"))  # the modules of the site are no package
-workshop.forked()
 
 
 # The longest files, those that wait for processes of their own and for the site: begun first, so that no

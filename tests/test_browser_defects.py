@@ -5,7 +5,6 @@ A file of its own, so that a second worker visits pages meanwhile.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,7 +35,10 @@ DEFECTS = [
         '<div class="highlight" style="overflow: auto"><pre style="width: 800px"></pre></div>',
         "off_paper",
     ),
-    ('<p style="color: #999; background: #fff">some words</p>', "colours dark_colours"),
+    (
+        f'{"<p>some words</p>" * 9}<p style="color: #999; background: #fff">some words</p>',
+        "colours dark_colours",
+    ),
     ("<ul><p>some words</p></ul>", "faults"),
     (f"<div class='output' tabindex='-1' style='overflow: auto'>{'word' * 200}</div>", "faults"),
     (f"<div>{SMALL * 3}</div>", "faults"),
@@ -52,8 +54,9 @@ def planted(
     browser: Browser, site: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Visit]]:
     """Visits a page with something in it that should not be there."""
-    copy = tmp_path_factory.mktemp("planted") / "site"
-    shutil.copytree(site, copy)
+    copy = tmp_path_factory.mktemp("planted")
+    for path in site.iterdir():
+        (copy / path.name).symlink_to(path)
     text = (copy / "articles.html").read_text(encoding="utf-8")
     with browser.new_context() as context:
         tab = Tab(context.new_page(), copy)

@@ -308,11 +308,11 @@ def nbval(path: Path, library: Path | None = None) -> tuple[int, str]:
     """What the suite's own configuration says of notebooks; with another copy of the library."""
     folder = path if path.is_dir() else path.parent
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "-c", checks.ROOT / "pytest.ini", "-p", "no:xdist",
+        [sys.executable, "-m", "pytest", "-c", checks.ROOT / "pytest.ini", "-p", "no:xdist", "-p", "forked",
          "--rootdir", folder, "--color=no", path],
         cwd=folder, capture_output=True, text=True, check=False,
         env={name: value for name, value in os.environ.items() if name != "CI"}  # it lengthens the summary
-        | {"PYTHONPATH": str(library or checks.ROOT / "lib")},
+        | {"PYTHONPATH": os.pathsep.join(map(str, [library or checks.ROOT / "lib", Path(__file__).parent]))},
     )  # fmt: skip
     return found.returncode, found.stdout + found.stderr
 

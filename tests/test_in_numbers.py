@@ -59,8 +59,8 @@ def test_a_product_and_a_step_by_hand() -> None:
     """
     found = parts("CM384-DECODE-4K-50MS")
     kernel = found["one of 58 layers with experts, on one rank"]["projections, 7,168 → 2,112"]
-    assert kernel.startswith("2 × 48 × 7,168 × 2,112 FLOP ÷ (644 TFLOPS × 0.6667) = 3.385 µs; ")
-    assert kernel.endswith("√(3.385² + 11.50²) µs + 0.1126 µs + 5 µs = 17.10 µs")
+    assert kernel.startswith("computing 2 × 48 × 7,168 × 2,112 FLOP ÷ (644 TFLOPS × 0.6667) = 3.385 µs; ")
+    assert kernel.endswith("in all √(3.385² + 11.50²) µs + 0.1126 µs + 5 µs = 17.10 µs")
     whole = found["the step"]
     assert whole["the step"] == "3 × 1,115 µs + 58 × 1,221 µs + 1,513 µs + 2,908 µs + 2,000 µs = 80.60 ms"
     assert whole["an accelerator"] == "96 × 1.7 tokens ÷ 80.60 ms = 2,025 tokens/s"

@@ -9,6 +9,7 @@ from typing import Any
 import nbformat
 import pytest
 from click.testing import CliRunner
+from papermill.cli import papermill as command
 from test_reruns import given, shown, start
 
 from cm384 import notebooks
@@ -16,17 +17,12 @@ from cm384.__main__ import main
 from cm384.table.errors import InputError
 
 
-def papermill(folder: Path, name: str, **values: str) -> tuple[int, str, Path]:
-    """Papermill itself, from a folder that has nothing to do with the checkout."""
-    out = folder / "out.ipynb"
-    source = notebooks.NOTEBOOKS / f"{name}.ipynb"
-    done = start("papermill", source, out, "--no-progress-bar", *given(values), folder=folder)
-    return done.returncode, done.stderr, out
-
-
 def test_bare_papermill_runs_from_any_folder(tmp_path: Path) -> None:
-    status, said, out = papermill(tmp_path, "02-supernode", baseline="gb300-nvl72")
-    assert status == 0, said
+    """A process and a kernel of its own, in a folder that has nothing to do with the checkout."""
+    source, out = notebooks.NOTEBOOKS / "02-supernode.ipynb", tmp_path / "out.ipynb"
+    words = ["papermill", source, out, "--no-progress-bar", *given({"baseline": "gb300-nvl72"})]
+    done = start(*words, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert "GB300 NVL72" in shown(out, "text/markdown")[0]
     assert "2.37 times the memory" in shown(out, "text/markdown")[0]
 
@@ -39,9 +35,11 @@ def test_bare_papermill_runs_from_any_folder(tmp_path: Path) -> None:
     ],
 )
 def test_bare_papermill_refuses_a_bad_value(tmp_path: Path, values: dict[str, str], line: str) -> None:
-    status, said, out = papermill(tmp_path, "01-package", **values)
-    assert status != 0
-    assert said.rstrip().splitlines()[-1] == f"InputError: {line}"
+    """Its own command, in this process, whose kernels are forked."""
+    source, out = notebooks.NOTEBOOKS / "01-package.ipynb", tmp_path / "out.ipynb"
+    done = CliRunner().invoke(command, [str(source), str(out), "--no-progress-bar", *given(values)])
+    assert done.exit_code != 0
+    assert str(done.exception).rstrip().splitlines()[-1] == f"InputError: {line}"
     assert shown(out, "text/markdown") == []
 
 

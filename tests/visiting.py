@@ -18,23 +18,40 @@ GRAVE = ("serious", "critical")
 # axe would load style sheets again, which a browser refuses for files; a finger needs 24 pixels.
 COLOURS = ["color-contrast", "link-in-text-block"]
 BASE = {"preload": False, "resultTypes": ["violations"]}
-OTHER = BASE | {"rules": {"target-size": {"enabled": True}} | {r: {"enabled": False} for r in COLOURS}}
-# axe reads the same few colours again for every word; it is told to remember what it read of each.
+ALL = BASE | {"rules": {"target-size": {"enabled": True}}}
+# axe takes its time over the colours of a text, and those of most words are those of others: it is told
+# to look at three of each kind.
+LOOK = """() => {
+  const grounds = new Map([[null, '']]), seen = new Map();
+  const ground = e => {
+    if (!grounds.has(e)) {
+      const {backgroundColor, backgroundImage, opacity, filter} = getComputedStyle(e);
+      const own = [backgroundColor, backgroundImage, opacity, filter].join();
+      grounds.set(e, ground(e.parentElement) + (own === 'rgba(0, 0, 0, 0),none,1,none' ? '' : own + ';'));
+    }
+    return grounds.get(e);
+  };
+  const looks = e => {
+    const s = getComputedStyle(e);
+    return [s.color, s.fontSize, s.fontWeight, s.textShadow, s.textDecorationLine, ground(e)].join();
+  };
+  document.querySelectorAll('[data-look]').forEach(e => delete e.dataset.look);
+  for (const e of document.body.querySelectorAll('*')) {
+    const text = [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+    if (!(text || e.placeholder || e.value) || !e.checkVisibility()) continue;
+    const kind = looks(e) + (e.closest('a') ? looks(e.closest('a').parentElement) : '');
+    seen.set(kind, (seen.get(kind) ?? 0) + 1);
+    if (seen.get(kind) <= 3) (e.closest('a') ?? e).dataset.look = e.dataset.look = '';
+  }
+}"""
 AXE = (
     Axe().axe_script
-    + """;(() => {
-  const colour = axe.commons.color.Color.prototype, parse = colour.parseString, known = new Map();
-  colour.parseString = function (text) {
-    if (known.has(text)) return Object.assign(this, known.get(text));
-    parse.call(this, text);
-    known.set(text, {r: this.r, g: this.g, b: this.b, alpha: this.alpha});
-    return this;
-  };
-})()"""
+    + """;axe.configure({rules: [
+  {id: 'color-contrast', selector: '[data-look]'},
+  {id: 'link-in-text-block', selector: 'a[href][data-look]'},
+]});"""
 )
-RUN = "([where, rules]) => axe.run(where ?? document, rules)"
-# axe takes its time over colours, and those of a long table or list are those of its first lines.
-FIRST_LINES = {"exclude": [["tr:nth-child(n+12)"], [".citation:nth-child(n+12)"]]}
+RUN = "rules => axe.run(document, rules)"
 
 # The theme lets the keyboard into the frames that scroll, a third of a second after any change.
 REACHED = """() => [...document.querySelectorAll('article :is(pre, .output)')]
@@ -122,8 +139,9 @@ def visit(tab: Tab, name: str) -> Visit:
     page.evaluate(FOLD, False)  # code has the same colours everywhere and is looked at once, below
     with suppress(TimeoutError):  # what stays out of reach is for axe to name
         page.wait_for_function(REACHED, timeout=10_000)
-    found.faults = grave_faults(page)
-    found.colours = unreadable(page)
+    every = grave_faults(page)
+    found.colours = [fault for fault in every if fault.startswith(tuple(COLOURS))]
+    found.faults = [fault for fault in every if fault not in found.colours]
     page.emulate_media(color_scheme="dark")
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
     found.dark_colours = unreadable(page)
@@ -144,11 +162,12 @@ def resize(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
 
 
-def grave_faults(page: Page, rules: Any = OTHER, where: Any = None) -> list[str]:
-    """What axe calls a serious or critical fault, colours apart."""
+def grave_faults(page: Page, rules: Any = ALL) -> list[str]:
+    """What axe calls a serious or critical fault."""
     if not page.evaluate("'axe' in window"):  # once a page: each copy of it is slow at first
         page.evaluate(AXE)
-    found = page.evaluate(RUN, [where, rules])["violations"]
+    page.evaluate(LOOK)
+    found = page.evaluate(RUN, rules)["violations"]
     return [
         f"{fault['id']}: {node['html']}: {(node['any'] + node['all'] + node['none'])[0]['message']}"
         for fault in found
@@ -159,4 +178,4 @@ def grave_faults(page: Page, rules: Any = OTHER, where: Any = None) -> list[str]
 
 def unreadable(page: Page) -> list[str]:
     """Text that stands out too little from its ground."""
-    return grave_faults(page, BASE | {"runOnly": COLOURS}, FIRST_LINES)
+    return grave_faults(page, BASE | {"runOnly": COLOURS})

@@ -5,6 +5,7 @@ Rows go to standard output, summaries to standard error. Bad input is one line a
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,17 +26,32 @@ from cm384.table.specs import Specs, load_measurements, load_specs
 
 
 class OneLine(click.Group):
-    """A group whose commands report bad input in one line and exit with 2."""
+    """A group whose commands report what stops them in one line, and exit with 2; with 130 by Ctrl-C."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # a terminal may lack the marks of answers
+            stream.reconfigure(errors="backslashreplace")
+        status = 2
         try:
+            if sys.stdout is None:
+                raise InputError("standard output is closed")
             return super().invoke(ctx)
         except InputError as error:
-            click.echo(f"cm384: {error}", err=True)
-            ctx.exit(2)
+            told = error
         except click.UsageError as error:
-            click.echo(f"cm384: {error.format_message()}", err=True)
-            ctx.exit(2)
+            told = InputError(error.format_message())
+        except BrokenPipeError:  # who reads has enough
+            raise
+        except OSError as error:
+            told = InputError(": ".join(str(x) for x in (error.filename, error.strerror or error) if x))
+            if sys.stdout and sys.__stdout__ is sys.stdout:  # what could not be written is not tried again
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        except MemoryError:
+            told = InputError("not enough memory")
+        except KeyboardInterrupt:
+            told, status = InputError("interrupted"), 130
+        click.echo(f"cm384: {told}", err=True)
+        ctx.exit(status)
 
 
 @click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,6 +83,8 @@ def run(notebook: str, given: tuple[tuple[str, str], ...], out: Path | None) -> 
     from cm384 import notebooks
 
     path = notebooks.find_notebook(notebook)
+    if twice := [name for name, _ in given if sum(name == other for other, _ in given) > 1]:
+        raise InputError(f"parameter {twice[0]} is given twice")
     values = notebooks.values_of(path, dict(given))
     for written in notebooks.run(path, values, out or notebooks.BUILD / "runs"):
         click.echo(str(written))

@@ -12,6 +12,7 @@ import re
 import shutil
 import struct
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import distribution
 from itertools import count
 from pathlib import Path
@@ -26,6 +27,7 @@ from facts import facts
 from links import linked
 from PIL import Image
 from sphinx.application import Sphinx
+from sphinx.search.en import SearchEnglish
 
 from cm384.rerun import with_formulas
 from cm384.table.errors import DATA
@@ -45,6 +47,7 @@ SOURCES = re.compile(r"\]\(([\w-]+)\.(?:md|ipynb)(#[^)]*)?\)")  # a link to a pa
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Say when Sphinx shall call what."""
+    SearchEnglish.stem = cache(SearchEnglish.stem)  # most words of a page are those of others
     app.connect("config-inited", prepare)
     app.connect("source-read", read)
     app.connect("html-page-context", mend)

@@ -20,6 +20,7 @@ from cm384.table.words import row_name
 
 T = TypeVar("T")
 Names = tuple[str, ...]
+FORMULA = r"^([=@\t\r]|[+-](?![\d.]))"  # how a spreadsheet knows one; "-5 %" is none
 # What JupyterLab sets no mathematics in; it would take the words between two dollars for a formula.
 TEX, AS_TEXT = r"[$\\]", ' class="mathjax_ignore tex2jax_ignore"'
 
@@ -103,7 +104,13 @@ def attempt(figure: Callable[[], T], otherwise: Any = None) -> T | Any:
 
 
 def as_csv(lines: pd.DataFrame) -> str:
-    """A frame as a file of data holds it: numbers to six digits."""
+    """A frame as a file of data holds it: numbers to six digits, no text that a spreadsheet would compute.
+
+    >>> as_csv(pd.DataFrame({"a": ["=1+1", "-5 %", "-x"]}))
+    "a\\n'=1+1\\n-5 %\\n'-x\\n"
+    """
+    text = lines.select_dtypes(exclude="number").replace(FORMULA, r"'\g<0>", regex=True)
+    lines = lines.assign(**{str(name): text[name] for name in text})
     return lines.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 

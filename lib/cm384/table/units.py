@@ -13,6 +13,7 @@ TFLOP, the reciprocal of TFLOP per token.
 from __future__ import annotations
 
 import math
+import re
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -82,6 +83,8 @@ def Q(value: ArrayLike, unit: str) -> Quantity:
 def parse_unit(unit: str) -> Any:
     """The unit that `unit` spells, such as "TB/s" or "token/s/TFLOPS"; refuses any other."""
     try:
+        if not re.fullmatch(r"[\w/*^%. ()-]*", unit):
+            raise ValueError  # Pint drops what follows a semicolon
         return registry.parse_units(unit)
     except Exception as error:  # Pint raises five kinds for a unit it cannot read
         raise InputError(f"unknown unit {unit!r}") from error
