@@ -177,7 +177,7 @@ def slim(app: Sphinx, error: Exception | None) -> None:
         page.write_text(text, encoding="utf-8")
     said = [path.read_text(encoding="utf-8") for path in [*site.glob("*.html"), *site.rglob("*.js")]]
     known = frozenset(re.findall(r"[\w-]+", " ".join(said)))
-    for sheet in site.glob("_static/styles/*-theme.css"):
+    for sheet in site.glob("_static/**/*.css"):
         sheet.write_text(used(sheet.read_text(encoding="utf-8"), known), encoding="utf-8")
 
 
