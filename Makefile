@@ -49,5 +49,5 @@ constraints:
 	@touch $@
 
 .installed-check:
-	@$(PYTHON) -c 'import cm384, distributed, itables, myst_nb, nbval, playwright, pyarrow' 2>/dev/null || \
+	@$(PYTHON) -c 'import cm384, distributed, myst_nb, nbval, playwright, pyarrow' 2>/dev/null || \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check $(if $(CI),-c constraints.txt) -e 'lib[cluster,notebooks,test]'

@@ -12,7 +12,6 @@ import re
 import shutil
 import struct
 from collections.abc import Iterable
-from importlib.metadata import distribution
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -47,18 +46,9 @@ def prepare(app: Sphinx, _: Any) -> None:
     shutil.copy(DATA / "sources.bib", source)
     shutil.copy(mathjax(), source / "_static")
     computed = json.dumps(calculator.data(facts().specs), ensure_ascii=False, separators=(",", ":"))
-    scripts = {"datatables": datatables(), "calculator-data": f"const CALCULATOR = {computed};\n"}
-    for name, text in scripts.items():
-        (source / "_static" / f"{name}.js").write_text(text, encoding="utf-8")
+    script = f"const CALCULATOR = {computed};\n"
+    (source / "_static" / "calculator-data.js").write_text(script, encoding="utf-8")
     pages.write(source)
-
-
-def datatables() -> str:
-    """DataTables of the package itables as a plain script: no page loads a module from a file."""
-    bundle = Path(str(distribution("itables").locate_file("itables/html/dt_bundle.js")))
-    body, exports, licences = re.split(r"export\{(.*)\};", bundle.read_text(encoding="utf-8"))
-    (name,) = re.findall(r"([\w$]+) as default", exports)
-    return f"(function () {{{body}window.DataTable = {name};}})();{licences}"
 
 
 def read(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -120,8 +110,8 @@ def picture(data: Any, narrow: str, name: str, folder: Path) -> str:
 def mend(app: Sphinx, name: str, _: str, context: dict[str, Any], __: Any) -> None:
     """Mend a page: docutils gives citations a role that was withdrawn; one table has scripts."""
     context["body"] = context.get("body", "").replace('"doc-biblioentry"', '"listitem"')
-    for script in ("datatables.js", "scorecard.js") if name == "00-scorecard" else ():
-        app.add_js_file(script, loading_method="defer")
+    if name == "00-scorecard":
+        app.add_js_file("scorecard.js", loading_method="defer")
     if name.startswith("article-"):
         app.add_js_file("moved.js", loading_method="defer")
 
