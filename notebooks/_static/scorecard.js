@@ -118,8 +118,7 @@ function enhance(table, names) {
     table.classList.toggle("whole", details.checked);
     count.textContent = `${shown.length} of ${rows.length} claims`;
     rest.textContent = `show the other ${shown.length - FIRST}`;
-    rest.hidden = shown.length <= FIRST;
-    frame.classList.remove("all");
+    rest.hidden = shown.length <= FIRST || frame.classList.contains("all");
     suggest(shown.length);
   }
 
@@ -149,6 +148,7 @@ function enhance(table, names) {
   }
 
   function changed() {
+    frame.classList.remove("all");
     draw();
     const told = new URLSearchParams(selects.flatMap(({ name, value }) => value.split("|").filter(Boolean).map((v) => [name, v])));
     if (search.value.trim()) told.set("search", search.value.trim());
