@@ -46,7 +46,7 @@ def in_numbers(specs: Specs, model: Model, deployment: Deployment, phase: str) -
     Of a single deployment; errors as in `serving.prefill`.
     """
     step = Worked(specs, model, deployment, phase)
-    return {"the physical limit of a token": limit(specs, step)} | step.parts()
+    return {"the physical limit of a token": limit(specs, step)} | step.by_part()
 
 
 def limit(specs: Specs, step: Step) -> Lines:
@@ -108,7 +108,7 @@ class Worked(Step):
     def __init__(self, specs: Specs, model: Model, deployment: Deployment, phase: str) -> None:
         super().__init__(specs, model, deployment, phase)
         self.notes: Notes = []
-        self.beside: Lines = {}
+        self.shown_rows: Lines = {}
         self.touched: dict[str, Any] = {}
         self.machine = machine = copy.copy(self.machine)
         gemms = [gemm for gemm in (*machine.gemm.values(), machine.expert_gemm, machine.fused_gemm) if gemm]
@@ -187,11 +187,11 @@ class Worked(Step):
         """As of any step; the rows of the busiest rank are noted beside."""
         since, rows = len(self.notes), (tokens, self.shards, self.copies, load)
         found, busiest = super().experts(tokens, load, share), math.prod(rows)
-        self.beside = {"rows of the busiest rank": f"{times(*rows)} = {plain(busiest)}"}
+        self.shown_rows = {"rows of the busiest rank": f"{times(*rows)} = {plain(busiest)}"}
         asked, tile = self.notes[since], self.machine.expert_gemm.row_tile
         if math.isclose(busiest + asked.groups * tile / 2, asked.rows):
             left = f"{plain(busiest)} + {plain(asked.groups)} × {plain(tile)} ÷ 2"
-            self.beside["with half a tile empty in each expert"] = f"{left} = {plain(asked.rows)}"
+            self.shown_rows["with half a tile empty in each expert"] = f"{left} = {plain(asked.rows)}"
         return found
 
     # --- the whole -------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ class Worked(Step):
         """How many half batches take turns."""
         return 2.0 if self.d.microbatches > 1 else 1.0
 
-    def parts(self) -> dict[str, Lines]:
+    def by_part(self) -> dict[str, Lines]:
         """The arithmetic of every term, by part of the step."""
         result, found, layers = self.result(), {}, {}
         for kind, count in reversed(self.model.layers.items()):
@@ -245,14 +245,14 @@ class Worked(Step):
     def dense_lines(self) -> tuple[float, Lines]:
         """Seconds of a layer without experts, and its arithmetic."""
         self.notes.clear()
-        terms = self.dense_layer(self.queries)
+        terms = by_term(self.dense_layer(self.queries))
         layer = sum(terms.values())
         return layer, self.entering(1.0) | shown_by(self.notes, terms) | {"layer": added(terms.values())}
 
     def moe_lines(self) -> tuple[float, Lines]:
         """Seconds of a layer with experts, and the arithmetic of one half batch and of what overlaps."""
         self.notes.clear()
-        terms = {term: time / self.halves for term, time in self.moe_layer(self.queries).items()}
+        terms = {term: time / self.halves for term, time in by_term(self.moe_layer(self.queries)).items()}
         layer = self.halves * sum(terms.values())
         moved = terms["dispatch"], terms["combine"]
         named = [term for term in terms if term not in ("overlap", "dispatch", "combine")]
@@ -260,7 +260,7 @@ class Worked(Step):
             [terms[term] for term in named if (term in ATTENTION) == half] for half in (True, False)
         )
         del terms["overlap"]
-        found = self.entering(self.halves) | self.beside | shown_by(self.notes, terms)
+        found = self.entering(self.halves) | self.shown_rows | shown_by(self.notes, terms)
         found |= {"attention half": added(first), "expert half": added(second)}
         a, b, dispatch, combine = map(micro, (sum(first), sum(second), *moved))
         if self.halves == 1:
@@ -276,6 +276,11 @@ class Worked(Step):
             stages = (a, sent, dispatch), (b, sent, dispatch), (b, gathered, combine), (a, gathered, combine)
             left = " + ".join(f"max({half} + {traffic}, {op})" for half, traffic, op in stages)
         return layer, found | {"layer, both half batches": equation(left, layer)}
+
+
+def by_term(layer: Any) -> Terms:
+    """The terms of a layer, which come at once or, beside its seconds, if asked."""
+    return layer[1]() if isinstance(layer, tuple) else layer
 
 
 def shown_by(notes: Notes, terms: Terms) -> Lines:
