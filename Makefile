@@ -33,7 +33,7 @@ sweep: $(READY)
 # builds a grammar of addresses at each import, three seconds of every process that reads a notebook.
 constraints:
 	python3 -m venv --clear build/newest
-	build/newest/bin/python -m pip install --quiet --disable-pip-version-check -e 'lib[cluster,notebooks,test]' 'jsonschema<4.25'
+	build/newest/bin/python -m pip install --quiet --disable-pip-version-check -e 'lib[cluster,fused,notebooks,test]' 'jsonschema<4.25'
 	build/newest/bin/python -m pip freeze --exclude cm384 > constraints.txt
 
 # One clear line when a prerequisite is missing, before anything is made.
@@ -45,9 +45,9 @@ constraints:
 	  { echo "python3 has no venv: install python3-venv"; exit 1; }
 	@command -v git >/dev/null || { echo "git is missing: install git"; exit 1; }
 	python3 -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(if $(CI),-c constraints.txt) -e 'lib[cluster,notebooks,test]'
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(if $(CI),-c constraints.txt) -e 'lib[cluster,fused,notebooks,test]'
 	@touch $@
 
 .installed-check:
 	@$(PYTHON) -c 'import cm384, distributed, itables, myst_nb, nbval, playwright, pyarrow' 2>/dev/null || \
-	  $(PYTHON) -m pip install --quiet --disable-pip-version-check $(if $(CI),-c constraints.txt) -e 'lib[cluster,notebooks,test]'
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check $(if $(CI),-c constraints.txt) -e 'lib[cluster,fused,notebooks,test]'
