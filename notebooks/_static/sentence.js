@@ -58,7 +58,6 @@ said say tell told says admit concede acknowledge wrote write report
 world global worldwide globally
 link connect interconnect interconnection
 advantage edge
-tool tools
 technology tech
 alternative rival
 comparable match par equal
@@ -67,10 +66,8 @@ deployed deploy running operation operational work
 index indices indexes
 investor shareholder
 efficient efficiency
-throughput
 trend movement
 free freedom
-market
 writeoff write-off write-down writedown
 tailor tailormade designed design custom custommade
 decode decoding
@@ -280,7 +277,8 @@ function reader({ claims, makers }) {
     const foreign = [...whole.names, ...said.strange.filter((name) => whole.words.has(name))];
     if (![...text.names].every(understood) || !foreign.every(spare)) return "machine or name";
 
-    if (phrase(said.raw.slice(0, part.end), known).not !== text.not || falls(text.raw) !== falls(part.raw)) return "direction";
+    const upTo = phrase(said.raw.slice(0, part.end), known); // what stands before turns round what follows
+    if (upTo.not !== text.not || falls(text.raw) !== falls(part.raw)) return "direction";
     const lead = leader(said.raw, maker, part.start);
     if (lead && entry.leads && lead !== entry.leads) return "direction";
 
@@ -294,7 +292,7 @@ function reader({ claims, makers }) {
       if (text.words.has(one) && !text.words.has(two) && place.has(two) && !place.has(one)) return "quantity";
     }
     const counted = [...part.counted].filter(([figure]) => text.figures.has(figure)).map(([, word]) => word);
-    if (![...counted, ...part.basis].every((word) => also("words").has(word))) return "quantity";
+    if (![...counted, ...upTo.basis].every((word) => also("words").has(word))) return "quantity";
     return enough(text.words, said.words, ALIKE) && enough(text.plain, said.words, text.figures.size ? PLAIN.figure : first ? PLAIN.first : PLAIN.other) && enough(part.words, also("words"), ALIKE) ? "" : "words";
   }
 
@@ -359,8 +357,11 @@ function sentences(text) {
 
 const DOOR = "11-your-own-claim.html";
 const DIFFERS = {
-  figure: "its figure is another, or meant otherwise", "machine or name": "it names another machine, company or country",
-  direction: "it says more where the claim says less, or not", quantity: "it is about another quantity", words: "its words are others",
+  figure: "the figure is another, or meant otherwise",
+  "machine or name": "another machine, company or country is named",
+  direction: "one says more where the other says less, or one of them says not",
+  quantity: "another quantity is meant",
+  words: "the words are near, but not the same",
 };
 
 // An element with what it holds: texts, which are never read as HTML, and elements.
