@@ -3,7 +3,7 @@
 
 EXTRAS-report := notebooks
 EXTRAS-test := cluster,notebooks,test
-NEEDS-report := cm384, itables, myst_nb, papermill
+NEEDS-report := cm384, myst_nb, papermill
 NEEDS-test := $(NEEDS-report), distributed, nbval, playwright, pyarrow
 
 ifneq ($(or $(VIRTUAL_ENV),$(CONDA_PREFIX)),)

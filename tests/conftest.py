@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import forked  # noqa: F401
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 from rendered import CHROMIUM, REPORT, Tab, run
@@ -18,7 +19,6 @@ from visiting import Visit, visit
 
 from cm384.notebooks import NOTEBOOKS
 
-pytest_plugins = ["forked"]
 sys.path.insert(0, str(NOTEBOOKS / "_ext"))  # the modules of the site are no package
 
 
@@ -26,7 +26,7 @@ sys.path.insert(0, str(NOTEBOOKS / "_ext"))  # the modules of the site are no pa
 # worker ends with them alone. The first of them builds the site for all, the two first visit its pages.
 FIRST = ("test_browser.py", "test_browser_defects.py", "test_reruns.py", "test_report.py",
          "test_papermill.py", "test_committed.py", "test_derived.py", "test_site.py",
-         "test_calculator.py", "test_scorecard_page.py")  # fmt: skip
+         "test_calculator.py", "test_scorecard_page.py", "test_sweep.py")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from functools import cache
 
 import pytest
 import worked
@@ -16,11 +17,12 @@ from cm384.physics.serving import time_budget
 SPECS = load_specs()
 # Latent attention with drafts and shared experts apart, balanced prefill, a network between nodes, one
 # half batch, grouped-query attention, several drafts, tensor parallel groups.
-SHOWN = ("CM384-DECODE-4K-50MS", "CM384-PREFILL-PERFECT", "SGL-H100-DECODE-SIMMTP",
+SHOWN = ("CM384-DECODE-4K-50MS", "CM384-PREFILL-PERFECT",
          "DSK-H800-PREFILL-PROFILE", "SGL-H100-DECODE-2K-ONE-BATCH", "TRT-B200-DECODE-B1-MTP3",
          "VLLM-H200-PREFILL-TP8")  # fmt: skip
 
 
+@cache
 def parts(name: str) -> dict[str, Lines]:
     run = SPECS.measurements[name]
     return in_numbers(SPECS, load_model(SPECS.models[run.model]), run.deployment, run.phase)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import pandas as pd
 
 from cm384.commands import FORMAT, PATH, SPECS, list_names, new, predict, print_rows, version
 from cm384.derive.derivation import explain as explain_figure
@@ -21,6 +20,7 @@ from cm384.ledger.claims import Claim, load_claims
 from cm384.ledger.verdicts import scorecard
 from cm384.show import tables
 from cm384.table.errors import InputError, meant
+from cm384.table.frames import pd
 from cm384.table.records import read_conditions
 from cm384.table.specs import Specs, load_measurements, load_specs
 
@@ -281,10 +281,7 @@ def _short(lines: pd.DataFrame) -> pd.DataFrame:
 
 def _solutions(lines: pd.DataFrame) -> pd.DataFrame:
     """What a row would have to be, as a terminal shows it."""
-    needed = [
-        f"{tables.number_or_dash(value)} {unit}".strip() if value == value else "–"
-        for value, unit in zip(lines["needed"], lines["unit"], strict=True)
-    ]
+    needed = tables.with_units(lines["needed"], lines["unit"])
     return lines.assign(claim=lines["id"], needed=needed)[["claim", "claimed", "needed", "why"]]
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 import numpy as np
-import pandas as pd
 
 from cm384 import __version__
 from cm384.ledger.claims import load_claims
@@ -21,6 +20,7 @@ from cm384.show import tables
 from cm384.table import units
 from cm384.table.errors import InputError, meant
 from cm384.table.files import columns, is_ordinary
+from cm384.table.frames import pd
 from cm384.table.reading import NAME
 from cm384.table.records import BYTES_PER_ELEMENT, MATRIX_PRECISIONS, ROUTINGS, SERVINGS, Deployment, Row
 from cm384.table.specs import Specs, load_specs
@@ -182,10 +182,7 @@ def _shown(lines: pd.DataFrame) -> pd.DataFrame:
     """A forecast as a terminal shows it."""
     ends = [f"{units.number(low)} to {units.number(high)}" if low == low else ""
             for low, high in zip(lines["low"], lines["high"], strict=True)]  # fmt: skip
-    value = [
-        f"{units.number(value)} {unit}".strip()
-        for value, unit in zip(lines["value"], lines["unit"], strict=True)
-    ]
+    value = tables.with_units(lines["value"], lines["unit"])
     part = lines["part"].where(lines["part"] != lines["part"].shift(), "")
     return lines.assign(part=part, value=value, span=ends)[["part", "figure", "value", "span", "note"]]
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cm384 import notebooks
 from cm384.derive.derivation import DERIVATIONS, conditions_of, derive, numeric_conditions
@@ -27,6 +26,7 @@ from cm384.physics.deployment import check_fields
 from cm384.physics.models import find_config, load_model
 from cm384.table import files
 from cm384.table.errors import InputError, NotStated, check_known, unknown
+from cm384.table.frames import pd
 from cm384.table.records import Deployment
 from cm384.table.specs import Specs, load_specs
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.grid import Plan, by_words, inputs, plan, varies
 from cm384.show.tables import as_csv
 from cm384.table.errors import EXAMPLES, InputError
+from cm384.table.frames import pd
 from cm384.table.specs import load_specs
 
 MANIFEST = "_sweep.json"  # readers of Parquet pass over names that begin so

@@ -15,11 +15,11 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.table import units
 from cm384.table.errors import InputError, check_known
 from cm384.table.files import LEAST, MOST
+from cm384.table.frames import pd
 from cm384.table.records import Row
 from cm384.table.specs import Specs, Step
 from cm384.table.units import Quantity
@@ -223,16 +223,18 @@ class Working:
     @property
     def table(self) -> pd.DataFrame:
         """The rows that were read, one a line, with value, basis, source and locator."""
-        cells = [[row_name(r), units.text(r.amount, 6), r.basis, r.source, r.locator] for r in self.rows]
-        return pd.DataFrame(cells, columns=["row", "value", "basis", "source", "locator"])
+        return pd.DataFrame(self._cells, columns=["row", "value", "basis", "source", "locator"])
+
+    @property
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [(row_name(r), units.text(r.amount, 6), r.basis, r.source, r.locator) for r in self.rows]
 
     def __str__(self) -> str:
         lines = [f"{self.name} = {units.text(self.value)}"]
         lines += [f"  {step_text(step)}" for step in self.steps]
         lines += ["", "rows read:"]
-        for row, cells in zip(self.rows, self.table.itertuples(index=False), strict=True):
-            lines.append(f"  {cells.row}: {cells.value} ({row.basis})")
-            lines.append(f"      {row.source}: {row.locator}")
+        for row, value, basis, source, locator in self._cells:
+            lines += [f"  {row}: {value} ({basis})", f"      {source}: {locator}"]
         return "\n".join(lines)
 
 

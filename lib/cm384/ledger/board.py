@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.ledger.attempts import attempts
 from cm384.ledger.claims import ANSWERS, Claim, Printed, load_claims
@@ -18,6 +17,7 @@ from cm384.show import figures
 from cm384.show.tables import Table, beside, table, with_span
 from cm384.table import units
 from cm384.table.documents import load_notes, short_names
+from cm384.table.frames import pd
 from cm384.table.specs import Specs
 from cm384.table.words import listed
 

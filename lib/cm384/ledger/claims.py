@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.derive.derivation import compares
 from cm384.ledger.readings import Reading, check_reading, load_proxies, missing_conditions
 from cm384.table import files, units
 from cm384.table.errors import DATA, InputError
+from cm384.table.frames import pd
 from cm384.table.records import read_conditions
 from cm384.table.specs import Specs, load_specs
 

@@ -279,6 +279,7 @@ class Worked(Step):
         return layer, found | {"layer, both half batches": equation(left, layer)}
 
 
+
 def shown_by(notes: Notes, terms: Terms) -> Lines:
     """The arithmetic of each term: that of the kernels, one after the other, whose times add up to it."""
     found: Lines = {}

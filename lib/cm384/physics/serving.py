@@ -16,7 +16,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.derive.derivation import derive
 from cm384.physics import arrays
@@ -26,6 +25,7 @@ from cm384.physics.sizes import Sizes
 from cm384.physics.transformer import Model, decode_flop, prefill_flop
 from cm384.table import units
 from cm384.table.errors import InputError
+from cm384.table.frames import pd
 from cm384.table.records import Deployment, Numbers, read_conditions
 from cm384.table.specs import Specs
 from cm384.table.units import Quantity

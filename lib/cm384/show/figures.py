@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.table import units
+from cm384.table.frames import pd
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

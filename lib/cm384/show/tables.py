@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-import pandas as pd
 
 from cm384.derive.derivation import ratio
 from cm384.table import units
 from cm384.table.errors import NotStated
+from cm384.table.frames import pd
 from cm384.table.records import Row
 from cm384.table.specs import Specs
 from cm384.table.words import row_name
@@ -133,6 +133,12 @@ def as_text(cells: pd.DataFrame) -> str:
 def number_or_dash(value: float) -> str:
     """A number to four digits, or a dash where there is none."""
     return units.number(value) if np.isfinite(value) else "–"
+
+
+def with_units(values: pd.Series, names: pd.Series) -> list[str]:
+    """Numbers with their units, a dash where there is none."""
+    pairs = zip(values, names, strict=True)
+    return [f"{number_or_dash(value)} {name}".strip() if value == value else "–" for value, name in pairs]
 
 
 def beside(claimed: str, derived: float) -> str:

@@ -19,10 +19,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pandas as pd
-
 from cm384.table import units
 from cm384.table.errors import CONTROL, DATA, InputError, not_known, suggestion
+from cm384.table.frames import pd
 
 MOST_BYTES = 64_000_000  # of a file: a million rows
 LEAST, MOST = 1e-18, 1e18  # of a number
@@ -40,8 +39,21 @@ def columns(cls: type) -> list[str]:
     return [field.name for field in dataclasses.fields(cls)]
 
 
+Lines = dict[int, dict[str, str]]  # the cells of a file by line and column
+
+
 def read_table(path: Path, columns: Sequence[str], needed: Sequence[str] | None = None) -> pd.DataFrame:
-    """A CSV file as text cells, indexed by line number; refuses an unreadable or misshapen file.
+    """A CSV file as text cells, indexed by line number; errors as in `read_lines`."""
+    return _table(read_lines(path, columns, needed))
+
+
+def _table(lines: Lines) -> pd.DataFrame:
+    columns = list(next(iter(lines.values())))
+    return pd.DataFrame.from_dict(lines, orient="index", columns=columns, dtype=str)
+
+
+def read_lines(path: Path, columns: Sequence[str], needed: Sequence[str] | None = None) -> Lines:
+    """A CSV file as text cells by line number; refuses an unreadable or misshapen file.
 
     Where `needed` names some of the columns, the others may be left out and are then empty.
     """
@@ -59,21 +71,21 @@ def read_table(path: Path, columns: Sequence[str], needed: Sequence[str] | None 
         raise InputError(f"{path.name} line 1: column {twice[0]!r} is given twice")
     if missing := [name for name in (columns if needed is None else needed) if name not in header]:
         raise InputError(f"{path.name} line 1: missing column {missing[0]!r}")
-    lines: dict[int, list[str]] = {}
+    lines: Lines = {}
     try:
         for cells in filter(None, reader):
             if len(cells) != len(header):
-                given = f"{len(cells)} cells; expected {len(header)}"
-                raise InputError(f"{path.name} line {reader.line_num}: {given}")
-            lines[reader.line_num] = [cell.strip() for cell in cells]
+                told = f"{len(cells)} cells; expected {len(header)}"
+                raise InputError(f"{path.name} line {reader.line_num}: {told}")
             if wrong := CONTROL.search(" ".join("".join(cells).split())):
                 raise InputError(f"{path.name} line {reader.line_num}: control character {wrong[0]!r}")
+            given = dict(zip(header, map(str.strip, cells), strict=True))
+            lines[reader.line_num] = {name: given.get(name, "") for name in columns}
     except csv.Error as error:
         raise InputError(f"{path.name} line {reader.line_num}: not a CSV file ({error})") from None
     if not lines:
         raise InputError(f"{path.name}: no rows below the header")
-    table = pd.DataFrame.from_dict(lines, orient="index", columns=header, dtype=str)
-    return table.reindex(columns=list(columns), fill_value="")
+    return lines
 
 
 def path_of(given: str | Path) -> Path:
@@ -113,9 +125,9 @@ def read_records(
     optional: Sequence[str] = (),
 ) -> dict[int, R]:
     """The lines of a file as records of a dataclass whose fields are its columns, checked, by line."""
-    table = read_table(path, columns(cls), [name for name in columns(cls) if name not in optional])
-    check_table(table, checks, path, unique)
-    return {line: cls(**values) for line, values in zip(table.index, row_dicts(table), strict=True)}
+    lines = read_lines(path, columns(cls), [name for name in columns(cls) if name not in optional])
+    check_table(lines, checks, path, unique)
+    return {line: cls(**cells) for line, cells in lines.items()}
 
 
 def row_dicts(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -135,9 +147,9 @@ class Check:
 
 
 def check_table(
-    table: pd.DataFrame, checks: Mapping[str, Check], path: Path, unique: Sequence[str] = ()
+    lines: Lines | pd.DataFrame, checks: Mapping[str, Check], path: Path, unique: Sequence[str] = ()
 ) -> None:
-    """Check the columns of a text table; the first bad cell becomes one line."""
+    """Check the columns of a file; the first bad cell becomes one line."""
     if (passed := as_checked().get(path)) and digest(path) == passed:
         return
     import pandera.pandas as pa  # a second to import, and needed only here
@@ -148,6 +160,7 @@ def check_table(
 
         return pa.Check(hold, error=cell.error)
 
+    table = _table(lines) if isinstance(lines, dict) else lines
     each = {name: whole(cell) for name, cell in checks.items()}
     columns = {name: pa.Column(str, check) for name, check in each.items()}
     try:

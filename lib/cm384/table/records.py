@@ -192,7 +192,10 @@ class Deployment:
     software: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse what is no number, nor an array of some."""
+        """Refuse what is no name, and what is no number, nor an array of some."""
+        for name in ("accelerator", "routing", "drafter", "software", *PRECISIONS):
+            if not isinstance(value := getattr(self, name), str):
+                raise InputError(f"{name}: expected a name, got {value!r}")
         for name in NUMBERS:
             value = getattr(self, name)
             if isinstance(value, int | float) and not isinstance(value, bool):

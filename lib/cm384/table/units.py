@@ -14,15 +14,22 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pint
 from numpy.typing import ArrayLike
 
 from cm384.table.errors import InputError
+
+# Pint would import Dask, where there is one, for arrays that nothing here holds: a sixth of every start.
+_hidden = sys.modules.setdefault("dask", None)  # type: ignore[arg-type]
+import pint  # noqa: E402
+
+if _hidden is None:
+    del sys.modules["dask"]
 
 registry: pint.UnitRegistry[Any] = pint.UnitRegistry(Path(__file__).with_name("units.txt"))
 # Pint reads "GB/s" anew each time that it converts to it, and finds the factor on five ways round; here
