@@ -4,7 +4,7 @@
 EXTRAS-report := notebooks
 EXTRAS-test := cluster,fused,notebooks,test
 NEEDS-report := cm384, myst_nb, papermill
-NEEDS-test := $(NEEDS-report), distributed, nbval, playwright, pyarrow
+NEEDS-test := $(NEEDS-report), distributed, nbval, numba, playwright, pyarrow
 
 ifneq ($(or $(VIRTUAL_ENV),$(CONDA_PREFIX)),)
 PYTHON := python
