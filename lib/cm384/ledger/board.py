@@ -65,26 +65,25 @@ def claims_of(category: str, specs: Specs) -> list[Claim]:
 
 def claims_table(claims: Iterable[Claim], specs: Specs) -> Table:
     """The reconciliation of some claims as a phone has room for it: the answer with its reason."""
-    cells = []
-    for line in scorecard(claims, specs, among=load_claims(specs=specs)).to_dict("records"):
-        found = with_span(line["derived"], line["low"], line["high"], claimed=line["claimed"])
-        cells.append(
-            {
-                "claim": f"{line['id']}: {line['claim']}",
-                "claimed → derived": " → ".join(filter(None, [line["claimed"], found])),
-                "answer": f"{MARKS[line['answer']]} {line['answer']}. {line['plain']}",
-                "sources": line["sources"],
-            }
-        )
-    return table(cells, code=("sources",), wide=("claim", "answer"))
+    lines = scorecard(claims, specs, among=load_claims(specs=specs))
+    found = (with_span(*each[:3], claimed=each[3])
+             for each in lines[["derived", "low", "high", "claimed"]].itertuples(index=False))  # fmt: skip
+    cells = {
+        "claim": lines["id"] + ": " + lines["claim"],
+        "claimed → derived": [
+            " → ".join(filter(None, pair)) for pair in zip(lines["claimed"], found, strict=True)
+        ],
+        "answer": lines["answer"].map(MARKS) + " " + lines["answer"] + ". " + lines["plain"],
+        "sources": lines["sources"],
+    }
+    return table(pd.DataFrame(cells), code=("sources",), wide=("claim", "answer"))
 
 
 def readings_table(claim: Claim, specs: Specs) -> Table:
     """A claim as stated and on each of its other readings, with what each gives or what it lacks."""
     said = considered(claim, specs, {c.id: c for c in load_claims(specs=specs)})
-    others = attempts(
-        listed_readings(said.readings[0], claim.readings, said.table), claim.figure_unit, said.table
-    )
+    listed_for = listed_readings(said.readings[0], claim.readings, said.table)
+    others = attempts(listed_for, claim.figure_unit, said.table)
     cells = [
         {
             "reading": a.reading.text,

@@ -96,18 +96,12 @@ class Claim:
     @property
     def claimed(self) -> str:
         """The claimed figure as a reader sees it: "> 2", "more than double", "60 %"."""
-        sign = (
-            SPOKEN.get(self.relation, "about ")
-            if self.value in MULTIPLES
-            else RELATIONS[self.relation or "eq"]
-        )
-        sign = "" if self.relation in ("", "eq") else sign
+        signs = {**RELATIONS, **SPOKEN} if self.value in MULTIPLES else RELATIONS
+        sign = signs[self.relation or "eq"]
         unit = units.unit_text(units.parse_unit(self.unit or "count"))
         value = self.value.lstrip("-−")
-        tail = {"increase": " more" if value == self.value else " less", "difference": " apart"}.get(
-            self.form, ""
-        )
-        return f"{sign}{value} {unit}".strip() + tail
+        tails = {"increase": " more" if value == self.value else " less", "difference": " apart"}
+        return f"{sign}{value} {unit}".strip() + tails.get(self.form, "")
 
     @property
     def derivable(self) -> bool:
@@ -216,9 +210,7 @@ def load_claims(path: str | Path | None = None, specs: Specs | None = None) -> l
     file = DATA / "claims.csv" if path is None else files.path_of(path)
     known = specs or load_specs()
     table = files.read_table(file, files.columns(Claim), None if path is None else NEEDED)
-    table["value"] = [
-        _as_figure(value, form) for value, form in zip(table["value"], table["form"], strict=True)
-    ]
+    table["value"] = list(map(_as_figure, table["value"], table["form"]))
     table["relation"] = [WRITTEN.get(cell.lower(), cell) for cell in table["relation"]]
     own = files.read_keys() if path is None else None
     bad = partial(files.bad_cell, file.name)
@@ -268,6 +260,11 @@ def _as_figure(cell: str, form: str) -> str:
 def claims_checks(specs: Specs, ids: Iterable[str], keys: Iterable[str] | None) -> dict[str, Any]:
     """What a claims file must look like: one check a column."""
     pairs = r"([a-z_.]+=[^;=|]+(;[a-z_.]+=[^;=|]+)*)?"
+    several = "key=value;…|key=value;…, with - before one that is out"
+
+    def begins(known: Iterable[str], mark: str, expected: str) -> files.Check:
+        return files.Check(lambda cell: not cell or cell.split(mark)[0] in known, expected)
+
     checks = {
         "id": files.matches(r"[A-Za-z0-9-]+", "letters, digits and hyphens"),
         "category": files.one_of([*CATEGORIES, ""]),
@@ -279,20 +276,12 @@ def claims_checks(specs: Specs, ids: Iterable[str], keys: Iterable[str] | None) 
         "relation": files.one_of([*RELATIONS, ""]),
         "unit": files.Check(lambda cell: not cell or files.is_unit(cell), "a unit such as GB/s"),
         "comparator": files.one_of([*specs.subjects, *ids, ""]),
-        "readings": files.matches(
-            rf"-?{pairs}(\|-?{pairs})*", "key=value;…|key=value;…, with - before one that is out"
-        ),
+        "readings": files.matches(rf"-?{pairs}(\|-?{pairs})*", several),
         "state": files.one_of([*STATES, ""]),
-        "reported": files.Check(
-            lambda cell: not cell or cell.split(":")[0] in REPORTED,
-            f"one of {', '.join(REPORTED)}, and after a colon what",
-        ),
+        "reported": begins(REPORTED, ":", f"one of {', '.join(REPORTED)}, and after a colon what"),
         "judged": files.one_of([*ANSWERS, ""]),
         "settled": files.one_of([*SETTLED, ""]),
-        "plain": files.Check(
-            lambda cell: not cell or cell.split(": ")[0] in ANSWERS,
-            "an answer, a colon, and the sentence that says it",
-        ),
+        "plain": begins(ANSWERS, ": ", "an answer, a colon, and the sentence that says it"),
         "quote": files.Check(lambda cell: len(cell.split()) <= 25, "at most 25 words of the document"),
     }
     if keys is not None:
@@ -304,9 +293,8 @@ def _check_reference(claim: Claim, ids: dict[str, dict[str, str]], bad: Any) -> 
     """Refuse a comparator that is a claim without a comparison of its own."""
     meant = ids.get(claim.comparator, {})
     if meant and (meant["comparator"] in ids or meant["form"] not in QUOTIENTS or meant["judged"]):
-        raise bad(
-            "comparator", claim.comparator, "a ratio or share that does not refer to another claim itself"
-        )
+        expected = "a ratio or share that does not refer to another claim itself"
+        raise bad("comparator", claim.comparator, expected)
 
 
 def _check_whole(claim: Claim, file: str, line: int, specs: Specs, own: bool) -> None:
@@ -334,18 +322,13 @@ def _check_whole(claim: Claim, file: str, line: int, specs: Specs, own: bool) ->
         _check_word(claim, bad)
         return
     if not _is_figure(claim.value, claim.form):
-        raise bad(
-            "value",
-            "a positive number as printed" if claim.form != "range" else "two numbers as printed: 1.5-2",
-        )
-    quotient = claim.form in QUOTIENTS or (
-        claim.comparator and claim.form != "difference" and not compares(claim.quantity)
-    )
+        one = "a positive number as printed"
+        raise bad("value", "two numbers as printed: 1.5-2" if claim.form == "range" else one)
+    between = claim.comparator and claim.form != "difference" and not compares(claim.quantity)
+    quotient = claim.form in QUOTIENTS or between
     unit = "count" if quotient else specs.kinds[claim.quantity].unit
-    whole = not quotient and claim.quantity == "published_throughput" and "token/s"
-    if not units.same_kind(claim.unit or "count", unit) and not (
-        whole and units.same_kind(claim.unit or "count", whole)
-    ):
+    whole = ["token/s"] * (not quotient and claim.quantity == "published_throughput")
+    if not any(units.same_kind(claim.unit or "count", kind) for kind in (unit, *whole)):
         raise bad("unit", f"a unit such as {unit}")
     if {"subject", "quantity", "comparator"} & read_conditions(claim.conditions).keys():
         raise bad("conditions", "conditions alone; names have columns of their own")

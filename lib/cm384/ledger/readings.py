@@ -46,9 +46,8 @@ class Reading:
         condition that holds for the comparator alone.
         """
         changes = read_conditions(text)
-        names: dict[str, Any] = {
-            n: changes.pop(n) for n in ("subject", "quantity", "comparator") if n in changes
-        }
+        columns = ("subject", "quantity", "comparator")
+        names: dict[str, Any] = {name: changes.pop(name) for name in columns if name in changes}
         theirs = [name for name in changes if name.startswith("comparator.")]
         against = {name.split(".", 1)[1]: changes.pop(name) for name in theirs}
         if names.get("quantity", self.quantity) == self.quantity:  # another has conditions of its own
@@ -145,12 +144,8 @@ def missing_conditions(reading: Reading, specs: Specs) -> str:
     if not taken:
         stated = [read_conditions(key[2]).keys() for key in specs.rows if key[1] == reading.quantity]
         needed = set.intersection(*map(set, stated)) if stated else set()
-    given = {
-        "comparator",
-        *reading.conditions,
-        *(("measurement", "precision") if reading.quantity in OPEN else ()),
-    }
-    lacking = sorted(needed - given)
+    tried = {"measurement", "precision"} if reading.quantity in OPEN else set()
+    lacking = sorted(needed - tried - {"comparator", *reading.conditions})
     if not lacking:
         return ""
     known = specs.condition_values.get(lacking[0], frozenset())

@@ -254,11 +254,8 @@ def _misses(claim: Claim, found: Attempt, specs: Specs) -> tuple[str, str]:
     lower = specs.kinds[claim.quantity].better == "lower"
     answer = "overstated" if (target.value > found.central) != lower else "understated"
     low, high = found.edges
-    allowed = (
-        f"sourced values allow {units.number(low)} to {units.number(high)}"
-        if low < high
-        else "one source each"
-    )
+    ends = f"{units.number(low)} to {units.number(high)}"
+    allowed = f"sourced values allow {ends}" if low < high else "one source each"
     return answer, f"{found}, {allowed}: {answer} {_sizes(factors)}{', since less is better' * lower}"
 
 
@@ -268,13 +265,9 @@ def _sizes(factors: Sequence[float]) -> str:
     >>> _sizes([1.17, 1.25]), _sizes([0.96, 0.98]), _sizes([2, 2])
     ('1.17 to 1.25 times', 'by 2 to 4.2 %', '2 times')
     """
-    sizes = sorted((_size(factor) for factor in (min(factors), max(factors))), key=_leading)
+    sizes = [_size(factor) for factor in sorted(max(f, 1 / f) for f in (min(factors), max(factors)))]
     first, last = (size.removesuffix(" times").removesuffix(" %") for size in sizes)
     return sizes[0] if first == last else f"{first} to {sizes[1].removeprefix('by ')}"
-
-
-def _leading(size: str) -> float:
-    return float(size.removeprefix("by ").split()[0].replace(",", ""))
 
 
 def _size(factor: float) -> str:
@@ -289,14 +282,10 @@ def _size(factor: float) -> str:
 
 def _beside(claim: Claim, best: Attempt, others: Tried, listed_for: Iterable[Reading], specs: Specs) -> str:
     """What else was tried: on which other quantity it would hold, how many readings fail, what is missing."""
-    apart = [
-        r
-        for r in listed_for
-        if r.quantity != best.reading.quantity and r.comparator == best.reading.comparator
-    ]
-    leads = (
-        [a for a in attempts(apart, "", specs).found if a.fits(claim)] if claim.form == "statement" else []
-    )
+    quantity, other = best.reading.quantity, best.reading.comparator
+    apart = [r for r in listed_for if r.quantity != quantity and r.comparator == other]
+    tried = attempts(apart if claim.form == "statement" else [], "", specs)
+    leads = [a for a in tried.found if a.fits(claim)]
     tail = f"; beside it, {listed(map(str, leads[:2]))}" if leads else ""
     count = len(others.found)
     return tail + (f"; none of {count} other reading{'s' * (count != 1)} fits" if count else "")
