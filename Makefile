@@ -2,8 +2,8 @@
 # Uses the active environment, or makes .venv when none is active; what only tests need is installed for tests.
 
 EXTRAS-report := notebooks
-EXTRAS-test := cluster,notebooks,test
-NEEDS-report := cm384, itables, myst_nb, papermill
+EXTRAS-test := cluster,fused,notebooks,test
+NEEDS-report := cm384, myst_nb, papermill
 NEEDS-test := $(NEEDS-report), distributed, nbval, playwright, pyarrow
 
 ifneq ($(or $(VIRTUAL_ENV),$(CONDA_PREFIX)),)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from playwright.sync_api import ConsoleMessage, Page, Request
 
@@ -66,6 +67,7 @@ class Tab:
         self.site = site
         self.errors: list[str] = []
         self.outside: list[str] = []
+        self.asked: set[Path] = set()
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", self._asked)
@@ -83,5 +85,7 @@ class Tab:
             self.errors.append(f"{message.type}: {message.text}")
 
     def _asked(self, request: Request) -> None:
+        if request.url.startswith("file:"):
+            self.asked.add(Path(unquote(urlsplit(request.url).path)))
         if not request.url.startswith((f"{self.site.as_uri()}/", "data:", "blob:")):
             self.outside.append(request.url)

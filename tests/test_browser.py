@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from PIL import Image
 from rendered import Tab
 from visiting import FOLD, NONE_HAS, PAPER, WIDTHS, Visit, grave_faults, still, unreadable
 
@@ -18,8 +21,53 @@ def test_mathematics_is_there(visits: dict[str, Visit]) -> None:
     assert visits["03-fabric.html"].mathematics > 0
 
 
-def test_figures_keep_a_light_ground_in_the_dark(visits: dict[str, Visit]) -> None:
-    assert set().union(*(seen.dark_grounds for seen in visits.values())) == {"rgb(255, 255, 255)"}
+def test_pages_are_light(visits: dict[str, Visit]) -> None:
+    """All that a page loads on a desktop, in bytes: the first at most 800 kB, any at most 1.5 MB."""
+    weights = {name: seen.weight for name, seen in visits.items()}
+    assert 250_000 < weights["index.html"] < 800_000
+    assert {name: size for name, size in weights.items() if size > 1_500_000} == {}
+
+
+def test_figures_take_the_ground_of_a_dark_page(visits: dict[str, Visit], tab: Tab) -> None:
+    """White turned to black and laid over the page leaves its ground: so has the edge of a figure."""
+    looks = "rgba(0, 0, 0, 0) invert(1) hue-rotate(180deg) screen"
+    assert set().union(*(seen.dark_grounds for seen in visits.values())) == {looks}
+    page = still(tab.open("02-supernode.html", WIDTHS[-1], "dark"))
+    figure = page.locator(".cell_output figure img").first
+    figure.scroll_into_view_if_needed()
+    box = figure.bounding_box()
+    assert box
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    inside, beside = (int(box["x"]) + step for step in (3, -8))
+    assert shot.getpixel((inside, int(box["y"]) + 40)) == shot.getpixel((beside, int(box["y"]) + 40))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_first_screen_answers(tab: Tab, scheme: str) -> None:
+    """On a desktop the answer and its figure, on a phone the answer; the figure says what is pointed at."""
+    page = tab.open("index.html", 1440, scheme)
+    for what in (".front .short", ".hero figure:not([hidden])"):
+        box = page.locator(what).bounding_box()
+        assert box
+        assert box["y"] + box["height"] < 900
+    mark = page.locator(".hero figure:not([hidden]) g[tabindex]").nth(1)
+    mark.focus()
+    assert page.locator(".hero output").inner_text() == mark.locator("title").text_content()
+    page.locator(".hero select[name=machine]").select_option("hgx-h20")
+    assert page.locator(".hero figure:not([hidden])").get_attribute("data-of") == "hgx-h20 same"
+    page.set_viewport_size({"width": 390, "height": 844})
+    box = page.locator(".front .short").bounding_box()
+    assert box
+    assert box["y"] + box["height"] < 844
+    assert tab.errors == []
+
+
+def test_a_citation_can_be_copied(tab: Tab) -> None:
+    page = tab.open("02-supernode.html")
+    page.locator(".about button").click()
+    page.wait_for_function("document.querySelector('.about button').textContent === 'copied'")
+    cite = page.locator(".about .cite").inner_text()
+    assert page.evaluate("getSelection().toString()").split() == cite.split()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

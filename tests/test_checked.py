@@ -128,3 +128,10 @@ def test_a_table_that_is_missing_is_missed_where_it_is_read(copy: Path) -> None:
 def test_what_is_not_packaged_is_checked_though_it_is_the_same(tmp_path: Path) -> None:
     path = Path(shutil.copy(DATA / "claims.csv", tmp_path))
     assert path not in files.as_checked()
+
+
+def test_a_start_needs_neither_pandas_nor_dask() -> None:
+    """They take longer to import than all else; the first table that is shown or checked imports pandas."""
+    asked = "import sys, cm384.__main__; print({'pandas', 'dask', 'matplotlib'} & {*sys.modules})"
+    found = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert found.stdout == "set()\n"

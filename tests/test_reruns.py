@@ -190,7 +190,9 @@ def test_rerun(
         whole = "\n".join(shown(notebook, "text/html"))
         assert "&lt;b&gt;96&lt;/b&gt; GB &amp; more." in whole
         assert "<b>" not in whole
-        assert re.search(r"X-2\s+Twice the H100\.\s.*1\.193.*overstated", shown(notebook, "text/plain")[-1])
+        assert re.search(
+            r"X-2\s+Twice the H100\.\s.*1\.193.*overstated", "\n".join(shown(notebook, "text/plain"))
+        )
 
 
 def test_every_notebook_is_rerun() -> None:

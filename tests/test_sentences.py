@@ -7,6 +7,7 @@ The sentences are asked in one page: `paraphrases.csv` has two of each claim, wr
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -91,9 +92,39 @@ def test_altered_sentences_get_no_answer(page: Page) -> None:
     assert len(answers) <= 0.05 * len(lines), answers
 
 
-def test_every_statement_finds_itself_first(page: Page, roots: Mapping[str, str]) -> None:
+def test_every_statement_gets_its_own_answer_and_no_other(page: Page, roots: Mapping[str, str]) -> None:
     found = ask(page, [claim.statement for claim in facts().claims.values()])
-    assert [claims[0][1] for claims in found] == [*roots.values()]
+    assert [claims[0][1:] for claims in found] == [(root, "") for root in roots.values()]
+    assert [answered(claims) for claims in found] == [{root} for root in roots.values()]
+
+
+TURNS = {
+    r"\b\d[\d,.]*(?= (?!uses|has|is|packs|could|was|and))": "77",
+    r"CloudMatrix( 384)?": "Atlas 950",
+    r"Huawei": "AMD",
+    r"NVIDIA": "AMD",
+    r"910C": "910B",
+    r"H100|H800|H20\b|B200": "H200",
+    r"China|Chinese": "India",
+    r"\bmore\b": "less",
+    r"\b(is|are|was|has|have|can)\b": r"\1 not",
+    r"outperform\w*|beats?\b|outpace\w*": "trails",
+}
+
+
+def turned(statement: str) -> Iterator[str]:
+    """What a statement does not say."""
+    yield f"It is not true that {statement}"
+    for old, new in TURNS.items():
+        if (other := re.sub(old, new, statement)) != statement:
+            yield other
+
+
+def test_no_statement_that_is_turned_keeps_its_answer(page: Page) -> None:
+    lines = [other for claim in facts().claims.values() for other in turned(claim.statement)]
+    kept = [line for line, claims in zip(lines, ask(page, lines), strict=True) if answered(claims)]
+    assert len(lines) > 400
+    assert kept == []
 
 
 SPELLINGS = {
@@ -153,10 +184,11 @@ def test_a_claim_comes_with_answer_link_and_citation(tab: Tab) -> None:
 def test_what_differs_is_said_and_the_door_is_shown(tab: Tab) -> None:
     page = tab.open("00-scorecard.html")
     found = paste(page, MEMORY.replace("3.6", "6.3"))
-    assert "A similar claim: its figure is another" in found
+    assert "A similar claim: the figure is another" in found
     assert facts().ledger["S000-11"].plain not in found
-    page.locator(".sentence .door a").click()
-    assert page.url.endswith("11-your-own-claim.html")
+    door = page.locator(".sentence .door a").get_attribute("href")
+    assert door == "11-your-own-claim.html"
+    assert tab.errors == []
 
 
 @pytest.mark.parametrize(
@@ -174,9 +206,7 @@ def test_strangers_paste_anything(page: Page) -> None:
     )
     assert page.locator(".sentence .found :is(img, script, b)").count() == 0
     paste(page, "x" * 10_000)
-    started = page.evaluate("performance.now()")
     paste(page, (MEMORY + " ") * 140)
-    assert page.evaluate("performance.now()") - started < 3000
     assert page.locator(".sentence section").count() > 100
 
 
@@ -213,14 +243,29 @@ def test_everybody_can_read_what_it_says(tab: Tab) -> None:
 # --- search --------------------------------------------------------------------------------------
 
 
+FIND = "query => SENTENCE.reader(SENTENCES).find(query).map(({claim}) => claim.id)"
+
+
+@pytest.mark.parametrize(
+    ("query", "claim"),
+    [
+        ("60 %", "S000-22"),
+        ("60%", "S001-27"),
+        ("$5.5 billion", "S000-06"),
+        ("5.5bn", "S001-13a"),
+        ("s003-05", "S003-05"),
+    ],
+)
+def test_search_finds_figures(page: Page, query: str, claim: str) -> None:
+    assert claim in page.evaluate(FIND, query)[:3]
+
+
 def test_search_lands_on_the_claim(tab: Tab) -> None:
-    asked = {"1%2C943": "S003-07", "60+%25": "S000-22", "60%25": "S001-27", "%245.5+billion": "S000-06"}
-    for query, claim in asked.items():
-        page = tab.open(f"search.html?q={query}")
-        item = page.locator(".claims-found li", has=page.locator(f"a:has-text('{claim}')"))
-        assert facts().ledger[claim].plain in item.inner_text()
-        assert (item.locator("a").get_attribute("href") or "").endswith(f"#{claim.lower()}")
-    assert tab.errors == []
+    page = tab.open("search.html?q=1%2C943")
+    item = page.locator(".claims-found li", has=page.locator("a:has-text('S003-07')"))
+    assert facts().ledger["S003-07"].plain in item.inner_text()
+    assert (item.locator("a").get_attribute("href") or "").endswith("#s003-07")
+    assert grave_faults(page, where={"include": [[".claims-found"]]}) == tab.errors == []
 
 
 # --- the words of the articles -------------------------------------------------------------------

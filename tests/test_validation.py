@@ -326,8 +326,8 @@ def saved(table: pd.DataFrame, folder: Path) -> Path:
     [
         ("accelerator", "h10-sxm", "column accelerator: 'h10-sxm' is not known; did you mean"),
         ("phase", "decoding", "column phase: 'decoding' is not known; known: decode, prefill"),
-        ("batch", "many", "column batch: 'many'; expected a number, or nothing"),
-        ("batch", "-1", "column batch: '-1'; expected a number, or nothing"),
+        ("batch", "many", "column batch: 'many'; expected more than 0, or nothing"),
+        ("batch", "-1", "column batch: '-1'; expected more than 0, or nothing"),
         ("kv_precision", "fp9", "column kv_precision: 'fp9' is not known"),
         ("throughput", "", "column throughput: ''; expected a throughput, or in decode a tpot"),
         ("throughput", "0", "column throughput: '0'; expected more than 0, or nothing"),

@@ -67,7 +67,7 @@ PROSE = """[...document.querySelectorAll('article :is(h1, h2, h3, p, li, td)')]
 RAW = re.compile(r"\$\$|\\[(\[a-z]\S*")  # formulas that were not translated
 WITHOUT_WORDS = "[...document.querySelectorAll('img')].filter(e => !e.alt).map(e => e.src)"
 GROUNDS = """[...document.querySelectorAll('.cell_output img')]
-    .map(e => getComputedStyle(e).backgroundColor)"""
+    .map(e => getComputedStyle(e)).map(e => `${e.backgroundColor} ${e.filter} ${e.mixBlendMode}`)"""
 TOO_WIDE = """() => {
   const width = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth <= width) return [];
@@ -104,11 +104,12 @@ class Visit:
     colours: list[str]
     dark_colours: list[str]
     dark_grounds: set[str]
+    weight: int = 0
 
 
 def visit(tab: Tab, name: str) -> Visit:
     """Open a page on a phone, at other widths, on paper and in the dark."""
-    tab.errors, tab.outside = [], []
+    tab.errors, tab.outside, tab.asked = [], [], set()
     page = still(tab.open(name, WIDTHS[0]))
     found = Visit(
         shown=page_checks.Page(page.content()),
@@ -145,6 +146,9 @@ def visit(tab: Tab, name: str) -> Visit:
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
     found.dark_colours = unreadable(page)
     found.dark_grounds = set(page.evaluate(GROUNDS))
+    # Of a picture one width is loaded: the larger one counts.
+    loaded = [path for path in tab.asked if path.is_file() and not path.stem.endswith("-narrow")]
+    found.weight = sum(path.stat().st_size for path in loaded)
     return found
 
 

@@ -5,12 +5,12 @@ Rows go to standard output, summaries to standard error. Bad input is one line a
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
-import pandas as pd
 
 from cm384.commands import FORMAT, PATH, SPECS, list_names, new, predict, print_rows, version
 from cm384.derive.derivation import explain as explain_figure
@@ -20,22 +20,38 @@ from cm384.ledger.claims import Claim, load_claims
 from cm384.ledger.verdicts import scorecard
 from cm384.show import tables
 from cm384.table.errors import InputError, meant
+from cm384.table.frames import pd
 from cm384.table.records import read_conditions
 from cm384.table.specs import Specs, load_measurements, load_specs
 
 
 class OneLine(click.Group):
-    """A group whose commands report bad input in one line and exit with 2."""
+    """A group whose commands report what stops them in one line, and exit with 2; with 130 by Ctrl-C."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # a terminal may lack the marks of answers
+            stream.reconfigure(errors="backslashreplace")
+        status = 2
         try:
+            if sys.stdout is None:
+                raise InputError("standard output is closed")
             return super().invoke(ctx)
         except InputError as error:
-            click.echo(f"cm384: {error}", err=True)
-            ctx.exit(2)
+            told = error
         except click.UsageError as error:
-            click.echo(f"cm384: {error.format_message()}", err=True)
-            ctx.exit(2)
+            told = InputError(error.format_message())
+        except BrokenPipeError:  # who reads has enough
+            raise
+        except OSError as error:
+            told = InputError(": ".join(str(x) for x in (error.filename, error.strerror or error) if x))
+            if sys.stdout and sys.__stdout__ is sys.stdout:  # what could not be written is not tried again
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        except MemoryError:
+            told = InputError("not enough memory")
+        except KeyboardInterrupt:
+            told, status = InputError("interrupted"), 130
+        click.echo(f"cm384: {told}", err=True)
+        ctx.exit(status)
 
 
 @click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,6 +83,8 @@ def run(notebook: str, given: tuple[tuple[str, str], ...], out: Path | None) -> 
     from cm384 import notebooks
 
     path = notebooks.find_notebook(notebook)
+    if twice := [name for name, _ in given if sum(name == other for other, _ in given) > 1]:
+        raise InputError(f"parameter {twice[0]} is given twice")
     values = notebooks.values_of(path, dict(given))
     for written in notebooks.run(path, values, out or notebooks.BUILD / "runs"):
         click.echo(str(written))
@@ -263,10 +281,7 @@ def _short(lines: pd.DataFrame) -> pd.DataFrame:
 
 def _solutions(lines: pd.DataFrame) -> pd.DataFrame:
     """What a row would have to be, as a terminal shows it."""
-    needed = [
-        f"{tables.number_or_dash(value)} {unit}".strip() if value == value else "–"
-        for value, unit in zip(lines["needed"], lines["unit"], strict=True)
-    ]
+    needed = tables.with_units(lines["needed"], lines["unit"])
     return lines.assign(claim=lines["id"], needed=needed)[["claim", "claimed", "needed", "why"]]
 
 

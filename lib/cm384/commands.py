@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 import numpy as np
-import pandas as pd
 
 from cm384 import __version__
 from cm384.ledger.claims import load_claims
@@ -20,12 +19,23 @@ from cm384.physics.models import load_model
 from cm384.show import tables
 from cm384.table import units
 from cm384.table.errors import InputError, meant
-from cm384.table.files import columns
+from cm384.table.files import columns, is_ordinary
+from cm384.table.frames import pd
 from cm384.table.reading import NAME
 from cm384.table.records import BYTES_PER_ELEMENT, MATRIX_PRECISIONS, ROUTINGS, SERVINGS, Deployment, Row
 from cm384.table.specs import Specs, load_specs
 
-PATH = click.Path(path_type=Path)
+
+class _Path(click.Path):
+    """A path, which is not empty: that would be the folder where one stands."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("expected a path, got nothing", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(path_type=Path)
 STYLE = click.Choice(["table", "csv", "json"])
 FORMAT = click.option(
     "--format", "style", type=STYLE, default="table", show_default=True, help="How rows are printed."
@@ -113,9 +123,12 @@ def predict(model: str, chip: str, prompt: float, output: float, users: float, t
     """Forecast MODEL (a name or a config.json) on CHIP: speed, memory, bounds, error, span and price."""
     specs = load_specs(*more)
     limits = {"prompt": prompt, "users": users, "tpot": tpot, "ttft": ttft, "usd-per-hour": usd}
-    for name, value in limits.items():
-        if value is not None and value <= 0:
-            raise InputError(f"{name}: expected more than 0, not {value:g}")
+    numbers = {name.replace("_", "-"): value for name, value in given.items() if isinstance(value, float)}
+    for name, value in (limits | numbers).items():
+        if value is not None and not is_ordinary(value) and not (name in limits and np.isnan(value)):
+            raise InputError(f"{name}: expected a number of ordinary size, not {value:g}")
+        if value is not None and value <= 0 and name not in ("draft-tokens", "output"):
+            raise InputError(f"{name.replace('-', '_')}: expected more than 0, not {value:g}")
     if not np.isnan(users) and given["batch"] is not None:
         raise InputError("batch: users are spread over the chips; expected --users or --batch, not both")
     chip, held = chip_of(specs, chip)
@@ -169,10 +182,7 @@ def _shown(lines: pd.DataFrame) -> pd.DataFrame:
     """A forecast as a terminal shows it."""
     ends = [f"{units.number(low)} to {units.number(high)}" if low == low else ""
             for low, high in zip(lines["low"], lines["high"], strict=True)]  # fmt: skip
-    value = [
-        f"{units.number(value)} {unit}".strip()
-        for value, unit in zip(lines["value"], lines["unit"], strict=True)
-    ]
+    value = tables.with_units(lines["value"], lines["unit"])
     part = lines["part"].where(lines["part"] != lines["part"].shift(), "")
     return lines.assign(part=part, value=value, span=ends)[["part", "figure", "value", "span", "note"]]
 

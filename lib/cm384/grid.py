@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cm384 import notebooks
 from cm384.derive.derivation import DERIVATIONS, conditions_of, derive, numeric_conditions
 from cm384.derive.spread import SEED
-from cm384.physics import serving
+from cm384.physics import fused, serving
 from cm384.physics.deployment import check_fields
 from cm384.physics.models import find_config, load_model
 from cm384.table import files
 from cm384.table.errors import InputError, NotStated, check_known, unknown
+from cm384.table.frames import pd
 from cm384.table.records import Deployment
 from cm384.table.specs import Specs, load_specs
 
@@ -364,8 +364,9 @@ def _specs(more: tuple[str, ...], draws: int = 0, seed: int = SEED) -> Specs:
 
 @cache
 def inputs(target: str, read: tuple[str, ...]) -> str:
-    """The digest of what a sweep follows from: data, code, notebook, files of specs, array library."""
+    """The digest of what a sweep follows from: data, code, notebook, files of specs, array libraries."""
     code = sorted(Path(__file__).parent.rglob("*.py"))
     book = [path for path in notebooks.NOTEBOOKS.glob("*.ipynb") if path.stem.startswith(Path(target).stem)]
     said = [files.digest(path) for path in (*code, *book, *map(Path, read))]
-    return hashlib.sha256("\n".join([files.digests(), np.__version__, *said]).encode()).hexdigest()
+    said += [files.digests(), np.__version__, fused.version()]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()

@@ -25,7 +25,7 @@ from cm384.ledger.readings import load_listed, load_proxies
 from cm384.ledger.verdicts import scorecard
 from cm384.physics import at_work, estimate, hardware, served, serving, training
 from cm384.physics.check import errors_by_kind
-from cm384.physics.models import find_config, load_model
+from cm384.physics.models import find_config, load_model, there
 from cm384.rerun import announce, to_html
 from cm384.show.tables import as_csv
 from cm384.table import files, reading
@@ -222,6 +222,8 @@ def checked(**given: Any) -> types.SimpleNamespace:
         if isinstance(value, bool) or not isinstance(value, int | float if kind is float else kind):
             told = f"{type(value).__name__} {value!r}"
             raise InputError(f"parameter {name}: expected {kind.__name__}, got {told}")
+        if isinstance(value, int | float) and value == value and not files.is_ordinary(value):
+            raise InputError(f"parameter {name}: expected a number of ordinary size, got {value}")
     specs = load_specs(*filter(None, [given.get("specs_file", "")]))
     given = {name: MEANS[name].value(name, value, specs) if name in MEANS else value
              for name, value in given.items()}  # fmt: skip
@@ -255,7 +257,7 @@ def values_of(path: Path, given: Mapping[str, str]) -> dict[str, Any]:
             raise InputError(f"{unknown(f'parameter of {path.stem}', name, own)} It takes {every}")
     values = {name: convert(name, text, type(own[name])) for name, text in given.items()}
     for name, value in values.items():
-        if value and (name.endswith("_file") or (name == "model" and Path(value).exists())):
+        if value and (name.endswith("_file") or (name == "model" and there(Path(value)))):
             values[name] = str(Path(value).resolve())  # a path is relative to the caller's folder
     checked(**{**own, **values})
     return values
@@ -270,7 +272,7 @@ def convert(name: str, text: str, kind: type) -> Any:
     cm384.table.errors.InputError: parameter samples: expected int, got '1e4'
     """
     try:
-        if "_" in text and kind is not str:
+        if kind is not str and ("_" in text or not text.isascii()):
             raise ValueError
         return kind(text)
     except ValueError:
@@ -289,13 +291,20 @@ def notebooks() -> list[Path]:
 
 
 def find_notebook(name: str) -> Path:
-    """The notebook that a name means: its file, its stem, its number or a word of it.
+    """The notebook that a name means: its path, its stem, its number or a word of it.
+
+    A path to another file is refused, so that what runs is what was named.
 
     >>> find_notebook("02").name
     '02-supernode.ipynb'
     """
     paths = {path.stem: path for path in notebooks()}
-    return paths[meant("notebook", Path(name).stem, paths)]
+    path = Path(name)
+    if path.name != name or (name and path.exists()):
+        if path.resolve() not in paths.values():
+            raise InputError(f"{name}: not a notebook of this checkout")
+        return path.resolve()
+    return paths[meant("notebook", name.removesuffix(".ipynb"), paths)]
 
 
 def run(path: Path, values: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:

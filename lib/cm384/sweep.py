@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.grid import Plan, by_words, inputs, plan, varies
+from cm384.physics import fused
 from cm384.show.tables import as_csv
 from cm384.table.errors import EXAMPLES, InputError
+from cm384.table.frames import pd
 from cm384.table.specs import load_specs
 
 MANIFEST = "_sweep.json"  # readers of Parquet pass over names that begin so
@@ -79,7 +80,8 @@ def part(found: Plan, index: int) -> tuple[dict[str, bytes], tuple[Any, ...]]:
     if found.inputs != inputs(found.target, found.read):
         raise InputError("a worker has other data, code or numpy than the sweep that asks it")
     start = time.process_time()
-    rows = table(found, index)
+    with fused.compiled(found.configurations >= fused.MANY):
+        rows = table(found, index)
     made: dict[str, bytes] = {}
     if "notebook" in rows:
         name = f"_{_stem(index)}.ipynb"

@@ -13,7 +13,6 @@ import shutil
 import struct
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import distribution
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -33,11 +32,11 @@ from cm384.rerun import with_formulas
 from cm384.table.errors import DATA
 
 PICTURES = "_static/pictures"
-LARGE = 100_000  # bytes of a picture
+LARGE = 60_000  # bytes of a picture
 # What only some pages run, by how their names begin.
 SENTENCE = ("sentences-data.js", "sentence.js")
 SCRIPTS = {
-    "00-scorecard": ("datatables.js", "scorecard.js", *SENTENCE),
+    "00-scorecard": ("scorecard.js", *SENTENCE),
     "article-": ("moved.js",),
     "index": ("hero.js", *SENTENCE),
     "search": SENTENCE,
@@ -61,7 +60,6 @@ def prepare(app: Sphinx, _: Any) -> None:
     (source / PICTURES).mkdir(parents=True, exist_ok=True)
     shutil.copy(DATA / "sources.bib", source)
     scripts = {
-        "datatables": datatables(),
         "calculator-data": constant("CALCULATOR", calculator.data(facts().specs)),
         "sentences-data": constant("SENTENCES", sentences.data(facts())),
     }
@@ -74,14 +72,6 @@ def prepare(app: Sphinx, _: Any) -> None:
 def constant(name: str, value: Any) -> str:
     """A script that gives a name to what was computed when the site was built."""
     return f"const {name} = {json.dumps(value, ensure_ascii=False, separators=(',', ':'))};\n"
-
-
-def datatables() -> str:
-    """DataTables of the package itables as a plain script: no page loads a module from a file."""
-    bundle = Path(str(distribution("itables").locate_file("itables/html/dt_bundle.js")))
-    body, exports, licences = re.split(r"export\{(.*)\};", bundle.read_text(encoding="utf-8"))
-    (name,) = re.findall(r"([\w$]+) as default", exports)
-    return f"(function () {{{body}window.DataTable = {name};}})();{licences}"
 
 
 def read(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -177,7 +167,7 @@ def slim(app: Sphinx, error: Exception | None) -> None:
         page.write_text(text, encoding="utf-8")
     said = [path.read_text(encoding="utf-8") for path in [*site.glob("*.html"), *site.rglob("*.js")]]
     known = frozenset(re.findall(r"[\w-]+", " ".join(said)))
-    for sheet in site.glob("_static/styles/*-theme.css"):
+    for sheet in site.glob("_static/**/*.css"):
         sheet.write_text(used(sheet.read_text(encoding="utf-8"), known), encoding="utf-8")
 
 

@@ -8,6 +8,8 @@ const MOST = 3; // claims shown for a sentence
 const FOUND = 8; // claims shown for a search
 const LONGEST = 10_000; // characters that are read
 const NEAR = 0.3; // a claim below this is not near
+const SHORT = 12; // words of a sentence of which every name counts, wherever it stands
+const BESIDE = 0.6; // of its words a claim needs that explains what another lacks; of the nearest claim's score one that differs
 const ALIKE = 0.5; // share of the words of a claim that a sentence needs for its answer,
 const PLAIN = { figure: 0.4, first: 0.55, other: 0.75 }; // and of those that are no names: with a figure, of the nearest claim, of others
 
@@ -24,7 +26,7 @@ const STOP = new Set(
     "a an the of and or to in on at by for from with as it its is are was were be been being has have had do does did that this these " +
     "those their they them there than then which who what when where while so such some just only already can could may might will " +
     "would should about around nearly almost roughly also very own per if because since one single he she his her we our you your " +
-    "into up out each other any all s t more most"
+    "into up out much many each other any all s t more most"
   ).split(" "),
 );
 // Words that stand for one another in what articles write; the first of a line stands for all.
@@ -56,7 +58,6 @@ said say tell told says admit concede acknowledge wrote write report
 world global worldwide globally
 link connect interconnect interconnection
 advantage edge
-tool tools
 technology tech
 alternative rival
 comparable match par equal
@@ -65,10 +66,8 @@ deployed deploy running operation operational work
 index indices indexes
 investor shareholder
 efficient efficiency
-throughput
 trend movement
 free freedom
-market
 writeoff write-off write-down writedown
 tailor tailormade designed design custom custommade
 decode decoding
@@ -109,7 +108,7 @@ function spelt(text) {
   s = s.replace(/(us)?\$\s*/g, "usd ").replace(/(\d+(?:\.\d+)?)[\s-]?(thousand|million|billion|bn|b|trillion|tn)\b/g, (_, n, scale) => String(round(n * SCALES[scale])));
   s = s.replace(/\busd (\d+(?:\.\d+)?)/g, "$1usd").replace(/(\d)[\s-](?:us )?(?:dollars?|usd)\b/g, "$1usd");
   s = s.replace(/(\d)\s*(?:%|percent\b|per cent\b|pct\b)/g, "$1%").replace(/(\d)\s*(?:x\b|×|-?\s?times\b|-?fold\b)/g, "$1x ");
-  s = s.replace(/(\d)[\s-]?(?:ms|milliseconds?)\b/g, "$1ms").replace(/\//g, " per ").replace(/\bper s\b/g, "per second");
+  s = s.replace(/(\d)[\s-]?(?:ms|milliseconds?)\b/g, "$1ms").replace(/\s*\/\s*/g, " per ").replace(/\bper s\b/g, "per second");
   return s;
 }
 
@@ -119,8 +118,10 @@ function round(value) {
 
 const TOKEN = /\d+(?:\.\d+)?(?:%|x|usd|ms)?(?![\p{L}\p{N}])|[\p{L}\p{N}]+|[,;:()!?.]|\s-\s/gu;
 const FIGURE = /^\d+(?:\.\d+)?(?:%|x|usd|ms)?$/;
+const YEAR = /^(?:19|20)\d\d$/;
 const NAME = /^(?=.*\d)(?=.*\p{L})/u; // 910c, gb200nvl72
-const BREAKS = new Set([",", ";", ":", "(", ")", "!", "?", ".", "-", "and", "but", "while", "with", "plus"]);
+const BREAKS = new Set([",", ";", ":", "(", ")", "!", "?", ".", "-", "but", "while"]);
+const JOINTS = new Set([...BREAKS, "and", "with", "at"]); // between what is said of one figure and of the next
 
 // What a sentence says: its tokens, its words, names and figures, each once, and its clauses.
 function read(text, names) {
@@ -131,12 +132,19 @@ function read(text, names) {
 }
 
 function phrase(raw, names) {
-  const said = { raw, roots: raw.map(root), figures: new Map(), names: new Set(), words: new Set() };
+  const said = { raw, roots: raw.map(root), figures: new Map(), names: new Set(), words: new Set(), counted: new Map(), basis: new Set() };
+  const isName = (i) => NAME.test(raw[i]) || names.has(said.roots[i]);
   raw.forEach((token, i) => {
     if (!/[\p{L}\p{N}]/u.test(token)) return;
     const kept = said.roots[i];
     if (FIGURE.test(token)) said.figures.set(token, relation(raw.slice(Math.max(0, i - 3), i)));
-    else if (NAME.test(token) || names.has(kept)) said.names.add(kept);
+    else if (isName(i)) said.names.add(kept);
+    if (FIGURE.test(token) && !YEAR.test(token) && raw[i + 1] !== "that") {
+      let next = i + 1; // what the figure counts
+      while (next < raw.length && !JOINTS.has(raw[next]) && (STOP.has(raw[next]) || isName(next))) next += 1;
+      if (next < raw.length && !JOINTS.has(raw[next]) && !FIGURE.test(raw[next])) said.counted.set(token, said.roots[next]);
+    }
+    if (token === "per" && i + 1 < raw.length) said.basis.add(said.roots[i + 1]);
     if (!STOP.has(token)) said.words.add(kept);
   });
   said.not = raw.filter((token) => NOT.has(token)).length;
@@ -145,19 +153,23 @@ function phrase(raw, names) {
 
 // --- what must agree ---------------------------------------------------------------------------------------------
 
+// Words that turn a sentence round.
 const NOT = new Set(
-  ("not no never none neither nobody nothing nowhere without hardly barely false untrue wrong myth fails failed fail unable denies deny denied " +
-    "refuses refused declined declining lacks").split(" "),
+  ("not no never none neither nobody nothing nowhere without hardly barely false untrue wrong wrongly myth fails failed fail unable denies deny " +
+    "denied refuses refused declined declining lacks rejects rejected abandons abandoned stops stopped halted cancelled canceled avoids avoided " +
+    "ends ended outside imported allow allows allowed permit permits permitted approve approves approved resume resumes resumed eases eased " +
+    "lift lifts lifted reopens reopened").split(" "),
 );
 const UP = new Set(
   ("higher faster larger greater bigger better stronger beat beats beaten beating outperform outperforms outperformed outpace outpaces outpaced " +
     "outpacing surpass surpasses surpassed exceed exceeds ahead lead leads leader leading more superior").split(" "),
 );
 const DOWN = new Set(
-  ("less lower fewer slower smaller worse weaker trail trails trailed trailing lag lags lagged lagging behind lose loses losing loser short " +
+  ("less lower fewer lost losing slower smaller worse weaker trail trails trailed trailing lag lags lagged lagging behind lose loses loser short " +
     "plunged plunge plummeted fell fall inferior laggard underperforms expensive pricier worst decline declined").split(" "),
 );
-const PAIRS = [["prefill", "decode"], ["capacity", "bandwidth"], ["train", "infer"], ["throughput", "efficient"], ["cpu", "chip"],
+const PAIRS = [["prefill", "decode"], ["memory", "compute"], ["bandwidth", "latency"], ["revenue", "inventory"], ["revenue", "profit"],
+               ["inventory", "profit"], ["capacity", "bandwidth"], ["train", "infer"], ["throughput", "efficient"], ["cpu", "chip"],
                ["tailor", "made"], ["node", "chip"], ["cost", "supply"]].map((pair) => pair.map(root)).flatMap(([one, two]) => [[one, two], [two, one]]); // of which one is not the other
 const OVER = /\b(?:more than|over|above|at least|exceed\w*|upwards of)\b[^,]*$/;
 const UNDER = /\b(?:less than|under|below|fewer than|within|at most|short of)\b[^,]*$/;
@@ -195,7 +207,7 @@ function within(some, all) {
 
 // Of `data`: claims with their texts, and sides, the names of makers and machines. Answers questions.
 function reader({ claims, makers }) {
-  const known = new Set(claims.flatMap((claim) => claim.texts.flatMap(capitals)).filter((word) => !ORDINARY.has(word)));
+  const known = new Set(claims.flatMap((claim) => claim.texts.flatMap((text) => capitals(text))).filter((word) => !ORDINARY.has(word)));
   const maker = new Map(); // of each word of a machine's name
   for (const [name, own] of Object.entries(makers)) {
     for (const word of read(name, known).words) if (word.length > 2 || word === "us") maker.set(word, own);
@@ -224,9 +236,13 @@ function reader({ claims, makers }) {
   const weigh = (word) => Math.log(1 + entries.length / (counts.get(word) ?? 0.7)) * (FIGURE.test(word) ? 1.8 : known.has(word) || NAME.test(word) ? 1.1 : 1);
   const weight = (words) => [...words].reduce((sum, word) => sum + weigh(word), 0);
   const shared = (some, all) => weight([...some].filter((word) => all.has(word)));
+  const enough = (some, all, share) => shared(some, all) >= share * weight(some);
   for (const entry of entries) {
     entry.weight = weight(entry.words);
-    for (const text of entry.texts) text.weight = weight(text.words);
+    for (const text of entry.texts) {
+      text.weight = weight(text.words);
+      text.plain = [...text.words].filter((word) => !known.has(word) && !NAME.test(word) && !FIGURE.test(word));
+    }
   }
 
   function score(said, entry) {
@@ -238,7 +254,7 @@ function reader({ claims, makers }) {
   function spoken(said, text) {
     const speaks = said.clauses.map(({ words }) => shared(text.words, words) > 0.15 * text.weight || [...words].some((word) => text.figures.has(word)));
     const first = Math.max(0, speaks.indexOf(true)), last = Math.max(first, speaks.lastIndexOf(true));
-    return { start: said.clauses[first].start, ...phrase(said.raw.slice(said.clauses[first].start, said.clauses[last].end), known) };
+    return { start: said.clauses[first].start, end: said.clauses[last].end, ...phrase(said.raw.slice(said.clauses[first].start, said.clauses[last].end), known) };
   }
 
   // In what a sentence differs from a text of a claim; "" if in nothing. What it names and counts beyond
@@ -257,36 +273,42 @@ function reader({ claims, makers }) {
     const understood = (name) => said.names.has(name) || (!NAME.test(name) && (it(name) || ours.has(name) || partly(name)));
     const home = { china: "huawei", us: "nvidia" };
     const spare = (name) => also("words").has(name) || (maker.get(name) === name && (theirs.has(name) || theirs.has(home[name])));
-    const strange = said.strange.filter((name) => part.words.has(name));
-    if (![...text.names].every(understood) || ![...part.names, ...strange].every(spare)) return "machine or name";
+    const whole = said.words.size < SHORT ? said : part;
+    const foreign = [...whole.names, ...said.strange.filter((name) => whole.words.has(name))];
+    if (![...text.names].every(understood) || !foreign.every(spare)) return "machine or name";
 
-    if (part.not !== text.not || falls(text.raw) !== falls(part.raw)) return "direction";
+    const upTo = phrase(said.raw.slice(0, part.end), known); // what stands before turns round what follows
+    if (upTo.not !== text.not || falls(text.raw) !== falls(part.raw)) return "direction";
     const lead = leader(said.raw, maker, part.start);
     if (lead && entry.leads && lead !== entry.leads) return "direction";
 
-    const near = said.clauses.find(({ words }) => [...text.figures.keys()].some((figure) => words.has(figure)))?.words ?? part.words;
+    const near = new Set([...text.figures.keys()].flatMap((figure) => {
+      const after = said.raw.slice(said.raw.indexOf(figure) + 1);
+      const end = after.findIndex((token) => JOINTS.has(token));
+      return (end < 0 ? after : after.slice(0, end)).map(root);
+    }));
     for (const [one, two] of PAIRS) {
       const place = near.has(one) || near.has(two) ? near : said.words;
       if (text.words.has(one) && !text.words.has(two) && place.has(two) && !place.has(one)) return "quantity";
     }
-    const plain = [...text.words].filter((word) => !known.has(word) && !NAME.test(word) && !FIGURE.test(word));
-    const enough = (some, all, share) => shared(some, all) >= share * weight(some);
-    return enough(text.words, said.words, ALIKE) && enough(plain, said.words, text.figures.size ? PLAIN.figure : first ? PLAIN.first : PLAIN.other) && enough(part.words, also("words"), ALIKE) ? "" : "words";
+    const counted = [...part.counted].filter(([figure]) => text.figures.has(figure)).map(([, word]) => word);
+    if (![...counted, ...upTo.basis].every((word) => also("words").has(word))) return "quantity";
+    return enough(text.words, said.words, ALIKE) && enough(text.plain, said.words, text.figures.size ? PLAIN.figure : first ? PLAIN.first : PLAIN.other) && enough(part.words, also("words"), ALIKE) ? "" : "words";
   }
 
   // The claims that a sentence makes, best first, each with what differs; an answer goes with nothing.
   // Of claims that repeat one another there is one: the first that agrees, or the nearest.
   function ask(sentence) {
     const said = read(sentence, known);
-    said.strange = capitals(sentence).filter((word) => !known.has(word) && !ORDINARY.has(word));
+    said.strange = capitals(sentence, true).filter((word) => !known.has(word) && !ORDINARY.has(word));
     const share = (text) => shared(text.words, said.words) / text.weight;
     const ranked = entries.map((entry) => ({ ...entry, score: score(said, entry) })).filter(({ score }) => score > NEAR);
     const groups = new Map();
     for (const entry of ranked.sort((a, b) => b.score - a.score)) groups.set(entry.claim.root, [...(groups.get(entry.claim.root) ?? []), entry]);
     const near = [...groups.values()].slice(0, 2 * MOST);
     const explained = new Set(); // by what stands above
-    return near.slice(0, MOST).map((group, i) => {
-      const beside = near.filter((other) => other !== group).flat().filter((entry) => entry.texts.some((text) => share(text) > 0.6));
+    return near.slice(0, MOST).flatMap((group, i) => {
+      const beside = near.filter((other) => other !== group).flat().filter(({ texts }) => texts.some((text) => enough(text.words, said.words, BESIDE) && enough(text.plain, said.words, BESIDE)));
       const fresh = (text) => shared([...text.words].filter((word) => !explained.has(word)), said.words) > 0.35 * text.weight;
       const most = Math.max(...group.flatMap(({ texts }) => texts.map(share)));
       const found = group.flatMap((entry) =>
@@ -295,7 +317,8 @@ function reader({ claims, makers }) {
           .map((text) => ({ claim: entry.claim, differs: differs(said, text, entry, beside, !i) || (fresh(text) ? "" : "words") })),
       );
       for (const word of group.flatMap(({ words }) => [...words])) if (said.words.has(word)) explained.add(word);
-      return { score: group[0].score, ...(found.find(({ differs }) => !differs) ?? { ...found[0], claim: group[0].claim }) };
+      const best = { score: group[0].score, ...(found.find(({ differs }) => !differs) ?? { ...found[0], claim: group[0].claim }) };
+      return best.differs && best.score < BESIDE * near[0][0].score ? [] : [best];
     });
   }
 
@@ -311,12 +334,15 @@ function reader({ claims, makers }) {
   return { ask, find };
 }
 
-// The words within a text that begin with a capital; none if most do, as in a headline.
-function capitals(text) {
+const AS_NAME = /^(?:['’]s\b|..-|..\s(?:is|are|was|has|have|had|can|could|will|may|say|says|said|told)\b)/; // after a name
+
+// The words within a text that begin with a capital, and the `first` if it stands as a name does; none if
+// most do, as in a headline.
+function capitals(text, first = false) {
   const words = [...text.matchAll(/(^|[.!?:"“(]\s*|)(\p{L}[\p{L}\p{N}'’]*)/gu)];
-  const inside = words.filter(({ index, 1: start, 2: word }) => index && !start && word.length > 1).map(([, , word]) => word);
+  const inside = words.filter(({ index, 1: start, 2: word }) => word.length > 1 && ((index && !start) || (first && AS_NAME.test(text.slice(index + start.length + word.length - 2))))).map(([, , word]) => word);
   const found = inside.filter((word) => /^\p{Lu}/u.test(word));
-  const small = inside.filter((word) => word.length > 3).length - found.length;
+  const small = inside.filter((word) => /^\p{Ll}.{3}/u.test(word)).length;
   return inside.length > 4 && small < found.length / 3 ? [] : [...read(found.join(" "), new Set()).words];
 }
 const ORDINARY = new Set(["ai", "cloud", "world", "chief", "power", "west", "conference", "cpu", "chip", "npu", "it", "ceo", "waic", "tflop", "tb", "s", "us", "llm"].map((word) => root(word)));
@@ -331,8 +357,11 @@ function sentences(text) {
 
 const DOOR = "11-your-own-claim.html";
 const DIFFERS = {
-  figure: "its figure is another, or meant otherwise", "machine or name": "it names another machine, company or country",
-  direction: "it says more where the claim says less, or not", quantity: "it is about another quantity", words: "its words are others",
+  figure: "the figure is another, or meant otherwise",
+  "machine or name": "another machine, company or country is named",
+  direction: "one says more where the other says less, or one of them says not",
+  quantity: "another quantity is meant",
+  words: "the words are near, but not the same",
 };
 
 // An element with what it holds: texts, which are never read as HTML, and elements.

@@ -1,22 +1,25 @@
-"""How fast the serving model answers: one configuration, and a million in one call; and the ledger
-over draws of the sources.
+"""How fast the serving model, the ledger and the commands answer, each beside a numpy triad of the same run.
 
-For comparison, as published or measured elsewhere: aiconfigurator tens of ms, msmodeling 11 to 35 s
-a configuration, InferSim 0.2 to 3.7 ms.
+What is aimed at, in seconds of a processor where a triad of 10⁶ takes a millisecond: `explain` 0.6 s, a
+scorecard 0.3 s, one decode 150 µs, arrays 0.3 µs a configuration and compiled 0.027 µs, in at most 100 MB for
+a million, the ledger over 10⁶ draws 5 s. For comparison, measured on one core of such a machine: a decode of
+light-llm-simulator 125 µs, of aiconfigurator 36 µs, of ridgepoint (a roofline only) 2.7 µs; of InferSim 1 ms.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import resource
+import subprocess
+import sys
 import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cm384 import load_claims, load_specs
+from cm384 import load_claims, load_specs, scorecard
 from cm384.ledger.robustness import bands
+from cm384.physics import fused
 from cm384.physics.models import load_model
 from cm384.physics.serving import decode, prefill
 from cm384.table.records import Deployment
@@ -28,40 +31,55 @@ PREFILL = Deployment("ascend-910c", 16, 32, 16384, 4096, matrix_precision="int8"
                      microbatches=2)  # fmt: skip
 CASES = pytest.mark.parametrize(("phase", "deployment"), [(decode, DECODE), (prefill, PREFILL)],
                                 ids=["decode", "prefill"])  # fmt: skip
+SLACK = 4  # times an aim that fails: a loaded machine is two to three times slower
 
 
-@CASES
-def test_one_configuration_takes_less_than_a_millisecond(
-    benchmark: Any, phase: Any, deployment: Deployment
-) -> None:
-    benchmark(phase, SPECS, R1, deployment)
-    if benchmark.stats:
-        assert benchmark.stats.stats.min < 1e-3
-
-
-@CASES
-def test_a_million_take_less_than_five_seconds(benchmark: Any, phase: Any, deployment: Deployment) -> None:
+def many(deployment: Deployment, count: int) -> Deployment:
+    """So many deployments that differ in batch and context."""
     generator = np.random.default_rng(384)
-    many = dataclasses.replace(
-        deployment,
-        batch=generator.uniform(0.1, 1.0, 10**6) * deployment.batch,
-        context=generator.uniform(512, 4096, 10**6),
-    )
-    result = benchmark.pedantic(phase, args=(SPECS, R1, many), rounds=2)
-    assert result.throughput.m.shape == (10**6,)
-    if benchmark.stats:
-        assert benchmark.stats.stats.min < 5
+    batch = generator.uniform(0.1, 1.0, count) * deployment.batch
+    return dataclasses.replace(deployment, batch=batch, context=generator.uniform(512, 4096, count))
+
+
+def test_triad(benchmark: Any) -> None:
+    """What the others stand beside: a + 3 b of 10⁶ numbers."""
+    a, b = np.ones(10**6), np.ones(10**6)
+    benchmark(lambda: np.add(a, np.multiply(b, 3.0, out=b), out=b))
 
 
 @CASES
-def test_a_million_take_less_than_two_gigabytes(phase: Any, deployment: Deployment) -> None:
-    many = dataclasses.replace(deployment, batch=np.linspace(0.1, 1, 10**6) * deployment.batch)
+def test_one_configuration(benchmark: Any, phase: Any, deployment: Deployment) -> None:
+    benchmark(phase, SPECS, R1, deployment)
+    assert not benchmark.stats or benchmark.stats.stats.min < SLACK * 150e-6
+
+
+@CASES
+@pytest.mark.parametrize("count", [10**3, 10**4, 10**5, 10**6])
+def test_many_configurations(benchmark: Any, phase: Any, deployment: Deployment, count: int) -> None:
+    result = benchmark.pedantic(phase, args=(SPECS, R1, many(deployment, count)), rounds=3)
+    assert result.throughput.m.shape == (count,)
+    assert not benchmark.stats or count < 10**4 or benchmark.stats.stats.min < SLACK * 0.3e-6 * count
+
+
+@CASES
+def test_a_million_compiled(benchmark: Any, phase: Any, deployment: Deployment) -> None:
+    pytest.importorskip("numba", reason="the extra `fused` is not installed")
+    if benchmark.disabled:
+        pytest.skip("a benchmark alone")
+    with fused.compiled():
+        asked = SPECS, R1, many(deployment, 10**6)
+        benchmark.pedantic(phase, args=asked, rounds=5, warmup_rounds=1)
+    assert benchmark.stats.stats.min < SLACK * 0.027
+
+
+@CASES
+def test_a_million_take_less_than_a_hundred_megabytes(phase: Any, deployment: Deployment) -> None:
+    asked = many(deployment, 10**6)
     tracemalloc.start()
-    phase(SPECS, R1, many)
+    phase(SPECS, R1, asked)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 2e9
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 < 8e9
+    assert peak < 1e8
 
 
 @pytest.mark.parametrize("samples", [10**3, 10**4, 10**5, 10**6])
@@ -72,3 +90,22 @@ def test_bands_over_the_whole_ledger(benchmark: Any, samples: int) -> None:
     claims = load_claims(specs=SPECS)
     found = benchmark.pedantic(bands, args=(claims, SPECS, samples), rounds=3, warmup_rounds=1)
     assert len(found) > 40
+
+
+def test_scorecard(benchmark: Any) -> None:
+    """Of a table that nothing was read from yet."""
+    if benchmark.disabled:
+        pytest.skip("a benchmark alone")
+    claims = load_claims(specs=SPECS)
+    benchmark.pedantic(lambda: scorecard(claims, dataclasses.replace(SPECS)), rounds=3)
+    assert benchmark.stats.stats.min < SLACK * 0.3
+
+
+def test_explain(benchmark: Any) -> None:
+    """A whole process."""
+    if benchmark.disabled:
+        pytest.skip("a benchmark alone")
+    asked = [sys.executable, "-m", "cm384", "explain", "hbm_capacity", "cloudmatrix-384"]
+    benchmark.pedantic(
+        subprocess.run, args=(asked,), kwargs={"check": True, "capture_output": True}, rounds=3
+    )

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 
 import numpy as np
-import pandas as pd
 
 from cm384.derive.derivation import ADDITIVE, DERIVATIONS, compares, conditions_of, derive
 from cm384.derive.spread import span
 from cm384.table import units
 from cm384.table.errors import NotStated
+from cm384.table.frames import pd
 from cm384.table.records import TrainingRun, read_conditions, write_conditions
 from cm384.table.specs import Specs
 
@@ -137,7 +137,7 @@ def _line(asked: Asked, specs: Specs) -> tuple[object, ...] | None:
     unit = specs.kinds[quantity].unit
     usual = units.parse_unit(unit)
     scale = float((1 * found.central.units).to(usual).m)
-    few = dict.fromkeys(f"{value:.9g}" for value in np.sort(scale * found.values))  # noqa: PD011
+    few = dict.fromkeys(f"{value:.9g}" for value in np.unique(scale * found.values))
     edges = (f"{float(edge.to(usual).m):.9g}" for edge in (found.low, found.central, found.high))
     rows = [row for key in found.keys for row in specs.rows[key]]
     sources = dict.fromkeys(row.source for row in rows)

@@ -15,10 +15,11 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.table import units
 from cm384.table.errors import InputError, check_known
+from cm384.table.files import LEAST, MOST
+from cm384.table.frames import pd
 from cm384.table.records import Row
 from cm384.table.specs import Specs, Step
 from cm384.table.units import Quantity
@@ -197,6 +198,8 @@ def _number(name: str, value: Any) -> Any:
         raise InputError(f"condition {name}: expected a number, got {value!r}") from None
     if not np.all(np.isfinite(found) & (found > 0)):
         raise InputError(f"condition {name}: expected a number above 0, got {value!r}")
+    if not np.all((found >= LEAST) & (found <= MOST)):
+        raise InputError(f"condition {name}: expected a number from {LEAST:g} to {MOST:g}, got {value!r}")
     return found
 
 
@@ -220,16 +223,18 @@ class Working:
     @property
     def table(self) -> pd.DataFrame:
         """The rows that were read, one a line, with value, basis, source and locator."""
-        cells = [[row_name(r), units.text(r.amount, 6), r.basis, r.source, r.locator] for r in self.rows]
-        return pd.DataFrame(cells, columns=["row", "value", "basis", "source", "locator"])
+        return pd.DataFrame(self._cells, columns=["row", "value", "basis", "source", "locator"])
+
+    @property
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [(row_name(r), units.text(r.amount, 6), r.basis, r.source, r.locator) for r in self.rows]
 
     def __str__(self) -> str:
         lines = [f"{self.name} = {units.text(self.value)}"]
         lines += [f"  {step_text(step)}" for step in self.steps]
         lines += ["", "rows read:"]
-        for row, cells in zip(self.rows, self.table.itertuples(index=False), strict=True):
-            lines.append(f"  {cells.row}: {cells.value} ({row.basis})")
-            lines.append(f"      {row.source}: {row.locator}")
+        for row, value, basis, source, locator in self._cells:
+            lines += [f"  {row}: {value} ({basis})", f"      {source}: {locator}"]
         return "\n".join(lines)
 
 
@@ -253,7 +258,7 @@ def explain(quantity: str, subject: str, specs: Specs, /, **conditions: str) -> 
     >>> print(str(explain("hbm_capacity", "cloudmatrix-384", load_specs())).splitlines()[0])
     HBM capacity of CloudMatrix 384 = 49.15 TB
     """
-    name = f"{words(quantity)} of {title(subject)}"
+    name = f"{words(str(quantity))} of {title(str(subject))}"
     found = trace(lambda table: derive(quantity, subject, table, **conditions), specs, name)
     if changed := [row.name for row in found.rows if row.key in specs.drawn]:
         raise InputError(f"explain needs the sourced table; replaced here: {', '.join(changed)}")

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.derive.derivation import Figure, Working, trace
 from cm384.table import units
 from cm384.table.draws import choices, picked
 from cm384.table.errors import InputError
+from cm384.table.frames import pd
 from cm384.table.records import Key, key_name
 from cm384.table.specs import Specs
 from cm384.table.units import Quantity
@@ -89,9 +89,8 @@ def combinations(
     blocks = choices(specs.rows, specs.groups, keys)
     place = {key: i for i, key in enumerate(keys)}
     options = [block.options[:, [key in place for key in block.keys]] for block in blocks]
-    distinct = [
-        np.unique(statements, axis=0) if len(statements) > 1 else statements for statements in options
-    ]
+    several = zip(blocks, options, strict=True)
+    distinct = [np.unique(taken, axis=0) if len(block.keys) > 1 else taken for block, taken in several]
     sizes = [len(statements) for statements in distinct]
     count = math.prod(sizes)
     exhaustive = count <= limit

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.ledger.attempts import attempts
 from cm384.ledger.claims import ANSWERS, Claim, Printed, load_claims
@@ -18,6 +17,7 @@ from cm384.show import figures
 from cm384.show.tables import Table, beside, table, with_span
 from cm384.table import units
 from cm384.table.documents import load_notes, short_names
+from cm384.table.frames import pd
 from cm384.table.specs import Specs
 from cm384.table.words import listed
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The mark, the shape and the colour of each answer; mark and shape say it without colour.
+# The mark, the shape and the colour of each answer: a colour a tone, and mark and shape say it without.
 LOOKS = {
     "holds": ("✔", "o", figures.GREEN),
-    "within sources": ("≈", "d", "#56b4e9"),
-    "other basis": ("⇄", "s", "#56b4e9"),
+    "within sources": ("≈", "d", figures.BLUE),
+    "other basis": ("⇄", "s", figures.BLUE),
     "partly": ("◐", "h", figures.BLUE),
     "undecided": ("…", "D", figures.BLUE),
-    "misattributed": ("⚑", "X", figures.BROWN),
+    "misattributed": ("⚑", "X", figures.RED),
     "contradicted": ("✖", "X", figures.RED),
     "overstated": ("▲", "^", figures.RED),
     "understated": ("▼", "v", figures.PURPLE),

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.derive.derivation import compares
 from cm384.ledger.readings import Reading, check_reading, load_proxies, missing_conditions
 from cm384.table import files, units
 from cm384.table.errors import DATA, InputError
+from cm384.table.frames import pd
 from cm384.table.records import read_conditions
 from cm384.table.specs import Specs, load_specs
 
@@ -213,7 +213,7 @@ def load_claims(path: str | Path | None = None, specs: Specs | None = None) -> l
     it cites. Another file needs only the columns that say what is claimed. Multiples, relations and
     ranges may be written as people write them: "2x", "more than", "1.5 to 2".
     """
-    file = DATA / "claims.csv" if path is None else Path(path)
+    file = DATA / "claims.csv" if path is None else files.path_of(path)
     known = specs or load_specs()
     table = files.read_table(file, files.columns(Claim), None if path is None else NEEDED)
     table["value"] = [

@@ -6,12 +6,11 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-import pandas as pd
-
 from cm384.ledger.claims import ANSWERS, Claim
 from cm384.ledger.stated import written
 from cm384.table import files
 from cm384.table.documents import load_sources
+from cm384.table.frames import pd
 from cm384.table.specs import Specs
 
 # The columns of a scorecard that a file may hold; numbers and sentences are not compared.

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.derive.spread import SEED, Solution, nearest, solve_for
 from cm384.ledger.attempts import Attempt, closest, error_of
@@ -25,6 +24,7 @@ from cm384.physics.served import find_measurement
 from cm384.table import units
 from cm384.table.draws import BLOCK
 from cm384.table.errors import InputError, NotStated, check_known, suggestion, unknown
+from cm384.table.frames import pd
 from cm384.table.records import Key, Row, key_name, read_conditions, write_conditions
 from cm384.table.specs import Specs
 

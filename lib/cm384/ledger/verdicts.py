@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.ledger.attempts import Attempt, Tried, attempts, closest, error_of
 from cm384.ledger.claims import REPORTED, Claim
@@ -23,6 +22,7 @@ from cm384.physics.served import MODELLED
 from cm384.table import units
 from cm384.table.documents import load_sources
 from cm384.table.errors import InputError
+from cm384.table.frames import pd
 from cm384.table.records import RUNS, Row, read_conditions
 from cm384.table.specs import Specs
 from cm384.table.units import Q, Quantity

@@ -18,6 +18,8 @@ def number(value: Any) -> Any:
     """A float, or an array of floats; an array of no axes is a float."""
     if isinstance(value, float | int):
         return float(value)
+    if xp is not np:
+        return value
     found = np.asarray(value, dtype=float)
     return found if found.ndim else float(found)
 

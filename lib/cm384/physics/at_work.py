@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.derive.catalogue import AT, DRAWS
 from cm384.derive.derivation import Figure, derivation, derive, trace
@@ -30,6 +29,7 @@ from cm384.physics.training import runs_of
 from cm384.table import units
 from cm384.table.documents import load_sources
 from cm384.table.errors import NotStated
+from cm384.table.frames import pd
 from cm384.table.records import (
     BYTES_PER_ELEMENT,
     FOUR_BIT_WEIGHTS,
@@ -212,11 +212,8 @@ def _of(quantity: str, **given: str) -> Callable[[Specs, str, str], list[Sides]]
 
 
 def _served(workload: str) -> Callable[[Specs, str, str], list[Sides]]:
-    def one(specs: Specs, system: str) -> Quantity:
-        chip = accelerator(specs, system)
-        return PER["chip"](specs, system) * derive("served_throughput", chip, specs, workload=workload)
-
-    return _both(one)
+    return _both(lambda specs, system: PER["chip"](specs, system) * derive(
+        "served_throughput", accelerator(specs, system), specs, workload=workload))  # fmt: skip
 
 
 def _ran(phase: str, bits: float) -> Callable[[Specs, str, str], list[Sides]]:
@@ -231,10 +228,8 @@ def _ran(phase: str, bits: float) -> Callable[[Specs, str, str], list[Sides]]:
 
 
 def _trained(bits: float) -> Callable[[Specs, str, str], list[Sides]]:
-    def whole(specs: Specs, system: str) -> Quantity:
-        return derive("training_throughput", system, specs, run=newest_training(specs, system, bits).id)
-
-    return _both(whole)
+    return _both(lambda specs, system: derive(
+        "training_throughput", system, specs, run=newest_training(specs, system, bits).id))  # fmt: skip
 
 
 def newest_training(specs: Specs, system: str, bits: float) -> TrainingRun:

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import pandas as pd
 
 from cm384.physics import estimate, kernels, load, serving
 from cm384.physics.estimate import Estimated
@@ -24,6 +23,7 @@ from cm384.physics.models import load_model
 from cm384.physics.transformer import Model
 from cm384.table import units
 from cm384.table.errors import InputError
+from cm384.table.frames import pd
 from cm384.table.records import FOUR_BIT_WEIGHTS, NUMBERS, PRECISIONS, PREFILL, Measurement
 from cm384.table.specs import Specs, load_third_party
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from cm384.derive.derivation import derive
 from cm384.derive.spread import span
@@ -27,6 +26,7 @@ from cm384.physics.sizes import Rows, Sizes
 from cm384.physics.transformer import Model
 from cm384.table import units
 from cm384.table.errors import DATA, InputError, NotStated
+from cm384.table.frames import pd
 from cm384.table.records import SERVINGS, Deployment, Loop
 from cm384.table.specs import Specs
 from cm384.table.words import title

@@ -58,7 +58,7 @@ def limit(specs: Specs, step: Step) -> Lines:
              for size, name in zip((sum(flop.values()) - core, core), formats, strict=True)]  # fmt: skip
     computing = sum(size / peak for size, peak in pairs)
     left = " + ".join(f"{digits(size, 1e-9)} GFLOP ÷ {rate(peak)}" for size, peak in pairs)
-    found = {"operations at the peaks": equation(left, computing)}
+    found = {"matrices and attention core at their peaks": equation(left, computing)}
     weights, cache = (size * step.ranks_per_package for size in step.bytes_read())
     if weights:
         tokens, bandwidth = (
@@ -68,7 +68,7 @@ def limit(specs: Specs, step: Step) -> Lines:
         reading = (weights + cache) / tokens / bandwidth
         read = f"({digits(weights, 1e-9)} GB + {digits(cache, 1e-9)} GB)"
         left = f"{read} ÷ {plain(tokens)} ÷ {speed(bandwidth)}"
-        found["weights and cache at the bandwidth"] = equation(left, reading)
+        found["weights and cache, for the tokens of a step"] = equation(left, reading)
         left = f"max({micro(computing)}, {micro(reading)})"
         found["the longer of the two"] = equation(left, max(computing, reading))
     return found
@@ -89,14 +89,13 @@ class Noting(Gemm):
         reading = sum(map(math.prod, operands)) / self.bandwidth
         writing = rows * outputs * HALF / self.output_bandwidth
         read = " + ".join(f"{times(*each)} B" for each in operands)
+        flop = f"computing 2 × {times(padded, inputs, outputs)} FLOP ÷ {rate(self.rate, units_share)}"
         work = f"√({digits(computing)}² + {digits(reading)}²) µs"
         lines = (
-            equation(
-                f"2 × {times(padded, inputs, outputs)} FLOP ÷ {rate(self.rate, units_share)}", computing
-            ),
-            equation(f"({read}) ÷ {speed(self.bandwidth)}", reading),
-            equation(f"{times(rows, outputs)} × 2 B ÷ {speed(self.output_bandwidth)}", writing),
-            equation(f"{work} + {micro(writing)} + {micro(self.fixed_time)}", seconds),
+            equation(flop, computing),
+            equation(f"reading ({read}) ÷ {speed(self.bandwidth)}", reading),
+            equation(f"writing {times(rows, outputs)} × 2 B ÷ {speed(self.output_bandwidth)}", writing),
+            equation(f"in all {work} + {micro(writing)} + {micro(self.fixed_time)}", seconds),
         )
         shape = f"{plain(inputs)} → {plain(outputs)}"
         self.notes.append(Note(seconds, "; ".join(lines), shape, rows, groups))
@@ -132,17 +131,15 @@ class Worked(Step):
             machine.attention_rate.at(np.log(self.context)),
         )
         computing: Any = math.prod(flop) / (top * share)
-        lines = [equation(f"{times(*flop)} FLOP ÷ {rate(top, share)}", computing)]
+        lines = [equation(f"computing {times(*flop)} FLOP ÷ {rate(top, share)}", computing)]
         if decode:
             element = bytes_per_element(self.d.kv_precision) / np.minimum(self.tensor, attention.kv_heads)
             read: Any = requests, attention.read(self.context, queries), attention.elements, element
             reading, fixed = math.prod(read) / machine.attention_bandwidth, machine.attention_fixed_time
             longest = digits((seconds - fixed) / float(max(computing, reading)), 1.0)
-            left = (
-                f"max({micro(computing)}, {micro(reading)}) × {longest} for the longest rank + {micro(fixed)}"
-            )
-            lines.append(equation(f"{times(*read)} B ÷ {speed(machine.attention_bandwidth)}", reading))
-            lines.append(equation(left, seconds))
+            left = f"max({micro(computing)}, {micro(reading)}) × {longest} for the longest rank"
+            read_by = f"reading {times(*read)} B ÷ {speed(machine.attention_bandwidth)}"
+            lines += [equation(read_by, reading), equation(f"in all {left} + {micro(fixed)}", seconds)]
         self.notes.append(Note(seconds, "; ".join(lines)))
         return seconds
 

@@ -48,14 +48,22 @@ def find_config(name_or_path: str | Path) -> ConfigFile:
     known, refused = ({path.stem: path for path in folder.glob("*.json")} for folder in folders)
     path = known.get(name) or Path(name)
     published = name.rpartition("/")[2].lower()
-    if not path.exists() and (found := (known | refused).get(published)):
+    if not there(path) and (found := (known | refused).get(published)):
         path, name = found, published
-    if path.is_dir():
+    if there(path) and path.is_dir():
         path /= "config.json"
-    if not path.is_file():
+    if not (there(path) and path.is_file()):
         name = meant("model", name, known)
         path = known[name]
     return ConfigFile(path, name)
+
+
+def there(path: Path) -> bool:
+    """Whether there is such a file or folder; of a name that can be none, there is not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 @cache

@@ -16,16 +16,16 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.derive.derivation import derive
-from cm384.physics import arrays
+from cm384.physics import arrays, fused
 from cm384.physics.deployment import refuse
 from cm384.physics.layers import GROUP, GROUPS, Layers, Terms
 from cm384.physics.sizes import Sizes
 from cm384.physics.transformer import Model, decode_flop, prefill_flop
 from cm384.table import units
 from cm384.table.errors import InputError
+from cm384.table.frames import pd
 from cm384.table.records import Deployment, Numbers, read_conditions
 from cm384.table.specs import Specs
 from cm384.table.units import Quantity
@@ -230,10 +230,15 @@ class Step(Layers):
         lacking = arrays.maximum(memory - self.capacity, 0.0)
         return arrays.maximum(lacking / self.machine.host_bandwidth - seconds, 0.0)
 
-    def result(self) -> Result:
-        """The step, checked against the memory; of many configurations block by block."""
+    def in_blocks(self) -> tuple[Any, Any]:
+        """The seconds of a step and its memory, of many configurations block by block."""
         found = [(part.seconds(), part.memory()) for part in self.parts()]
         step, memory = map(joined, zip(*found, strict=True))
+        return step, memory
+
+    def result(self) -> Result:
+        """The step, checked against the memory."""
+        step, memory = fused.both(self) or self.in_blocks()
         step = step + self.streaming(step, memory) if self.streams_weights else self.fitting(step, memory)
         tokens = arrays.number(self.d.batch) * self.accepted
         if self.trace is not None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import pandas as pd
-
 from cm384.physics import kernels, layers
 from cm384.physics.check import predict, spread
 from cm384.physics.kernels import eight_bits
@@ -18,6 +16,7 @@ from cm384.physics.layers import ATTENTION
 from cm384.physics.models import load_model
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated
+from cm384.table.frames import pd
 from cm384.table.records import KERNELS, Deployment, Kernel, Measurement
 from cm384.table.specs import Specs
 
@@ -63,17 +62,10 @@ def check_terms(rows: Iterable[Kernel], specs: Specs) -> pd.DataFrame:
 
 def term_errors(lines: pd.DataFrame) -> pd.DataFrame:
     """Number, median, nine in ten and bias of the errors by kind, term and chip."""
-
-    names = ("kind", "term", "accelerator")
-    known = lines[lines["reason"] == ""].groupby([*names], sort=False)
-    return pd.DataFrame(
-        [
-            dict(zip(names, key, strict=True))
-            | {"of its own document": int(part["own"].sum())}
-            | spread(part)
-            for key, part in known
-        ]
-    )
+    names = ["kind", "term", "accelerator"]
+    known = lines[lines["reason"] == ""].groupby(names, sort=False)
+    found = [(*key, int(part["own"].sum()), *spread(part).values()) for key, part in known]
+    return pd.DataFrame(found, columns=[*names, "of its own document", *spread(lines)])
 
 
 def _sources(row: Kernel, specs: Specs) -> set[str]:
@@ -114,9 +106,8 @@ def _layers(row: Kernel, specs: Specs, model: str, phase: str, **given: Any) -> 
     ranks = float(given.pop("ranks", 1.0))
     packages = ranks / float(specs.get(row.accelerator, "ranks_per_package").m)
     given = {"expert_parallel": ranks, "batch": 1.0, "context": 4096.0} | given
-    return layers.Layers(
-        specs, load_model(specs.models[model]), Deployment(row.accelerator, packages, **given), phase
-    )
+    known, found = load_model(specs.models[model]), Deployment(row.accelerator, packages, **given)
+    return layers.Layers(specs, known, found, phase)
 
 
 def _attention(row: Kernel, specs: Specs) -> float:
@@ -226,9 +217,8 @@ def check_traces(rows: Iterable[Measurement], specs: Specs) -> pd.DataFrame:
         for name, measured in row.by_term.items():
             unknown = [term for term in name.split("+") if layer and term not in layer]
             if unknown:
-                raise InputError(
-                    f"{row.id}, column terms: no term {unknown[0]!r}; a layer has {', '.join(layer)}"
-                )
+                told = f"no term {unknown[0]!r}; a layer has {', '.join(layer)}"
+                raise InputError(f"{row.id}, column terms: {told}")
             predicted = 1e6 * sum(layer[term] for term in name.split("+")) if layer else float("nan")
             found.append({"id": row.id, "accelerator": row.accelerator, "phase": row.phase, "term": name,
                           "measured": measured, "predicted": float(predicted),
@@ -241,7 +231,5 @@ def traces_in_words(traced: pd.DataFrame) -> str:
     if traced.empty:
         return ""
     half = units.percent(float(traced["error"].abs().median()), 1)
-    off = float(traced["predicted"].sum() / traced["measured"].sum() - 1)
-    return (
-        f"{len(traced)} times by term, in µs of a layer: half within {half}, their sum {100 * off:+.1f} % off"
-    )
+    off = 100 * float(traced["predicted"].sum() / traced["measured"].sum() - 1)
+    return f"{len(traced)} times by term, in µs of a layer: half within {half}, their sum {off:+.1f} % off"

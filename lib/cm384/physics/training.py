@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import pandas as pd
 
 from cm384.derive.derivation import derivation, derive, ratio
 from cm384.physics.hardware import accelerator, power_basis
@@ -19,6 +18,7 @@ from cm384.physics.models import find_config, load_model
 from cm384.physics.transformer import prefill_flop
 from cm384.table import units
 from cm384.table.errors import InputError, NotStated, check_known, meant
+from cm384.table.frames import pd
 from cm384.table.records import Numbers, TrainingRun
 from cm384.table.specs import Specs
 from cm384.table.units import Quantity
@@ -92,13 +92,9 @@ def find_run(specs: Specs, subject: str, run: str) -> TrainingRun:
 
 def runs_of(specs: Specs, subject: str, model: str, precision: str = "") -> list[TrainingRun]:
     """The pretraining runs of a model on a chip or the chips of a system, the newest first."""
-    found = [
-        row
-        for row in specs.runs.values()
-        if (row.model, row.stage) == (model, "pretraining")
-        and row.accelerator in (subject, *specs.parts(subject))
-        and precision in ("", row.precision)
-    ]
+    chips, wanted = (subject, *specs.parts(subject)), (model, "pretraining")
+    runs = (row for row in specs.runs.values() if row.accelerator in chips)
+    found = [row for row in runs if (row.model, row.stage) == wanted and precision in ("", row.precision)]
     return sorted(found, key=lambda row: (row.date, row.edition), reverse=True)
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from cm384.table import units
+from cm384.table.frames import pd
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,6 +64,7 @@ def canvas(height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list
     titles |= dict.fromkeys(("axes.titleweight", "figure.titleweight"), "bold")
     texts = ("axes.labelsize", "font.size", "legend.fontsize", "xtick.labelsize", "ytick.labelsize")
     look = dict.fromkeys(texts, TEXT) | titles | {"axes.edgecolor": INK, "font.family": "DejaVu Sans"}
+    look["xaxis.labellocation"] = "right"  # a long name of an axis grows to the left, below the labels
     look |= {"text.parse_math": False}  # a dollar is one, in whatever a table says
     palette = [BLUE, ORANGE, GREEN, PURPLE, RED, BROWN]
     sns.set_theme(context="paper", style="whitegrid", palette=palette, rc=look)

@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-import pandas as pd
 
 from cm384.derive.derivation import ratio
 from cm384.table import units
 from cm384.table.errors import NotStated
+from cm384.table.frames import pd
 from cm384.table.records import Row
 from cm384.table.specs import Specs
 from cm384.table.words import row_name
 
 T = TypeVar("T")
 Names = tuple[str, ...]
+FORMULA = r"^([=@\t\r]|[+-](?![\d.]))"  # how a spreadsheet knows one; "-5 %" is none
 # What JupyterLab sets no mathematics in; it would take the words between two dollars for a formula.
 TEX, AS_TEXT = r"[$\\]", ' class="mathjax_ignore tex2jax_ignore"'
 
@@ -103,7 +104,13 @@ def attempt(figure: Callable[[], T], otherwise: Any = None) -> T | Any:
 
 
 def as_csv(lines: pd.DataFrame) -> str:
-    """A frame as a file of data holds it: numbers to six digits."""
+    """A frame as a file of data holds it: numbers to six digits, no text that a spreadsheet would compute.
+
+    >>> as_csv(pd.DataFrame({"a": ["=1+1", "-5 %", "-x"]}))
+    "a\\n'=1+1\\n-5 %\\n'-x\\n"
+    """
+    text = lines.select_dtypes(exclude="number").replace(FORMULA, r"'\g<0>", regex=True)
+    lines = lines.assign(**{str(name): text[name] for name in text})
     return lines.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
@@ -126,6 +133,12 @@ def as_text(cells: pd.DataFrame) -> str:
 def number_or_dash(value: float) -> str:
     """A number to four digits, or a dash where there is none."""
     return units.number(value) if np.isfinite(value) else "–"
+
+
+def with_units(values: pd.Series, names: pd.Series) -> list[str]:
+    """Numbers with their units, a dash where there is none."""
+    pairs = zip(values, names, strict=True)
+    return [f"{number_or_dash(value)} {name}".strip() if value == value else "–" for value, name in pairs]
 
 
 def beside(claimed: str, derived: float) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cm384.table.errors import InputError
+from cm384.table.files import text_of
 from cm384.table.records import BYTES_PER_ELEMENT
 
 # Where a model of images and text holds the one of text, which Transformers builds from that object
@@ -70,8 +71,10 @@ class ConfigFile:
     def __init__(self, path: Path, name: str = "") -> None:
         self.path, self.name = path, name or path.stem
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            fields = json.loads(text_of(path, str(path)), object_pairs_hook=_once)
+        except InputError:
+            raise
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: expected JSON ({error})") from None
         if not isinstance(fields, dict):
             raise InputError(f"{path}: expected a JSON object with the field 'model_type'")
@@ -187,6 +190,16 @@ class ConfigFile:
                 told = f"{uneven} are not modelled; without the field, the deployment says the precision"
                 return f"{self.path}: field {self.place(field)!r}: {told}"
         return ""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of which each field is given once."""
+    found: dict[str, Any] = {}
+    for field, value in pairs:
+        if field in found:
+            raise ValueError(f"the field {field!r} is given twice")
+        found[field] = value
+    return found
 
 
 def _not_modelled(fields: Iterable[str]) -> dict[str, list[str]]:

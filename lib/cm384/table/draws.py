@@ -95,10 +95,12 @@ def picked(block: Block, count: int, seed: int, start: int = 0) -> np.ndarray:
     """Which option of a block each sample takes, from `start`, a multiple of the block size."""
     name = zlib.crc32("|".join(block.keys[0]).encode())
     drawn = [
-        np.random.default_rng([seed, name, i]).integers(len(block.options), size=BLOCK)
-        for i in range(start // BLOCK, -(-(start + count) // BLOCK))
+        np.random.default_rng([seed, name, at // BLOCK]).integers(
+            len(block.options), size=min(BLOCK, start + count - at)
+        )
+        for at in range(start, start + count, BLOCK)
     ]
-    return np.concatenate(drawn)[:count]
+    return np.concatenate(drawn)
 
 
 def block_of(rows: Rows, groups: Groups, key: Key) -> list[Key]:

@@ -30,8 +30,22 @@ SPOKEN = {
 }
 
 
+LONGEST = 700  # characters of an error: a screen
+# What would move the cursor of a terminal, or is no character.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
 class InputError(ValueError):
-    """Bad input, said in one line: what was given, where, and what was expected."""
+    """Bad input, said in one line: what was given, where, and what was expected.
+
+    >>> str(InputError("a\\nb")), len(str(InputError("x" * 100_000)))
+    ('a\\\\nb', 703)
+    """
+
+    def __init__(self, told: object) -> None:
+        line = CONTROL.sub(lambda found: repr(found[0])[1:-1], str(told))
+        half = LONGEST // 2
+        super().__init__(line if len(line) <= LONGEST else f"{line[:half]} … {line[-half:]}")
 
     def _render_traceback_(self) -> list[str]:  # what a notebook shows of it
         return [f"{type(self).__name__}: {self}"]
@@ -49,6 +63,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     >>> str(unknown("precision", "int4", ["bf16", "int8"]))
     "precision 'int4' is not modelled; known: bf16, int8"
     """
+    if not isinstance(name, str):
+        return InputError(f"{kind}: expected a name, got {name!r}")
     if FORMAT.fullmatch(name):
         return InputError(f"{kind} {name!r}{not_known(name, known)}")
     return InputError(f"unknown {kind} {name!r}{suggestion(name, known)}")
@@ -56,7 +72,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
 
 def check_known(kind: str, name: str, known: Collection[str]) -> None:
     """Refuse a name that is not known."""
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise unknown(kind, name, known)
 
 
@@ -68,7 +84,7 @@ def meant(kind: str, name: str, known: Collection[str]) -> str:
     >>> meant("quantity", "memory bandwidth", ["hbm_bandwidth", "memory_bandwidth_sustained"])
     'hbm_bandwidth'
     """
-    found = candidates(name, known)
+    found = candidates(name, known) if isinstance(name, str) else []
     if len(found) != 1:
         raise unknown(kind, name, known)
     return found[0]

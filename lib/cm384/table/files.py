@@ -13,15 +13,18 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pandas as pd
-
 from cm384.table import units
-from cm384.table.errors import DATA, InputError, not_known, suggestion
+from cm384.table.errors import CONTROL, DATA, InputError, not_known, suggestion
+from cm384.table.frames import pd
+
+MOST_BYTES = 64_000_000  # of a file: a million rows
+LEAST, MOST = 1e-18, 1e18  # of a number
 
 # The packaged tables, and what their checks read besides. `checked.csv` holds their digests as of when all
 # of them passed: the checks take as long as all else at a start, and find again what they found then.
@@ -36,19 +39,29 @@ def columns(cls: type) -> list[str]:
     return [field.name for field in dataclasses.fields(cls)]
 
 
+Lines = dict[int, dict[str, str]]  # the cells of a file by line and column
+
+
 def read_table(path: Path, columns: Sequence[str], needed: Sequence[str] | None = None) -> pd.DataFrame:
-    """A CSV file as text cells, indexed by line number; refuses an unreadable or misshapen file.
+    """A CSV file as text cells, indexed by line number; errors as in `read_lines`."""
+    return _table(read_lines(path, columns, needed))
+
+
+def _table(lines: Lines) -> pd.DataFrame:
+    columns = list(next(iter(lines.values())))
+    return pd.DataFrame.from_dict(lines, orient="index", columns=columns, dtype=str)
+
+
+def read_lines(path: Path, columns: Sequence[str], needed: Sequence[str] | None = None) -> Lines:
+    """A CSV file as text cells by line number; refuses an unreadable or misshapen file.
 
     Where `needed` names some of the columns, the others may be left out and are then empty.
     """
+    reader = csv.reader(io.StringIO(text_of(path), newline=""))
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path.name}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path.name}: cannot be read as UTF-8 text ({error})") from None
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = next(reader, [])
+        header = next(reader, [])
+    except csv.Error as error:
+        raise InputError(f"{path.name} line 1: not a CSV file ({error})") from None
     if not header:
         raise InputError(f"{path.name}: empty file; expected the columns {','.join(columns)}")
     for name in header:
@@ -58,19 +71,47 @@ def read_table(path: Path, columns: Sequence[str], needed: Sequence[str] | None 
         raise InputError(f"{path.name} line 1: column {twice[0]!r} is given twice")
     if missing := [name for name in (columns if needed is None else needed) if name not in header]:
         raise InputError(f"{path.name} line 1: missing column {missing[0]!r}")
-    lines: dict[int, list[str]] = {}
+    lines: Lines = {}
     try:
         for cells in filter(None, reader):
             if len(cells) != len(header):
-                given = f"{len(cells)} cells; expected {len(header)}"
-                raise InputError(f"{path.name} line {reader.line_num}: {given}")
-            lines[reader.line_num] = [cell.strip() for cell in cells]
+                told = f"{len(cells)} cells; expected {len(header)}"
+                raise InputError(f"{path.name} line {reader.line_num}: {told}")
+            if wrong := CONTROL.search(" ".join("".join(cells).split())):
+                raise InputError(f"{path.name} line {reader.line_num}: control character {wrong[0]!r}")
+            given = dict(zip(header, map(str.strip, cells), strict=True))
+            lines[reader.line_num] = {name: given.get(name, "") for name in columns}
     except csv.Error as error:
         raise InputError(f"{path.name} line {reader.line_num}: not a CSV file ({error})") from None
     if not lines:
         raise InputError(f"{path.name}: no rows below the header")
-    table = pd.DataFrame.from_dict(lines, orient="index", columns=header, dtype=str)
-    return table.reindex(columns=list(columns), fill_value="")
+    return lines
+
+
+def path_of(given: str | Path) -> Path:
+    """A path; InputError for what is none."""
+    try:
+        return Path(given)
+    except TypeError:
+        raise InputError(f"expected a path, got {given!r}") from None
+
+
+def text_of(path: Path, name: str = "") -> str:
+    """The text of a file, without a mark of byte order; InputError for what cannot be one."""
+    name = name or path.name or str(path)
+    try:
+        with path.open("rb") as file:
+            read = file.read(MOST_BYTES + 1)
+        text = read.decode("utf-8-sig") if len(read) <= MOST_BYTES else ""
+    except FileNotFoundError:
+        raise InputError(f"{name}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: cannot be read as UTF-8 text ({error})") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: cannot be read ({getattr(error, 'strerror', error)})") from None
+    if len(read) > MOST_BYTES:
+        raise InputError(f"{name}: more than {MOST_BYTES / 1e6:g} MB")
+    return text
 
 
 R = TypeVar("R")
@@ -84,9 +125,9 @@ def read_records(
     optional: Sequence[str] = (),
 ) -> dict[int, R]:
     """The lines of a file as records of a dataclass whose fields are its columns, checked, by line."""
-    table = read_table(path, columns(cls), [name for name in columns(cls) if name not in optional])
-    check_table(table, checks, path, unique)
-    return {line: cls(**values) for line, values in zip(table.index, row_dicts(table), strict=True)}
+    lines = read_lines(path, columns(cls), [name for name in columns(cls) if name not in optional])
+    check_table(lines, checks, path, unique)
+    return {line: cls(**cells) for line, cells in lines.items()}
 
 
 def row_dicts(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -106,14 +147,21 @@ class Check:
 
 
 def check_table(
-    table: pd.DataFrame, checks: Mapping[str, Check], path: Path, unique: Sequence[str] = ()
+    lines: Lines | pd.DataFrame, checks: Mapping[str, Check], path: Path, unique: Sequence[str] = ()
 ) -> None:
-    """Check the columns of a text table; the first bad cell becomes one line."""
+    """Check the columns of a file; the first bad cell becomes one line."""
     if (passed := as_checked().get(path)) and digest(path) == passed:
         return
     import pandera.pandas as pa  # a second to import, and needed only here
 
-    each = {name: pa.Check(cell.holds, element_wise=True, error=cell.error) for name, cell in checks.items()}
+    def whole(cell: Check) -> Any:  # a column has few different cells, whatever its length
+        def hold(column: pd.Series[str]) -> pd.Series[bool]:
+            return column.map({text: cell.holds(text) for text in column.unique()}).astype(bool)
+
+        return pa.Check(hold, error=cell.error)
+
+    table = _table(lines) if isinstance(lines, dict) else lines
+    each = {name: whole(cell) for name, cell in checks.items()}
     columns = {name: pa.Column(str, check) for name, check in each.items()}
     try:
         pa.DataFrameSchema(columns, unique=list(unique) or None).validate(table, lazy=True)
@@ -173,16 +221,28 @@ def among(names: Iterable[str]) -> str:
 def bad_cell(file: str, line: int, column: str, cell: str, expected: str) -> InputError:
     """The error for one cell: file, line, column, what it holds and what was expected there."""
     what, *known = expected.split("\t")
+    with suppress(ValueError):
+        if not known and math.isfinite(float(cell)) and not is_ordinary(float(cell)):
+            what = f"a number from {LEAST:g} to {MOST:g}"
     expectation = not_known(cell, known) if known else f"; expected {what}"
     return InputError(f"{file} line {line}, column {column}: {cell!r}{expectation}")
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell is a finite number, written without separators."""
+    """Whether a cell is a number in the digits 0 to 9, without separators, of an ordinary size.
+
+    >>> [is_number(cell) for cell in ("1e-3", "1_000", "１２", "1e300", "5e-324", "nan")]
+    [True, False, False, False, False, False]
+    """
     try:
-        return math.isfinite(float(cell)) and "_" not in cell
+        return cell.isascii() and "_" not in cell and is_ordinary(float(cell))
     except ValueError:
         return False
+
+
+def is_ordinary(value: float) -> bool:
+    """Whether a number is 0 or of a size that anything here has, so that products of some stay finite."""
+    return value == 0 or LEAST <= abs(value) <= MOST
 
 
 def is_amount(cell: str) -> bool:

@@ -128,6 +128,8 @@ def read_rows(path: Path, kinds: Mapping[str, Kind], keys: Iterable[str] | None 
     for line, row in rows.items():
         if row.value == 0 and row.quantity not in MAYBE_NONE:
             raise files.bad_cell(path.name, line, "value", "0", "a positive number")
+        if row.quantity == "count" and row.value % 1:
+            raise files.bad_cell(path.name, line, "value", f"{row.value:g}", "a whole number")
         if not units.same_kind(row.unit, usual := kinds[row.quantity].unit):
             expected = f"a unit of {row.quantity}, such as {usual}"
             raise files.bad_cell(path.name, line, "unit", row.unit, expected)
@@ -174,7 +176,22 @@ def measurements_checks(subjects: Iterable[str], keys: Iterable[str] | None) -> 
     more = files.Check(lambda cell: not cell or (files.is_amount(cell) and float(cell) > 0), wanted)
     checks |= dict.fromkeys(NUMBERS, amount)
     checks |= dict.fromkeys(
-        ("tpot", "throughput", "concurrency", "prompt", "workers", "ttft", *PREFILL), more
+        (
+            "accelerators",
+            "expert_parallel",
+            "tensor_parallel",
+            "batch",
+            "context",
+            "microbatches",
+            "tpot",
+            "throughput",
+            "concurrency",
+            "prompt",
+            "workers",
+            "ttft",
+            *PREFILL,
+        ),
+        more,
     )
     if keys is not None:
         checks["source"] = files.one_of(keys)

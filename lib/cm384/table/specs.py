@@ -322,12 +322,25 @@ def load_specs(*more: str | Path, kernels: Iterable[str | Path] = ()) -> Specs:
     expected.
     """
     specs = own_specs()
-    for path in more:
-        added = group_rows(read_rows(Path(path), specs.kinds), specs.rows, Path(path).name)
+    for path in map(files.path_of, more):
+        added = group_rows(read_rows(path, specs.kinds), specs.rows, path.name)
         specs = dataclasses.replace(specs, rows={**specs.rows, **added})
-    for path in kernels:
-        specs = dataclasses.replace(specs, rows=_with_kernels(specs, Path(path)))
+        for subject in {key[0] for key in added}:
+            if subject in _inside(specs, subject):
+                raise InputError(f"{path.name}: {subject} is a part of itself")
+    for path in map(files.path_of, kernels):
+        specs = dataclasses.replace(specs, rows=_with_kernels(specs, path))
     return specs
+
+
+def _inside(specs: Specs, subject: str) -> set[str]:
+    """The parts of a system, and theirs."""
+    found: set[str] = set()
+    more = {*specs.counted(subject)}
+    while more:
+        found |= more
+        more = {part for name in more for part in specs.counted(name)} - found
+    return found
 
 
 def _with_kernels(specs: Specs, path: Path) -> dict[Key, tuple[Row, ...]]:
@@ -378,7 +391,7 @@ def load_measurements(path: str | Path | None = None, specs: Specs | None = None
     Refuses a bad cell with file, line, column and what was expected. A file of somebody else need
     not name its sources.
     """
-    file = Path(path) if path is not None else DATA / "measurements.csv"
+    file = files.path_of(path) if path is not None else DATA / "measurements.csv"
     own = files.read_keys() if path is None else None
     checks = reading.measurements_checks((specs or load_specs()).subjects, own)
     rows = files.read_records(file, Measurement, checks, unique=["id"], optional=reading.IF_ANY)

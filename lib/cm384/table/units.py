@@ -13,15 +13,23 @@ TFLOP, the reciprocal of TFLOP per token.
 from __future__ import annotations
 
 import math
+import re
+import sys
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pint
 from numpy.typing import ArrayLike
 
 from cm384.table.errors import InputError
+
+# Pint would import Dask, where there is one, for arrays that nothing here holds: a sixth of every start.
+_hidden = sys.modules.setdefault("dask", None)  # type: ignore[arg-type]
+import pint  # noqa: E402
+
+if _hidden is None:
+    del sys.modules["dask"]
 
 registry: pint.UnitRegistry[Any] = pint.UnitRegistry(Path(__file__).with_name("units.txt"))
 # Pint reads "GB/s" anew each time that it converts to it, and finds the factor on five ways round; here
@@ -82,6 +90,8 @@ def Q(value: ArrayLike, unit: str) -> Quantity:
 def parse_unit(unit: str) -> Any:
     """The unit that `unit` spells, such as "TB/s" or "token/s/TFLOPS"; refuses any other."""
     try:
+        if not re.fullmatch(r"[\w/*^%. ()-]*", unit):
+            raise ValueError  # Pint drops what follows a semicolon
         return registry.parse_units(unit)
     except Exception as error:  # Pint raises five kinds for a unit it cannot read
         raise InputError(f"unknown unit {unit!r}") from error

@@ -1,0 +1,113 @@
+"""Faults that a mutation run planted and no test of arithmetic saw: each figure once, by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from strangers import refused
+
+from cm384.ledger.claims import Claim, load_claims
+from cm384.ledger.verdicts import scorecard
+from cm384.physics import kernels
+from cm384.physics.check import in_words, validate
+from cm384.physics.kernels import Rows
+from cm384.physics.models import load_model
+from cm384.physics.serving import decode, prefill, time_budget
+from cm384.physics.sizes import Sizes
+from cm384.table.files import columns
+from cm384.table.records import Deployment
+from cm384.table.specs import load_measurements, load_specs
+
+SPECS = load_specs()
+R1, LLAMA = load_model("deepseek-r1"), load_model("llama-3.1-70b")
+# Eight H200 that hold Llama 3.1 70B in BF16, one request in all.
+BF16 = Deployment("h200-sxm", 8, 8, 1 / 8, 4096, tensor_parallel=8, matrix_precision="bf16")
+
+
+def test_step_waits_for_weights_from_the_host() -> None:
+    """At 1 GB/s the step takes as long as the bytes beyond 186 GB (nvidia2026gb200), and no longer."""
+    pair = Deployment("gb200", 2, 2, 16384, 2000, matrix_precision="fp4", attention_precision="fp8",
+                      kv_precision="fp8", routing="eplb")  # fmt: skip
+    slow = SPECS.replace({("gb200", "host_link_bandwidth", "", "one-way"): 1.0})
+    result = prefill(slow, R1, pair)
+    assert result.step == pytest.approx((result.memory - 186e9) / 1e9)
+    assert result.step == pytest.approx(sum(result.breakdown.values()))
+    assert result.throughput.m == pytest.approx(16384 / result.step)
+
+
+def test_memory_of_a_dense_model_in_bf16() -> None:
+    """70,553,706,496 parameters of two bytes over eight ranks; norms are neither held nor counted."""
+    norms = (2 * 80 + 1) * 8192
+    bare = Sizes(SPECS, LLAMA, BF16, "decode").weights()
+    assert bare == pytest.approx((70_553_706_496 - norms) * 2 / 8, rel=1e-6)
+
+
+def test_embedding_that_is_the_head_too_is_held_once() -> None:
+    """128,256 × 8,192 elements of two bytes less, over eight ranks."""
+    tied = dataclasses.replace(LLAMA, tied_embedding=True)
+    whole, once = (Sizes(SPECS, model, BF16, "decode").weights() for model in (LLAMA, tied))
+    assert whole - once == pytest.approx(128_256 * 8_192 * 2 / 8)
+
+
+def test_memory_that_counts_is_what_software_can_use() -> None:
+    """Of a GB200 186 GB (72 × 186 = 13.4 TB); an H200 has a nominal 141 GB alone; half a 910C 64 of 128."""
+    for chip, size in (("gb200", 186e9), ("h200-sxm", 141e9), ("ascend-910c", 64e9)):
+        found = Sizes(SPECS, R1, Deployment(chip, 32, 32, 1, 4096), "decode").capacity
+        assert found == pytest.approx(size)
+
+
+def test_budget_of_a_dense_model_overlaps_nothing() -> None:
+    found = time_budget(SPECS, LLAMA, BF16, "decode")
+    assert found.steps["overlap"] == found.steps["exchanges"] * 0 == 0
+    assert sum(found.steps.values()) == pytest.approx(found.predicted)
+    # All bytes but the embedding, and 4,096 × 327,680 of cache, at 4.8 TB/s, as if one chip read them.
+    read = 2 * (70_553_706_496 - 128_256 * 8_192) + 4_096 * 327_680
+    assert found.steps["physical limit"] == pytest.approx(read / 4.8e6, rel=1e-4)
+
+
+def test_prefill_drafts_nothing() -> None:
+    plain = Deployment("h800-sxm", 32, 32, 16384, 4096, microbatches=2)
+    drafting = dataclasses.replace(plain, draft_tokens=1, tokens_per_step=1.7)
+    assert prefill(SPECS, R1, drafting).breakdown["draft"] == 0
+    assert decode(SPECS, R1, dataclasses.replace(drafting, batch=128)).breakdown["draft"] > 0
+
+
+def test_curve_without_a_point_says_what_is_missing() -> None:
+    rows = Rows(SPECS, "h800-sxm", 0)
+    told = refused(kernels.curve, rows, "all_reduce_bandwidth", "ranks", size="17")
+    assert told.startswith("h800-sxm has no all_reduce_bandwidth for size=17")
+
+
+def test_measurements_need_no_table() -> None:
+    assert load_measurements() == load_measurements(specs=SPECS)
+
+
+def test_rows_of_which_none_is_well_specified() -> None:
+    """One row with something assumed: nothing is said of those with nothing assumed."""
+    row = next(row for row in load_measurements() if row.assumed and not row.concurrency)
+    told = in_words(validate([row], SPECS))
+    assert told.startswith("1 rows: half within ")
+    assert "well specified" not in told
+    assert "nan" not in told
+
+
+def claim(**cells: Any) -> Claim:
+    given = dict.fromkeys(columns(Claim), "") | {"id": "X-1", "statement": "It is so.", "relation": "eq"}
+    return Claim(**given | {name: str(cell) for name, cell in cells.items()})
+
+
+def answer(*claims: Claim) -> list[dict[str, Any]]:
+    return scorecard(claims, SPECS).to_dict("records")
+
+
+def test_share_that_names_no_machine_is_tried_on_every_one() -> None:
+    """96 GB of an H20 are 120 % of the 80 GB of an H100, which the sentence leaves open."""
+    (found,) = answer(claim(subject="h20", quantity="hbm_capacity", form="share", value=120, unit="percent"))
+    assert found["answer"] == "holds"
+    assert found["derived"] == pytest.approx(120)
+
+
+def test_own_claims_are_read_without_a_table() -> None:
+    assert load_claims() == load_claims(specs=SPECS)
