@@ -112,9 +112,9 @@ def test_a_reader_installs_what_pages_are_made_with_and_no_more() -> None:
         for i, cell in enumerate(nbformat.read(path, as_version=4).cells)
         if cell.cell_type == "code"
     }
-    sweep = places.pop(str(ROOT / "lib/cm384/sweep.py"))
+    sweep, fused = (places.pop(str(ROOT / "lib/cm384" / name)) for name in ("sweep.py", "physics/fused.py"))
     assert strangers(places, "notebooks") == {}
-    assert strangers({"sweep": sweep}, "cluster") == {}
+    assert strangers({"sweep": sweep}, "cluster") == strangers({"fused": fused}, "fused") == {}
     assert strangers({"sweep": sweep, "x": "import hypothesis.core"}, "notebooks") == {
         "sweep": {"distributed", "pyarrow"}, "x": {"hypothesis"}
     }  # fmt: skip
