@@ -9,7 +9,7 @@ PYTHON := .venv/bin/python
 READY := .venv/ready
 endif
 
-.PHONY: report test refresh sweep constraints .installed-check
+.PHONY: report test refresh sweep fuzz mutate constraints .installed-check
 
 report: $(READY)
 	@$(PYTHON) -m cm384 report
@@ -27,6 +27,14 @@ refresh: $(READY)
 # The sweep of ten million that page 15 summarises, four times over: some minutes.
 sweep: $(READY)
 	@$(PYTHON) -c 'from cm384 import sweep; from cm384.table.errors import DATA; sweep.remake(DATA / "derived")'
+
+# A hundred thousand inputs of six kinds, at random: right answers, or one line. An hour or more.
+fuzz: $(READY)
+	@FUZZ=100000 OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest -n 3 -s tests/test_fuzz.py
+
+# Sixty faults in the arithmetic, drawn by a seed: which of them do the tests not see? An hour or more.
+mutate: $(READY)
+	@OPENBLAS_NUM_THREADS=1 $(PYTHON) tests/mutate.py 60
 
 # The pins of CI: everything that a fresh environment gets today. Run it with the oldest python3 that
 # is promised (3.11.2 in Debian 12), which some newest releases no longer support. From 4.25 on, jsonschema
