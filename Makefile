@@ -20,7 +20,7 @@ PYTEST := OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest -n 3 --dist loadfile --no-l
 ARITHMETIC := arithmetic fabric hardware load power rule serving sizes specs terms token_cost training transformer units
 CHANGED = $(shell git diff --name-only --diff-filter=d HEAD -- 'notebooks/*.ipynb')
 
-.PHONY: report test quick lint arithmetic refresh sweep constraints .installed-report .installed-test
+.PHONY: report test quick lint arithmetic refresh sweep fuzz mutate constraints .installed-report .installed-test
 
 report: $(READY)-report
 	@$(PYTHON) -m cm384 report
@@ -47,6 +47,14 @@ refresh: $(READY)-report
 # The sweep of ten million that page 15 summarises, four times over: some minutes.
 sweep: $(READY)-test
 	@$(PYTHON) -c 'from cm384 import sweep; from cm384.table.errors import DATA; sweep.remake(DATA / "derived")'
+
+# A hundred thousand inputs of six kinds, at random: right answers, or one line. An hour or more.
+fuzz: $(READY)-test
+	@FUZZ=100000 OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest -n 3 -s tests/test_fuzz.py
+
+# Sixty faults in the arithmetic, drawn by a seed: which of them do the tests not see? An hour or more.
+mutate: $(READY)-test
+	@OPENBLAS_NUM_THREADS=1 $(PYTHON) tests/mutate.py 60
 
 # The pins of CI: everything that a fresh environment gets today. Run it with the oldest python3 that
 # is promised (3.11.2 in Debian 12), which some newest releases no longer support. From 4.25 on, jsonschema
