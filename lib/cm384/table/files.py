@@ -245,6 +245,20 @@ def is_ordinary(value: float) -> bool:
     return value == 0 or LEAST <= abs(value) <= MOST
 
 
+def check_fields(fields: Mapping[str, Any], numbers: Iterable[str]) -> None:
+    """Refuse a field that is no name, or no number nor an array of some; NaN and infinity pass."""
+    for name, value in fields.items():
+        kind = "number" if type(value) in (int, float) else getattr(getattr(value, "dtype", None), "kind", "")
+        if name not in numbers:
+            if not isinstance(value, str):
+                raise InputError(f"{name}: expected a name, got {value!r}")
+        elif kind == "number":
+            if not (is_ordinary(value) or value != value or abs(value) == math.inf):
+                raise InputError(f"{name}: expected a number or an array of numbers, not {value!r}")
+        elif kind not in ("i", "u", "f") or 0 in value.shape or hasattr(value, "units"):
+            raise InputError(f"{name}: expected a number or an array of numbers, not {value!r}")
+
+
 def is_amount(cell: str) -> bool:
     """Whether a cell is a number, and not below 0."""
     return is_number(cell) and float(cell) >= 0

@@ -175,24 +175,9 @@ def measurements_checks(subjects: Iterable[str], keys: Iterable[str] | None) -> 
     wanted = "more than 0, or nothing"
     more = files.Check(lambda cell: not cell or (files.is_amount(cell) and float(cell) > 0), wanted)
     checks |= dict.fromkeys(NUMBERS, amount)
-    checks |= dict.fromkeys(
-        (
-            "accelerators",
-            "expert_parallel",
-            "tensor_parallel",
-            "batch",
-            "context",
-            "microbatches",
-            "tpot",
-            "throughput",
-            "concurrency",
-            "prompt",
-            "workers",
-            "ttft",
-            *PREFILL,
-        ),
-        more,
-    )
+    positive = {*NUMBERS, *PREFILL} - {"output", "draft_tokens"}
+    loop = ("tpot", "throughput", "concurrency", "prompt", "workers", "ttft")
+    checks |= dict.fromkeys((*loop, *positive), more)
     if keys is not None:
         checks["source"] = files.one_of(keys)
         checks["locator"] = files.matches(r"\S.*", "the place in the source")

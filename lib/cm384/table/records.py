@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cm384.table import units
+from cm384.table import files, units
 from cm384.table.errors import InputError
-from cm384.table.files import is_ordinary
 from cm384.table.units import Quantity
 
 Key = tuple[str, str, str, str]  # subject, quantity, conditions, basis
@@ -192,19 +191,7 @@ class Deployment:
     software: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse what is no name, and what is no number, nor an array of some."""
-        for name in ("accelerator", "routing", "drafter", "software", *PRECISIONS):
-            if not isinstance(value := getattr(self, name), str):
-                raise InputError(f"{name}: expected a name, got {value!r}")
-        for name in NUMBERS:
-            value = getattr(self, name)
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                fits = is_ordinary(value) or value != value or abs(value) == np.inf
-            else:
-                kind = getattr(getattr(value, "dtype", None), "kind", "none")
-                fits = kind in ("i", "u", "f") and 0 not in value.shape and not hasattr(value, "units")
-            if not fits:
-                raise InputError(f"{name}: expected a number or an array of numbers, not {value!r}")
+        files.check_fields(vars(self), NUMBERS)
 
 
 @dataclass(frozen=True)
