@@ -239,7 +239,7 @@ def waterfall(
         axis.set(title=name, xlim=(0, 1.4 * shown["total"].max()), ylim=(len(bars) - 0.4, -0.6))
         bare(axis, "left")
     figure.supxlabel(size, size=TEXT)
-    return picture(figure, finding, shown, beside=True)
+    return picture(figure, finding, shown.rename(columns={"total": f"{size}, in all"}), beside=True)
 
 
 def _with_ends(steps: pd.DataFrame, published: float) -> pd.DataFrame:

@@ -197,9 +197,9 @@ def error_text(value: float, digits: int = 1) -> str:
     """An error with its sign, which does not break from it, or a dash where there is none.
 
     >>> error_text(0.0362), error_text(-0.213, 0), error_text(float("nan"))
-    ('+3.6\xa0%', '-21\xa0%', '–')
+    ('+3.6\xa0%', '−21\xa0%', '–')
     """
-    text = units.percent(value, digits, "+").replace(" ", "\N{NO-BREAK SPACE}")
+    text = units.percent(value, digits, "+").replace(" ", "\N{NO-BREAK SPACE}").replace("-", "−")
     return text if np.isfinite(value) else "–"
 
 

@@ -197,7 +197,7 @@ def deviation(derived: Quantity, stated: Quantity) -> str:
     ('+2.4 %', '0.0 %')
     """
     percent = round(100 * (float((derived / stated).to_base_units().m) - 1), 1)
-    return f"{percent:+.1f} %" if percent else "0.0 %"
+    return f"{percent:+.1f} %".replace("-", "−") if percent else "0.0 %"
 
 
 def text(quantity: Quantity, digits: int = 4) -> str:
