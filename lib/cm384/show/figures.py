@@ -130,13 +130,6 @@ def digits(value: float) -> str:
     return units.number(value).replace(",", "") if np.isfinite(value) else ""
 
 
-def above(axis: Axes, place: float, text: str, **style: Any) -> None:
-    """A label over the bar or dot of a row, from the left edge of the axes on."""
-    side = axis.get_yaxis_transform()
-    label = axis.text(0, place - 0.4, text, transform=side, va="center", bbox=PAPER, **style)
-    label.set_in_layout(False)  # a long one may pass the axes; it does not make them smaller
-
-
 def bare(axis: Axes, *sides: str) -> None:
     """An axis without grid and frame, but for the sides that are named."""
     axis.grid(visible=False, axis="y")
