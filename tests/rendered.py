@@ -71,7 +71,7 @@ class Tab:
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", self._asked)
-        page.on("requestfailed", lambda request: self.errors.append(f"failed: {request.url}"))
+        page.on("requestfailed", self._failed)
 
     def open(self, name: str, width: int = 1280, scheme: str = "light", height: int = 900) -> Page:
         """A page of the site as a reader sees it at a width."""
@@ -83,6 +83,10 @@ class Tab:
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.errors.append(f"{message.type}: {message.text}")
+
+    def _failed(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # the page was left before all of it was there
+            self.errors.append(f"failed: {request.url}")
 
     def _asked(self, request: Request) -> None:
         if request.url.startswith("file:"):

@@ -39,7 +39,8 @@ def test_figures_take_the_ground_of_a_dark_page(visits: dict[str, Visit], tab: T
     assert box
     shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     inside, beside = (int(box["x"]) + step for step in (3, -8))
-    assert shot.getpixel((inside, int(box["y"]) + 40)) == shot.getpixel((beside, int(box["y"]) + 40))
+    pixels = (shot.getpixel((x, int(box["y"]) + 40)) for x in (inside, beside))
+    assert max(abs(a - b) for a, b in zip(*pixels, strict=True)) <= 1  # of 255: what rounds in a blend
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -26,9 +26,12 @@ DEFECTS = [
     ("<script>nobody.defined(this)</script>", "errors"),
     ('<img src="no-file.png" alt="a">', "errors"),
     ('<img src="http://example.org/a.png" alt="a">', "errors outside"),
-    ("<p>as in $x^2$</p>", "unset"),
+    ("<p>as in $$x^2$$</p>", "unset"),
     ("<p>as in \\frac{1}{2}</p>", "unset"),
-    ('<div class="math">x</div>', "unset"),
+    (
+        '<div class="formula" style="width: 50px; overflow: hidden"><p style="width: 99px">x</p></div>',
+        "unset",
+    ),
     ('<img src="_static/plus.png">', "without_words faults"),
     ('<div style="width: 2000px">a</div>', "too_wide"),
     (

@@ -90,7 +90,8 @@ def staged(text: str, stem: str, folder: Path) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = with_formulas(cell.source)
-        cell.source = cell.source.replace("<!-- sentence -->", pages.render("sentence"))
+    if stem == "00-scorecard":
+        notebook.cells[0].source += f"\n\n{pages.render('sentence')}"
     number = count(1)
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
         data = output.get("data", {})

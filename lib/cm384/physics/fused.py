@@ -46,6 +46,8 @@ def compiled(asked: bool = True) -> Iterator[None]:
 class Traced:
     """A number of one configuration that is still to be computed: a line of the loop."""
 
+    dtype, shape = np.dtype(float), ()
+
     def __init__(self, text: str, lines: dict[str, str]) -> None:
         self.lines, self.name = lines, lines.setdefault(text, f"v{len(lines)}")
 
