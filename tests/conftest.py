@@ -6,6 +6,7 @@ import fcntl
 import os
 import pickle
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,8 @@ from visiting import Visit, visit
 
 from cm384.notebooks import NOTEBOOKS
 
+# A shell starts what runs in the background deaf to Ctrl-C, and what tests start would be so too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, str(NOTEBOOKS / "_ext"))  # the modules of the site are no package
 
 
