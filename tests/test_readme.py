@@ -148,7 +148,7 @@ def test_accuracy_of_the_model_is_the_computed_one() -> None:
     points = validation.validate(THIRD, SPECS).assign(note=[row.note for row in THIRD])
     plain = points[(points["model"] == "deepseek-r1") & points["note"].str.startswith("no drafts")]
     found = validation.spread(plain)
-    bias = f"with a bias of {100 * found['bias']:.1f} %"
+    bias = f"with a bias of {100 * found['bias']:.1f} %".replace("-", "−")
     third = f"{100 * found['median']:.1f} %, nine in ten within {100 * found['nine in ten']:.1f} %, {bias}"
     assert f"measured {found['n']} points of DeepSeek-R1" in text
     assert f"Half are met within {third}" in text

@@ -218,7 +218,7 @@ def shown(lines: pd.DataFrame) -> pd.DataFrame:
         return format(value, ",.4g" if value < 1000 else ",.0f") if np.isfinite(value) else "–"
 
     def share(value: float) -> str:
-        return f"{100 * value:+.1f} %" if np.isfinite(value) else "–"
+        return units.percent(value, 1, "+") if np.isfinite(value) else "–"
 
     forms = {"measured": rate, "predicted": rate, "error": share}
     kept = ("id", "accelerator", "phase", "term", "assumed", *forms, "reason")

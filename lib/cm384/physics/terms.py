@@ -231,5 +231,5 @@ def traces_in_words(traced: pd.DataFrame) -> str:
     if traced.empty:
         return ""
     half = units.percent(float(traced["error"].abs().median()), 1)
-    off = 100 * float(traced["predicted"].sum() / traced["measured"].sum() - 1)
-    return f"{len(traced)} times by term, in µs of a layer: half within {half}, their sum {off:+.1f} % off"
+    off = units.percent(float(traced["predicted"].sum() / traced["measured"].sum()) - 1, 1, "+")
+    return f"{len(traced)} times by term, in µs of a layer: half within {half}, their sum {off} off"

@@ -199,7 +199,7 @@ def error_text(value: float, digits: int = 1) -> str:
     >>> error_text(0.0362), error_text(-0.213, 0), error_text(float("nan"))
     ('+3.6\xa0%', '−21\xa0%', '–')
     """
-    text = units.percent(value, digits, "+").replace(" ", "\N{NO-BREAK SPACE}").replace("-", "−")
+    text = units.percent(value, digits, "+").replace(" ", "\N{NO-BREAK SPACE}")
     return text if np.isfinite(value) else "–"
 
 

@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import hashlib
 import io
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -154,24 +155,29 @@ def check_table(
         return
     import pandera.pandas as pa  # a second to import, and needed only here
 
-    def whole(cell: Check) -> Any:  # a column has few different cells, whatever its length
-        def hold(column: pd.Series[str]) -> pd.Series[bool]:
-            return column.map({text: cell.holds(text) for text in column.unique()}).astype(bool)
+    table, names = _table(lines) if isinstance(lines, dict) else lines, [*checks]
 
-        return pa.Check(hold, error=cell.error)
+    @cache  # a column has few different cells, whatever its length
+    def held(name: str, cell: str) -> bool:
+        return checks[name].holds(cell)
 
-    table = _table(lines) if isinstance(lines, dict) else lines
-    each = {name: whole(cell) for name, cell in checks.items()}
-    columns = {name: pa.Column(str, check) for name, check in each.items()}
+    def hold(cells: pd.Series[str]) -> pd.Series[bool]:
+        return pd.Series(map(held, itertools.cycle(names), cells), cells.index, dtype=bool)
+
+    # All cells in one column, line by line: a check takes Pandera as long as a thousand cells take it.
+    cells = pd.Series(table[names].to_numpy().ravel())
     try:
-        pa.DataFrameSchema(columns, unique=list(unique) or None).validate(table, lazy=True)
+        pa.SeriesSchema(checks=pa.Check(hold)).validate(cells, lazy=True)
     except pa.errors.SchemaErrors as errors:
-        cases = errors.failure_cases.sort_values("index", kind="stable")
-        line, column, cell, expected = cases[["index", "column", "failure_case", "check"]].iloc[0]
-        alike = cases[(cases["column"] == column) & (cases["check"] == expected)]["index"]
-        more = ", ".join(map(str, alike[alike != line]))
-        told = bad_cell(path.name, line, column, str(cell), str(expected))
-        raise InputError(f"{told}; likewise in line {more}" if more else str(told)) from None
+        wrong = [
+            (*divmod(place, len(names)), cells[place]) for place in sorted(errors.failure_cases["index"])
+        ]
+        at, column, cell = wrong[0]
+        alike = [str(table.index[row]) for row, other, _ in wrong[1:] if other == column]
+        told = bad_cell(path.name, table.index[at], names[column], cell, checks[names[column]].error)
+        raise InputError(f"{told}; likewise in line {', '.join(alike)}" if alike else str(told)) from None
+    for line in table.index[table.duplicated([*unique])] if unique else ():
+        raise bad_cell(path.name, line, unique[0], table.at[line, unique[0]], "one that no line above has")
 
 
 def digest(path: Path) -> str:

@@ -183,11 +183,12 @@ def rough(value: float, digits: int = 2) -> str:
 def percent(value: float, digits: int = 0, sign: str = "-") -> str:
     """A share or an error as a reader sees it.
 
-    >>> percent(0.505, 1), percent(0.0973, sign="+"), percent(0.6 / 1.6)
-    ('50.5 %', '+10 %', '38 %')
+    >>> percent(0.505, 1), percent(0.0973, sign="+"), percent(0.6 / 1.6), percent(-0.15), percent(-0.004)
+    ('50.5 %', '+10 %', '38 %', '−15 %', '0 %')
     """
     exact = round(100 * value, 9)  # 37.5, not 37.49999999999999 by the last bit of a division
-    return f"{exact:{sign}.{digits}f} %"
+    told = f"{exact:{sign}.{digits}f}"
+    return f"{told.lstrip('+-') if float(told) == 0 else told} %".replace("-", "−")
 
 
 def deviation(derived: Quantity, stated: Quantity) -> str:
@@ -196,8 +197,7 @@ def deviation(derived: Quantity, stated: Quantity) -> str:
     >>> deviation(Q(3276.8, "GB/s"), Q(3.2, "TB/s")), deviation(Q(707.79, "TFLOPS"), Q(707.8, "TFLOPS"))
     ('+2.4 %', '0.0 %')
     """
-    percent = round(100 * (float((derived / stated).to_base_units().m) - 1), 1)
-    return f"{percent:+.1f} %".replace("-", "−") if percent else "0.0 %"
+    return percent(float((derived / stated).to_base_units().m) - 1, 1, "+")
 
 
 def text(quantity: Quantity, digits: int = 4) -> str:
