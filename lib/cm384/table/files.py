@@ -169,15 +169,15 @@ def check_table(
     try:
         pa.SeriesSchema(checks=pa.Check(hold)).validate(cells, lazy=True)
     except pa.errors.SchemaErrors as errors:
-        wrong = [
-            (*divmod(place, len(names)), cells[place]) for place in sorted(errors.failure_cases["index"])
-        ]
-        at, column, cell = wrong[0]
-        alike = [str(table.index[row]) for row, other, _ in wrong[1:] if other == column]
-        told = bad_cell(path.name, table.index[at], names[column], cell, checks[names[column]].error)
+        wrong = [divmod(place, len(names)) for place in sorted(errors.failure_cases["index"])]
+        at, column = wrong[0]
+        alike = [str(table.index[row]) for row, other in wrong[1:] if other == column]
+        cell, expected = str(table.iloc[at][names[column]]), checks[names[column]].error
+        told = bad_cell(path.name, table.index[at], names[column], cell, expected)
         raise InputError(f"{told}; likewise in line {', '.join(alike)}" if alike else str(told)) from None
     for line in table.index[table.duplicated([*unique])] if unique else ():
-        raise bad_cell(path.name, line, unique[0], table.at[line, unique[0]], "one that no line above has")
+        cell = str(table.at[line, unique[0]])
+        raise bad_cell(path.name, line, unique[0], cell, "one that no line above has")
 
 
 def digest(path: Path) -> str:
