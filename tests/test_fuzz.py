@@ -1,4 +1,4 @@
-"""Whatever is given: the right answer, or one line. `make fuzz` tries 100,000 cases, a test run a few.
+"""Whatever is given: the right answer, or one line. A test run tries 6,000 cases, `make fuzz` 100,000.
 
 An answer is right where it can be told: a file with nothing but harmless changes gives what it gave without
 them, what certainly cannot be is refused, and whatever is accepted gives finite figures, without a warning.
@@ -33,7 +33,7 @@ from cm384.table.errors import CONTROL, DATA, InputError
 from cm384.table.records import NUMBERS, read_conditions
 from cm384.table.specs import load_measurements, load_specs
 
-CASES = int(os.environ.get("FUZZ", "300")) // 6  # of each kind
+CASES = int(os.environ.get("FUZZ", "6000")) // 6  # of each kind
 FUZZ = settings(
     max_examples=CASES, derandomize="FUZZ" not in os.environ, deadline=None, database=None,
     suppress_health_check=list(HealthCheck),
@@ -279,12 +279,17 @@ OWN = {path.stem: notebooks.defaults(path) for path in notebooks.notebooks()}
 def test_parameters(data: st.DataObject) -> None:
     """A value that is accepted has the type of the default and is of ordinary size."""
     stem = data.draw(st.sampled_from([*OWN]))
-    value = st.one_of(
-        TEXTS, PLAIN.map(str), st.sampled_from([str(x) for own in OWN.values() for x in own.values()])
-    )
-    given = data.draw(
-        st.dictionaries(st.sampled_from([*OWN[stem], "nothing"]), value, min_size=1, max_size=2)
-    )
+    if data.draw(st.integers(0, 3)):  # a word as it is, or another number than the default
+        name = data.draw(st.sampled_from([*OWN[stem]]))
+        own = OWN[stem][name]
+        given = {name: own if isinstance(own, str) else str(type(own)(own * data.draw(st.floats(0.4, 2))))}
+    else:
+        value = st.one_of(
+            TEXTS, PLAIN.map(str), st.sampled_from([str(x) for own in OWN.values() for x in own.values()])
+        )
+        given = data.draw(
+            st.dictionaries(st.sampled_from([*OWN[stem], "nothing"]), value, min_size=1, max_size=2)
+        )
     found = outcome("parameters", lambda: notebooks.values_of(notebooks.find_notebook(stem), given))
     for name, told in (found or {}).items():
         assert type(told) is type(OWN[stem][name])
@@ -307,23 +312,25 @@ def test_python(data: st.DataObject) -> None:
         field = st.sampled_from(
             [*NUMBERS, "accelerator", "routing", "matrix_precision", "kv_precision", "drafter"]
         )
-        given = data.draw(st.dictionaries(field, st.one_of(PLAIN, VALUES), max_size=1))
+        given = {"batch": data.draw(st.floats(1, 64)), "context": data.draw(st.integers(512, 8192))}
+        given |= data.draw(st.dictionaries(field, st.one_of(PLAIN, VALUES), max_size=1))
         run = cm384.decode if which == "decode" else cm384.prefill
         model = cm384.load_model(data.draw(st.sampled_from(["deepseek-r1", "llama-3.1-70b"])))
         call = lambda: run(SPECS, model, cm384.Deployment(**FIELDS | given)).throughput.m  # noqa: E731
     elif which in ("model", "specs"):
         load: Any = cm384.load_model if which == "model" else load_specs
-        value = data.draw(VALUES)
+        value = data.draw(st.one_of(st.sampled_from([*CONFIGS]), VALUES) if which == "model" else VALUES)
         call = lambda: bool(load(value))  # noqa: E731
     else:
         subject, quantity, conditions, basis = data.draw(st.sampled_from(STATED))
         given: dict[str, Any] = {**read_conditions(conditions), "basis": basis}
-        for name in data.draw(st.lists(st.sampled_from([*given, "precision", "x"]), max_size=1)):
-            given[name] = data.draw(names)
-        subject = data.draw(
-            st.one_of(st.just(subject), st.sampled_from([*SPECS.chips, *SPECS.systems]), names)
-        )
-        quantity = data.draw(st.one_of(st.just(quantity), st.sampled_from(QUANTITIES), names))
+        change = data.draw(st.sampled_from(["nothing", "nothing", "condition", "subject", "quantity", "all"]))
+        if change in ("condition", "all"):
+            given[data.draw(st.sampled_from([*given, "precision", "x"]))] = data.draw(names)
+        if change in ("subject", "all"):
+            subject = data.draw(st.one_of(st.sampled_from([*SPECS.chips, *SPECS.systems]), names))
+        if change in ("quantity", "all"):
+            quantity = data.draw(st.one_of(st.sampled_from(QUANTITIES), names))
         told: dict[str, Callable[[], Any]] = {
             "derive": lambda: cm384.derive(quantity, subject, SPECS, **given).m,
             "explain": lambda: cm384.explain(quantity, subject, SPECS, **given).value.m,

@@ -272,7 +272,7 @@ def convert(name: str, text: str, kind: type) -> Any:
     cm384.table.errors.InputError: parameter samples: expected int, got '1e4'
     """
     try:
-        if kind is not str and ("_" in text or not text.isascii()):
+        if "\0" in text or (kind is not str and ("_" in text or not text.isascii())):
             raise ValueError
         return kind(text)
     except ValueError:

@@ -119,6 +119,8 @@ class Specs:
         """The key under which the table states a quantity; one clear line when it does not."""
         check_known("quantity", quantity, self.kinds)
         check_known("subject", subject, self.subjects)
+        if not isinstance(basis, str | None):
+            raise InputError(f"basis: expected a name, got {basis!r}")
         wanted = basis or self.kinds[quantity].default_basis
         check_known("basis", wanted, records.BASES)
         text = write_conditions(conditions)
