@@ -302,10 +302,7 @@ def settings() -> list[tuple[str, float, float, float]]:
 
 def go(page: Page, *sides: tuple[str, float, float, float]) -> None:
     """Follow an address that holds the settings of a side, or of both."""
-    given = [
-        f"{side}={identity},{','.join(map(str, at))}"
-        for side, (identity, *at) in zip("ab", sides, strict=False)
-    ]
+    given = [f"{'ab'[i]}={','.join(map(str, side))}" for i, side in enumerate(sides)]
     page.evaluate(
         """address => new Promise((done) => {
           addEventListener("hashchange", () => setTimeout(done), { once: true });
