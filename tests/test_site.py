@@ -178,7 +178,7 @@ def test_the_same_sources_give_the_same_site(build: Path, tmp_path: Path) -> Non
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """The sources of a site with one notebook, to be quick; those of a whole one are like it."""
+    """The sources of a site with one notebook and no data of the calculator: links are as in a whole one."""
     others = [path.name for path in notebooks() if path.stem != "02-supernode"]
     skipped = shutil.ignore_patterns(*others, ".*", "__pycache__")
     shutil.copytree(NOTEBOOKS, tmp_path / "src", ignore=skipped)
@@ -189,6 +189,8 @@ def small(tmp_path: Path) -> Path:
         path.write_text(text, encoding="utf-8")
     listing = tmp_path / "src" / "_templates" / "notebooks.j2"
     listing.write_text("- [the one](02-supernode.ipynb)\n", encoding="utf-8")
+    with (tmp_path / "src" / "_ext" / "calculator.py").open("a", encoding="utf-8") as module:
+        module.write("\n\ndef data(specs):\n    return {}\n")
     return tmp_path
 
 
