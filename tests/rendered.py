@@ -29,14 +29,14 @@ REPORT = BUILD.format(
     call="""
     notebooks.execute = committed
     render = notebooks.render
-    def kept(source, site):
+    def kept(source, site):  # by as many processes as there are cores
         shutil.copytree(source, notebooks.BUILD / "src")
         render(source, site)
     notebooks.render = kept
     notebooks.report(lambda jobs, total: jobs)
 """
 )
-RENDER = BUILD.format(call="notebooks.render(notebooks.BUILD / 'src', notebooks.BUILD / 'site')")
+RENDER = BUILD.format(call="notebooks.render(notebooks.BUILD / 'src', notebooks.BUILD / 'site', '1')")
 
 CHROMIUM = [
     "--no-sandbox",

@@ -160,7 +160,7 @@ def test_every_source_has_an_entry_where_tables_link_to(site: Path) -> None:
 
 
 def test_the_same_sources_give_the_same_site(build: Path, tmp_path: Path) -> None:
-    """To the byte, in any folder and in any order of what has none."""
+    """To the byte, in any folder, in any order of what has none, and by one process as by several."""
     other = tmp_path / "some where else"
     shutil.copytree(build / "src", other / "src")
     done = run(RENDER, other, PYTHONHASHSEED="2")

@@ -433,10 +433,10 @@ def report(progress: Callable[[Any, int], Any]) -> Path:
     return BUILD / "site" / "index.html"
 
 
-def render(source: Path, site: Path) -> None:
-    """Render sources with Sphinx and the extension of theirs, every warning an error."""
+def render(source: Path, site: Path, jobs: str = "auto") -> None:
+    """Render sources with Sphinx and the extension of theirs, every warning an error; a job a core."""
     from sphinx.cmd.build import build_main
 
     doctrees = site.with_name("doctrees")
-    if build_main(["-q", "-W", "-n", "-d", str(doctrees), "-b", "html", str(source), str(site)]):
+    if build_main(["-q", "-W", "-n", "-j", jobs, "-d", str(doctrees), "-b", "html", str(source), str(site)]):
         raise InputError("the site was not built: see the messages of Sphinx above")

@@ -51,7 +51,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", read)
     app.connect("html-page-context", mend)
     app.connect("build-finished", slim)
-    return {"parallel_read_safe": False, "parallel_write_safe": True}
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def prepare(app: Sphinx, _: Any) -> None:
