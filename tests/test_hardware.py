@@ -10,7 +10,7 @@ import pytest
 import strangers
 
 from cm384 import Deployment, decode, derive, explain, load_model, load_specs, prefill, ratio, span
-from cm384.derive.derivation import ADDITIVE, DERIVATIONS, compares
+from cm384.derive.derivation import ADDITIVE, compares, derivations
 from cm384.physics.hardware import per_package
 from cm384.table import units
 from cm384.table.errors import InputError
@@ -523,7 +523,7 @@ def test_ridge_point(chip: str, conditions: dict[str, str], intensity: float) ->
 
 
 def test_only_comparisons_take_a_comparator() -> None:
-    found = {name for name in DERIVATIONS if compares(name)}
+    found = {name for name in derivations() if compares(name)}
     assert found == {
         "accelerators_to_match", "power_to_match", "accelerators_to_serve", "served_ratio", "training_ratio",
     }  # fmt: skip
@@ -628,10 +628,10 @@ WHOLE = ("ranks_per_package", "sequence_parallel_ranks")  # half a rank is refus
 
 
 def test_every_derivation_is_asked() -> None:
-    assert set(ASKED) == set(DERIVATIONS)
+    assert set(ASKED) == set(derivations())
 
 
-@pytest.mark.parametrize("quantity", sorted(DERIVATIONS))
+@pytest.mark.parametrize("quantity", sorted(derivations()))
 def test_derivation_broadcasts(quantity: str) -> None:
     """Over arrays, a derivation gives in one call what it gives draw by draw."""
     subject, conditions = ASKED[quantity]

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from own_ledger import SPECS, verdicts
 
-from cm384.derive.derivation import DERIVATIONS
+from cm384.derive.derivation import derivations
 from cm384.ledger import attempts as attempts_of
 from cm384.ledger import claims as claims_of
 from cm384.ledger import readings as readings_of
@@ -668,7 +668,7 @@ def test_answer_through_the_model(
     size: float, documents: int, relation: str, value: str, wanted: str,
 ) -> None:  # fmt: skip
     figure = lambda specs, subject, *, measurement: Q(1000.0, "token/s/accelerator")  # noqa: E731
-    monkeypatch.setitem(DERIVATIONS, "predicted_throughput", (figure, "made up"))
+    monkeypatch.setitem(derivations(), "predicted_throughput", (figure, "made up"))
     monkeypatch.setattr(
         attempts_of, "model_error", lambda specs, *named, ratio: ModelError(size, documents, ratio)
     )

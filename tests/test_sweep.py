@@ -24,7 +24,7 @@ from distributed import LocalCluster
 
 from cm384 import derive, grid, load_model, load_specs, notebooks, sweep
 from cm384.__main__ import main
-from cm384.derive.derivation import DERIVATIONS, conditions_of, numeric_conditions
+from cm384.derive.derivation import conditions_of, derivations, numeric_conditions
 from cm384.physics.serving import decode, prefill
 from cm384.table.errors import DATA, InputError
 from cm384.table.records import Deployment
@@ -164,7 +164,7 @@ MACHINES = {"exchange_time": "ascend-910c", "exchange_round_trip": "ascend-910c"
             "bytes_per_output_token": "ascend-910c", "served_throughput": "ascend-910c",
             "rental_cost": "h100-sxm", "matched_throughput": "gb200-nvl72",
             "prefill_per_decode": "gb200"}  # fmt: skip
-ARRAYS = sorted(name for name in DERIVATIONS if numeric_conditions(name))
+ARRAYS = sorted(name for name in derivations() if numeric_conditions(name))
 
 
 @pytest.mark.parametrize("quantity", ARRAYS)

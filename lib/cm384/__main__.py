@@ -8,21 +8,20 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+import cm384
 from cm384.commands import FORMAT, PATH, SPECS, list_names, new, predict, print_rows, version
-from cm384.derive.derivation import explain as explain_figure
-from cm384.ledger import compare
-from cm384.ledger.board import MARKS
-from cm384.ledger.claims import Claim, load_claims
-from cm384.ledger.verdicts import scorecard
 from cm384.show import tables
 from cm384.table.errors import InputError, meant
 from cm384.table.frames import pd
 from cm384.table.records import read_conditions
 from cm384.table.specs import Specs, load_measurements, load_specs
+
+if TYPE_CHECKING:
+    from cm384.ledger.claims import Claim
 
 
 class OneLine(click.Group):
@@ -68,7 +67,7 @@ def report() -> None:
 
     page = notebooks.report(_progress("notebooks"))
     specs = load_specs()
-    lines = scorecard(load_claims(specs=specs), specs)
+    lines = cm384.scorecard(cm384.load_claims(specs=specs), specs)
     print_rows(_short(lines), "table")
     _summary(lines)
     click.echo(f"open {page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page}")
@@ -103,13 +102,15 @@ def run(notebook: str, given: tuple[tuple[str, str], ...], out: Path | None) -> 
 def check(claims_file: Path, more: tuple[Path, ...], style: str, row: str | None, expect: Path | None,
           baseline: Path | None) -> None:  # fmt: skip
     """Give every claim of CLAIMS.csv its answer by the rule."""
+    from cm384.ledger import compare
+
     specs = load_specs(*more)
-    claims = load_claims(claims_file, specs)
+    claims = cm384.load_claims(claims_file, specs)
     if row is not None:
         _solve(claims, row, specs, style)
         return
     wanted = [(compare.read(path), whole) for path, whole in ((expect, False), (baseline, True)) if path]
-    lines = scorecard(claims, specs)
+    lines = cm384.scorecard(claims, specs)
     print_rows(_short(lines) if style == "table" else lines, style)
     _summary(lines)
     if unknown := compare.unchecked(claims, specs):
@@ -208,7 +209,7 @@ def explain(quantity: str, subject: str, given: tuple[str, ...], more: tuple[Pat
     subject = meant("subject", subject, specs.subjects)
     if "comparator" in conditions:
         conditions["comparator"] = meant("subject", conditions["comparator"], specs.subjects)
-    found = explain_figure(quantity, subject, specs, **conditions)
+    found = cm384.explain(quantity, subject, specs, **conditions)
     if style == "table":
         click.echo(str(found))
     else:
@@ -273,6 +274,8 @@ def _progress(unit: str) -> Any:
 
 def _short(lines: pd.DataFrame) -> pd.DataFrame:
     """The scorecard as a terminal shows it."""
+    from cm384.ledger.board import MARKS
+
     derived = list(map(tables.beside, lines["claimed"], lines["derived"]))
     answer = [f"{MARKS[answer]} {answer}" for answer in lines["answer"]]
     shown = lines.assign(claim=lines["id"], derived=derived, answer=answer)

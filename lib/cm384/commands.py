@@ -11,11 +11,7 @@ from typing import Any
 import click
 import numpy as np
 
-from cm384 import __version__
-from cm384.ledger.claims import load_claims
-from cm384.ledger.record import data_version
-from cm384.physics import estimate, forecast
-from cm384.physics.models import load_model
+import cm384
 from cm384.show import tables
 from cm384.table import units
 from cm384.table.errors import InputError, meant
@@ -121,6 +117,8 @@ def predict(model: str, chip: str, prompt: float, output: float, users: float, t
             serving: str, prefill_on: str, usd: float | None, sizes: bool, more: tuple[Path, ...], style: str,
             **given: Any) -> None:  # fmt: skip
     """Forecast MODEL (a name or a config.json) on CHIP: speed, memory, bounds, error, span and price."""
+    from cm384.physics import forecast
+
     specs = load_specs(*more)
     limits = {"prompt": prompt, "users": users, "tpot": tpot, "ttft": ttft, "usd-per-hour": usd}
     numbers = {name.replace("_", "-"): value for name, value in given.items() if isinstance(value, float)}
@@ -138,7 +136,7 @@ def predict(model: str, chip: str, prompt: float, output: float, users: float, t
         if value is not None
     }
     left = dict.fromkeys(("accelerators", "expert_parallel", "batch", "tensor_parallel"), np.nan)
-    found = load_model(model)
+    found = cm384.load_model(model)
     fields: dict[str, Any] = {**left, **held, "context": prompt + output / 2, "output": output,
                               "matrix_precision": forecast.precision_of(specs, chip, found),
                               "routing": "unbalanced",
@@ -161,6 +159,8 @@ def predict(model: str, chip: str, prompt: float, output: float, users: float, t
 
 def _paste(specs: Specs, chip: str) -> None:
     """Print all rows at once that a chip lacks for a forecast, and say so instead of naming the first."""
+    from cm384.physics import estimate
+
     if estimate.lacks_kernels(specs, chip) and (rows := estimate.lacking(specs, chip, ranks=True)):
         click.echo("\n".join(row.strip("'") for row in rows))
         told = f"a forecast on {chip} needs what is printed above, completed, in a file of --specs"
@@ -191,6 +191,8 @@ def _shown(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _chips(specs: Specs) -> Iterator[tuple[Any, ...]]:
+    from cm384.physics import estimate
+
     yield "name", "vendor", "BF16 peak", "memory", "bandwidth", "kernels"
 
     def stated(name: str, quantity: str, **given: str) -> str:
@@ -212,7 +214,7 @@ def _systems(specs: Specs) -> Iterator[tuple[Any, ...]]:
 def _models(specs: Specs) -> Iterator[tuple[Any, ...]]:
     yield "name", "parameters", "attention"
     for name, config in specs.models.items():
-        model = load_model(config)
+        model = cm384.load_model(config)
         yield name, f"{units.number(model.parameters / 1e9)} billion", model.attention.kernel
 
 
@@ -232,7 +234,7 @@ def _notebooks(_: Specs) -> Iterator[tuple[Any, ...]]:
 
 def _claims(specs: Specs) -> Iterator[tuple[Any, ...]]:
     yield "id", "article", "claim"
-    yield from ((claim.id, claim.article, claim.statement) for claim in load_claims(specs=specs))
+    yield from ((claim.id, claim.article, claim.statement) for claim in cm384.load_claims(specs=specs))
 
 
 KINDS = {"chips": _chips, "systems": _systems, "models": _models, "quantities": _quantities,
@@ -284,5 +286,7 @@ def new(what: str, name: str) -> None:
 def version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     """Print the version, and that of the data: the day of the newest answer and a digest of the tables."""
     if asked:
-        click.echo(f"cm384 {__version__}, data of {data_version()}")
+        from cm384.ledger.record import data_version
+
+        click.echo(f"cm384 {cm384.__version__}, data of {data_version()}")
         ctx.exit()

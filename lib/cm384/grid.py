@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from cm384 import notebooks
-from cm384.derive.derivation import DERIVATIONS, conditions_of, derive, numeric_conditions
+from cm384.derive.derivation import conditions_of, derivations, derive, numeric_conditions
 from cm384.derive.spread import SEED
 from cm384.physics import fused, serving
 from cm384.physics.deployment import check_fields
@@ -115,7 +115,7 @@ class Derived(Target):
     def __init__(self, quantity: str, specs: Specs) -> None:
         self.quantity, self.unit = quantity, specs.kinds[quantity].unit
         taken = conditions_of(quantity)
-        self.known = ("subject", *(taken if quantity in DERIVATIONS else specs.condition_values))
+        self.known = ("subject", *(taken if quantity in derivations() else specs.condition_values))
         self.needed = ("subject", *(name for name, found in taken.items() if found.default is found.empty))
         self.numeric, self.outputs = numeric_conditions(quantity), {quantity: self.unit}
 

@@ -9,8 +9,10 @@ light-llm-simulator 125 µs, of aiconfigurator 36 µs, of ridgepoint (a roofline
 from __future__ import annotations
 
 import dataclasses
+import resource
 import subprocess
 import sys
+import time
 import tracemalloc
 from typing import Any
 
@@ -18,7 +20,7 @@ import numpy as np
 import pytest
 
 from cm384 import load_claims, load_specs, scorecard
-from cm384.ledger.robustness import bands
+from cm384.ledger.robustness import bands, derivable
 from cm384.physics import fused
 from cm384.physics.models import load_model
 from cm384.physics.serving import decode, prefill
@@ -31,6 +33,7 @@ PREFILL = Deployment("ascend-910c", 16, 32, 16384, 4096, matrix_precision="int8"
                      microbatches=2)  # fmt: skip
 CASES = pytest.mark.parametrize(("phase", "deployment"), [(decode, DECODE), (prefill, PREFILL)],
                                 ids=["decode", "prefill"])  # fmt: skip
+pytestmark = pytest.mark.benchmark(timer=time.process_time)
 SLACK = 4  # times an aim that fails: a loaded machine is two to three times slower
 
 
@@ -43,8 +46,8 @@ def many(deployment: Deployment, count: int) -> Deployment:
 
 def test_triad(benchmark: Any) -> None:
     """What the others stand beside: a + 3 b of 10⁶ numbers."""
-    a, b = np.ones(10**6), np.ones(10**6)
-    benchmark(lambda: np.add(a, np.multiply(b, 3.0, out=b), out=b))
+    a, b, c = np.ones((3, 10**6))
+    benchmark(lambda: np.add(a, np.multiply(b, 3.0, out=c), out=c))
 
 
 @CASES
@@ -69,7 +72,7 @@ def test_a_million_compiled(benchmark: Any, phase: Any, deployment: Deployment) 
     with fused.compiled():
         asked = SPECS, R1, many(deployment, 10**6)
         benchmark.pedantic(phase, args=asked, rounds=5, warmup_rounds=1)
-    assert benchmark.stats.stats.min < SLACK * 0.027
+    assert benchmark.stats.stats.min < SLACK * 0.027e-6 * 10**6
 
 
 @CASES
@@ -84,12 +87,17 @@ def test_a_million_take_less_than_a_hundred_megabytes(phase: Any, deployment: De
 
 @pytest.mark.parametrize("samples", [10**3, 10**4, 10**5, 10**6])
 def test_bands_over_the_whole_ledger(benchmark: Any, samples: int) -> None:
-    """Timed only: with benchmarks disabled, as in the test suite, there is nothing to run."""
+    """Timed only: with benchmarks disabled, as in the test suite, there is nothing to run.
+
+    What is derived is a small part of the ledger: the others repeat one, or documents, words or nothing
+    decide them.
+    """
     if benchmark.disabled:
         pytest.skip("a benchmark alone")
     claims = load_claims(specs=SPECS)
     found = benchmark.pedantic(bands, args=(claims, SPECS, samples), rounds=3, warmup_rounds=1)
-    assert len(found) > 40
+    assert len(found) == len(derivable({claim.id: claim for claim in claims}, SPECS)) > 30
+    assert benchmark.stats.stats.min < SLACK * max(5e-6 * samples, 0.5)
 
 
 def test_scorecard(benchmark: Any) -> None:
@@ -101,6 +109,13 @@ def test_scorecard(benchmark: Any) -> None:
     assert benchmark.stats.stats.min < SLACK * 0.3
 
 
+def of_children() -> float:
+    """Seconds of a processor that finished processes took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.benchmark(timer=of_children)
 def test_explain(benchmark: Any) -> None:
     """A whole process."""
     if benchmark.disabled:
@@ -109,3 +124,4 @@ def test_explain(benchmark: Any) -> None:
     benchmark.pedantic(
         subprocess.run, args=(asked,), kwargs={"check": True, "capture_output": True}, rounds=3
     )
+    assert benchmark.stats.stats.min < SLACK * 0.6

@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from cm384.derive.derivation import ADDITIVE, DERIVATIONS, compares, conditions_of, derive
+from cm384.derive.derivation import ADDITIVE, compares, conditions_of, derivations, derive
 from cm384.derive.spread import span
 from cm384.table import units
 from cm384.table.errors import NotStated
@@ -44,9 +44,9 @@ def catalogue(specs: Specs) -> pd.DataFrame:
 
 def questions(specs: Specs) -> Iterator[Asked]:
     """What the catalogue asks: the derived figures of every subject, then the stated ones."""
-    for quantity in sorted(ADDITIVE | DERIVATIONS.keys()):
+    for quantity in sorted(ADDITIVE | derivations().keys()):
         for subject in sorted(specs.subjects):
-            if quantity in DERIVATIONS or specs.parts(subject):
+            if quantity in derivations() or specs.parts(subject):
                 for given in _conditions(quantity, subject, specs):
                     yield "derived", quantity, subject, given
     for subject, quantity, text, basis in sorted(specs.rows):
@@ -59,7 +59,7 @@ def _conditions(quantity: str, subject: str, specs: Specs) -> Iterator[dict[str,
     A comparison is asked between vendors, of systems on paper and of chips at work.
     """
     names = list(conditions_of(quantity))
-    if quantity not in DERIVATIONS:
+    if quantity not in derivations():
         names = ["precision", "basis"] if quantity == "peak" else ["basis"]
     if "measurement" in names:
         for row in specs.measurements.values():
@@ -119,7 +119,7 @@ def _bases(quantity: str, specs: Specs) -> list[str]:
     """The bases on which a quantity is asked; a comparison only as vendors print it."""
     if compares(quantity):
         return ["headline"]
-    if quantity in DERIVATIONS:
+    if quantity in derivations():
         return ["matrix", "headline"]
     return sorted({basis for _, stated, _, basis in specs.rows if stated == quantity})
 

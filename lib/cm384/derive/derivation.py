@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
@@ -39,7 +40,9 @@ HOSTED = frozenset({"host_memory"})  # what accelerators have none of
 
 MOST_READ = 8  # values that a line of a working shows; a step that took more has them in its rows
 
-DERIVATIONS: dict[str, tuple[Formula, str]] = {}
+# Where derivations are registered: modules of half a start, imported when one of theirs is asked for.
+HOMES = "hardware", "served", "training", "at_work"
+_DERIVATIONS: dict[str, tuple[Formula, str]] = {}
 _signature = cache(inspect.signature)
 
 
@@ -47,10 +50,18 @@ def derivation(formula: str) -> Callable[[Formula], Formula]:
     """Register a function `(specs, subject, **conditions)` as the derivation of its name."""
 
     def register(function: Formula) -> Formula:
-        DERIVATIONS[function.__name__] = function, formula
+        _DERIVATIONS[function.__name__] = function, formula
         return function
 
     return register
+
+
+@cache
+def derivations() -> dict[str, tuple[Formula, str]]:
+    """All that are registered, with their formulas in words, by the quantity that they give."""
+    for name in HOMES:
+        import_module(f"cm384.physics.{name}")
+    return _DERIVATIONS
 
 
 def derive(quantity: str, subject: str, specs: Specs, /, **conditions: Any) -> Quantity:
@@ -75,8 +86,8 @@ def derive(quantity: str, subject: str, specs: Specs, /, **conditions: Any) -> Q
             for part in parts
         ]
         value = sum(shares[1:], start=shares[0])
-    elif quantity in DERIVATIONS:
-        function, formula = DERIVATIONS[quantity]
+    elif specs.kinds[quantity].kind == "derived":
+        function, formula = derivations()[quantity]
         value = function(specs, subject, **_checked_conditions(quantity, subject, conditions))
     else:
         return units.sensible(specs.get(subject, quantity, **conditions), usual)
@@ -94,13 +105,12 @@ def _summed(quantity: str, system: str, specs: Specs, conditions: Mapping[str, A
     accelerators = specs.parts(system)
     if quantity not in ADDITIVE or not accelerators:
         return []
-    stated = specs.totals and specs.has(system, quantity, **conditions)
-    if stated and specs.find(system, quantity, **conditions) in specs.totals:
+    total = specs.totals and specs.has(system, quantity, **conditions)
+    if total and specs.find(system, quantity, **conditions) in specs.totals:
         return []
     others = [part for part in specs.counted(system) if part in specs.subjects and part not in accelerators]
-    having = [
-        part for part in others if quantity not in DERIVATIONS and specs.has(part, quantity, **conditions)
-    ]
+    stated = specs.kinds[quantity].kind == "stated"
+    having = [part for part in others if stated and specs.has(part, quantity, **conditions)]
     return having if having and quantity in HOSTED else accelerators + having
 
 
@@ -154,9 +164,9 @@ def conditions_of(quantity: str) -> dict[str, inspect.Parameter]:
     >>> list(conditions_of("exchange_time"))
     ['op', 'ranks', 'tokens']
     """
-    if quantity not in DERIVATIONS:
+    if quantity not in derivations():
         return {}
-    return dict(list(_signature(DERIVATIONS[quantity][0]).parameters.items())[2:])
+    return dict(list(_signature(derivations()[quantity][0]).parameters.items())[2:])
 
 
 def compares(quantity: str) -> bool:

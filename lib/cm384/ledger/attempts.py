@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class Attempt:
     table: Specs
     worked: Working
 
-    @property
+    @cached_property
     def keys(self) -> tuple[Key, ...]:
         """The rows that were read."""
         return tuple(row.key for row in self.worked.rows if row.key not in self.table.drawn)

@@ -17,7 +17,7 @@ from cm384.derive.derivation import Figure, compares, conditions_of, derive, num
 from cm384.table import files, units
 from cm384.table.errors import DATA, InputError, check_known, unknown
 from cm384.table.records import read_conditions
-from cm384.table.specs import Specs, load_specs
+from cm384.table.specs import Specs, load_specs, once
 from cm384.table.units import Quantity
 from cm384.table.words import title, words
 
@@ -100,11 +100,15 @@ def filled(text: str, specs: Specs, own: Mapping[str, Quantity] | None = None) -
             value = figures[name]
         else:
             pairs = ";".join(f"{name}={value}" for name, value in given.items())
-            value = Reading("", "", "", {}).changed(pairs).figure(specs)
+            value = once(_figure, specs, pairs)
         return units.text(value.to(unit) if unit else value, digits)
 
     figures = own or {}
     return re.sub(r"\{([^{}]+)\}", figure, text)
+
+
+def _figure(specs: Specs, pairs: str) -> Quantity:
+    return Reading("", "", "", {}).changed(pairs).figure(specs)
 
 
 def _aside(conditions: Mapping[str, str]) -> str:

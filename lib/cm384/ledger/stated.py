@@ -102,8 +102,7 @@ def as_stated(claim: Claim, specs: Specs, ledger: Mapping[str, Claim]) -> list[R
 def _existed(machine: str, specs: Specs, date: str) -> bool:
     """Whether a dated document about a machine or its chips may be as old as a date."""
     known, about = load_sources(), {machine, *specs.parts(machine)}
-    keys = {row.source for key, rows in specs.rows.items() if key[0] in about for row in rows}
-    told = (known.get(key) for key in keys)
+    told = (known.get(row.source) for name in about for row in specs.about.get(name, ()))
     return not date or any(s is None or not (s.after(date) or s.published.startswith("by ")) for s in told)
 
 

@@ -16,6 +16,8 @@ inf, PLAIN = math.inf, frozenset({float, int, bool})
 
 def number(value: Any) -> Any:
     """A float, or an array of floats; an array of no axes is a float."""
+    if type(value) is float:
+        return value
     if isinstance(value, float | int):
         return float(value)
     if xp is not np:
@@ -40,14 +42,14 @@ def where(condition: Any, one: Any, other: Any) -> Any:
 
 def maximum(one: Any, other: Any) -> Any:
     """The larger; NaN if either is."""
-    if type(one) in PLAIN and type(other) in PLAIN:
+    if type(one) is float is type(other) or (type(one) in PLAIN and type(other) in PLAIN):
         return one if one >= other or one != one else other
     return xp.maximum(one, other)
 
 
 def minimum(one: Any, other: Any) -> Any:
     """The smaller; NaN if either is."""
-    if type(one) in PLAIN and type(other) in PLAIN:
+    if type(one) is float is type(other) or (type(one) in PLAIN and type(other) in PLAIN):
         return one if one <= other or one != one else other
     return xp.minimum(one, other)
 
@@ -64,12 +66,16 @@ def interp(x: Any, points: Any, values: Any) -> Any:
 
 def ceil(x: Any) -> Any:
     """The whole number above."""
-    return float(np.ceil(x)) if type(x) is float else xp.ceil(x)
+    if type(x) is not float:
+        return xp.ceil(x)
+    return float(math.ceil(x)) if math.isfinite(x) else x
 
 
 def floor(x: Any) -> Any:
     """The whole number below."""
-    return float(np.floor(x)) if type(x) is float else xp.floor(x)
+    if type(x) is not float:
+        return xp.floor(x)
+    return float(math.floor(x)) if math.isfinite(x) else x
 
 
 def exp(x: Any) -> Any:

@@ -56,9 +56,9 @@ def check_fields(d: Deployment, model: Model, phase: str) -> None:
 def axes_of(d: Deployment) -> int:
     """How many axes the arrays of a deployment have together; refuses arrays that do not fit."""
     fields = {field: getattr(d, field) for field in LEAST}
-    shapes = {n: () if isinstance(value, float | int) else np.shape(value) for n, value in fields.items()}
-    if not {*shapes.values()} - {()}:
+    if all(isinstance(value, float | int) for value in fields.values()):
         return 0
+    shapes = {name: np.shape(value) for name, value in fields.items()}
     try:
         return len(np.broadcast_shapes(*shapes.values()))
     except ValueError:

@@ -104,8 +104,9 @@ class Lines:
 
 def both(step: Step) -> tuple[Any, Any] | None:
     """The seconds of a step and its memory by the compiled loop; None where numpy has to do it."""
-    apart = step.drafter or step.trace or step.rows.specs.sampled
-    return evaluated(step, compiled_loop) if _asked and step.axes and not apart else None
+    if not _asked or not step.axes or step.drafter or step.trace or step.rows.specs.sampled:
+        return None
+    return evaluated(step, compiled_loop)
 
 
 def evaluated(step: Step, made: Callable[[str], Any]) -> tuple[Any, Any]:

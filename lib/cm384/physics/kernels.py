@@ -41,6 +41,8 @@ class Curve:
             low = -arrays.inf if self.open_start and i == 0 else 0.0
             share = arrays.minimum(arrays.maximum((x - start) / (end - start), low), 1.0)
             value = value + share * (self.values[i + 1] - self.values[i])
+            if type(share) is float and share < 1.0:
+                break  # the other lines begin further on
         return value
 
 
@@ -322,9 +324,10 @@ def check_reach(machine: Machine, name: str, tensor: Numbers, experts: Numbers) 
         found = experts, "exchange tokens", dispatch.fixed_time, dispatch.seconds_per_byte
         curves["expert_parallel"] = found
     for field, (ranks, do, known, slope) in curves.items():
-        row = row_to_add(name, "scale_up_bandwidth,,VALUE,GB/s,one-way")
-        told = f"{field}: for {{ranks:g}} ranks of {name} to {do}, add {row}"
-        refuse((ranks > 1) & (slope.values[0] != slope.values[0]), told, ranks=ranks)
+        if arrays.any(unknown := (ranks > 1) & (slope.values[0] != slope.values[0])):
+            row = row_to_add(name, "scale_up_bandwidth,,VALUE,GB/s,one-way")
+            told = f"{field}: for {{ranks:g}} ranks of {name} to {do}, add {row}"
+            refuse(unknown, told, ranks=ranks)
         if machine.node_ranks is not None:
             told = (
                 f"{field}: no source states how fast {{ranks:g}} ranks of {name} {do}, on nodes of {{node:g}}"

@@ -50,23 +50,13 @@ class Layers(Sizes):
         self.queries: Any = self.drafts + 1.0 if phase == "decode" else 1.0
         kind: Layer = "moe" if model.moe_layers else "dense"
         self.operators = model.operators(kind, absorbed=phase == "decode")
-
-    @property
-    def matrices(self) -> Gemm:
-        """The matrices of shared experts and dense feed-forward blocks."""
-        return self.machine.gemm[self.machine.matrix]
-
-    @property
-    def projections(self) -> Gemm:
-        """The matrices around attention."""
-        named = self.projected
-        return self.machine.gemm[self.machine.matrix if named in FOUR_BIT_WEIGHTS else named]
-
-    @property
-    def output(self) -> Gemm:
-        """The output projection: FP4 with the experts, unless attention is kept in BF16."""
-        fp4 = self.d.matrix_precision == "fp4"
-        return self.projections if fp4 and self.d.attention_precision == "bf16" else self.matrices
+        # The matrices of shared experts and dense feed-forward blocks, those around attention, and the
+        # output projection: FP4 with the experts, unless attention is kept in BF16.
+        gemm, named = self.machine.gemm, self.projected
+        self.matrices = gemm[self.machine.matrix]
+        self.projections = self.matrices if named in FOUR_BIT_WEIGHTS else gemm[named]
+        apart = d.matrix_precision == "fp4" and d.attention_precision == "bf16"
+        self.output = self.projections if apart else self.matrices
 
     # --- attention -------------------------------------------------------------------------------
 
@@ -74,25 +64,25 @@ class Layers(Sizes):
         """Seconds of the attention half of a layer for a batch of one rank, by term."""
         machine, tensor, gemm = self.machine, self.tensor, self.projections
         tokens = batch * tensor * queries
-        shapes = {name: operator.shapes for name, operator in self.operators.items()}
+        operators = self.operators
         times: list[Any] = []
         # One product brings queries and latents down; every rank of a group does it whole.
-        down = sum(shapes[name][0][1] for name in ("q_down", "kv_down") if name in shapes)
+        down = sum(operators[name].shapes[0][1] for name in ("q_down", "kv_down") if name in operators)
         if down:
             times.append(gemm.time(tokens, self.model.hidden_size, down, 1, share))
         for name in ("q_up", "q_projection", "kv_up", "kv_projection"):
-            if name in shapes:
-                inputs, outputs = shapes[name][0]
+            if name in operators:
+                inputs, outputs = operators[name].shapes[0]
                 times.append(gemm.time(tokens, inputs, outputs / tensor, 1, share))
         terms = {"projections": sum(times)}
-        if "absorption" in shapes:
-            heads, bf16 = self.operators["absorption"].copies / tensor, machine.gemm["bf16"]
+        if absorption := operators.get("absorption"):
+            heads, bf16 = absorption.copies / tensor, machine.gemm["bf16"]
             terms["absorption"] = sum(bf16.time(tokens * heads, i, o, heads, share)
-                                      for i, o in shapes["absorption"])  # fmt: skip
+                                      for i, o in absorption.shapes)  # fmt: skip
         if self.model.attention.indexer:
             terms["indexer"] = self.indexer(batch, queries, share)
         terms["attention_core"] = self.attention_core(batch, queries, share)
-        inputs, outputs = shapes["output_projection"][0]
+        inputs, outputs = operators["output_projection"].shapes[0]
         terms["output_projection"] = self.output.time(tokens, inputs / tensor, outputs, 1, share)
         if self.phase == "prefill" and down and machine.peer_bandwidth:
             terms["sequence_parallel"] = self.sequence_parallel(batch, down, inputs)
@@ -123,8 +113,11 @@ class Layers(Sizes):
         read = attention.read(context, queries) * attention.elements * element / split
         cache = batch * self.tensor * read
         seconds = arrays.maximum(seconds, cache / machine.attention_bandwidth)
+        output = arrays.number(self.d.output)
+        if not arrays.any(output > 0):
+            return machine.attention_fixed_time + seconds
         # Requests are at a random point of their `output` tokens: a sum of uniform numbers.
-        spread = arrays.number(self.d.output) / arrays.sqrt(12.0) / context
+        spread = output / arrays.sqrt(12.0) / context
         spread = spread / arrays.sqrt(arrays.maximum(batch * self.tensor, 1.0))
         groups = arrays.number(self.d.accelerators) * self.ranks_per_package / self.tensor
         longest = 1.0 + kernels.normal_maximum(groups) * spread

@@ -157,12 +157,11 @@ class Sizes:
 
     def layer_bytes(self, layers: dict[Layer, Any]) -> Any:
         """Bytes of weights on one rank of so many layers of each kind."""
-        total: Any = 0.0
+        held: dict[str, Any] = {}
         for layer, count in layers.items():
-            if arrays.any(count):
-                held = self.model.held[layer].items()
-                total = total + count * sum(self.held_bytes(kind, size) for kind, size in held)
-        return total
+            for kind, size in self.model.held[layer].items():
+                held[kind] = held.get(kind, 0.0) + count * size
+        return sum(self.held_bytes(kind, size) for kind, size in held.items())
 
     def bytes_read(self) -> tuple[Any, Any]:
         """Bytes of weights and of cache that one rank reads in a decode step without drafts; 0 in prefill."""
@@ -172,7 +171,7 @@ class Sizes:
         cache = self.position_bytes(self.model.attention.read(self.context, 1.0))
         return self.layer_bytes(self.model.layers) + head, self.batch * self.tensor * cache
 
-    def held_bytes(self, kind: str, held: float) -> Any:
+    def held_bytes(self, kind: str, held: Any) -> Any:
         """Bytes that one rank holds of so many weights of a kind (`Model.held`)."""
         if kind == "routed_experts":
             each = held * self.element[self.d.matrix_precision]

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -123,9 +122,10 @@ def load_kernels() -> list[Kernel]:
 
 def read_rows(path: Path, kinds: Mapping[str, Kind], keys: Iterable[str] | None = None) -> dict[int, Row]:
     """The rows of a specs file by line, checked; `keys` closes the list of sources, when given."""
-    texts = files.read_records(path, Row, specs_checks(kinds, keys))
-    rows = {line: replace(row, value=float(row.value)) for line, row in texts.items()}
-    for line, row in rows.items():
+    lines: dict[int, dict[str, Any]] = files.read_lines(path, files.columns(Row))
+    files.check_table(lines, specs_checks(kinds, keys), path)
+    rows = {line: Row(**{**cells, "value": float(cells["value"])}) for line, cells in lines.items()}
+    for line, row in {} if files.passed(path) else rows.items():
         if row.value == 0 and row.quantity not in MAYBE_NONE:
             raise files.bad_cell(path.name, line, "value", "0", "a positive number")
         if row.quantity == "count" and row.value % 1:

@@ -38,7 +38,7 @@ AGREE = 0.02
 
 
 # What follows from the rows alone, and is the same in a copy with other values.
-FOLLOW = "stated", "subjects", "groups", "systems", "chips", "_counted", "_accelerators"
+FOLLOW = "stated", "subjects", "groups", "systems", "chips", "_counted", "_parts"
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,12 @@ class Trace:
         self.keys[key] = None
         self.open.append(value)
 
+    def add(self, other: Trace) -> None:
+        """What another noted happened here too."""
+        self.keys.update(other.keys)
+        self.steps.extend(other.steps)
+        self.open.extend(other.open)
+
     def close(self, since: int, name: str, formula: str, value: Quantity) -> None:
         """A step is done: it took what is open since it began, and is open itself."""
         self.steps.append(Step(name, formula, value, tuple(self.open[since:])))
@@ -99,6 +105,7 @@ class Specs:
     named: Mapping[str, records.Subject] = field(default_factory=dict)
     totals: frozenset[Key] = frozenset()
     trace: Trace | None = None
+    of: Specs | None = field(default=None, init=False)  # the table that this copy notes, and nothing else
 
     def get(self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str) -> Quantity:
         """The value that the table states, as a quantity; NotStated if it states none.
@@ -117,6 +124,22 @@ class Specs:
 
     def find(self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str) -> Key:
         """The key under which the table states a quantity; one clear line when it does not."""
+        if key := self._key(subject, quantity, basis, conditions):
+            return key
+        wanted, text = basis or self.kinds[quantity].default_basis, write_conditions(conditions)
+        asked = ", ".join(filter(None, [text, f"basis {wanted}"]))
+        stated = self.stated.get((subject, quantity), [])
+        known = ", ".join(sorted(f"{given or 'no conditions'} ({on})" for _, _, given, on in stated))
+        tail = f"stated: {known}" if stated else "no source states it"
+        raise NotStated(f"{subject} has no {quantity} for {asked}; {tail}")
+
+    def has(self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str) -> bool:
+        """Whether the table states a quantity."""
+        return self._key(subject, quantity, basis, conditions) is not None
+
+    def _key(
+        self, subject: str, quantity: str, basis: str | None, conditions: Mapping[str, str]
+    ) -> Key | None:
         check_known("quantity", quantity, self.kinds)
         check_known("subject", subject, self.subjects)
         if not isinstance(basis, str | None):
@@ -127,19 +150,7 @@ class Specs:
         for tried in (wanted, *FALLBACK.get(wanted, ())):
             if (key := (subject, quantity, text, tried)) in self.rows:
                 return key
-        asked = ", ".join(filter(None, [text, f"basis {wanted}"]))
-        stated = self.stated.get((subject, quantity), [])
-        known = ", ".join(sorted(f"{given or 'no conditions'} ({on})" for _, _, given, on in stated))
-        tail = f"stated: {known}" if stated else "no source states it"
-        raise NotStated(f"{subject} has no {quantity} for {asked}; {tail}")
-
-    def has(self, subject: str, quantity: str, /, basis: str | None = None, **conditions: str) -> bool:
-        """Whether the table states a quantity."""
-        try:
-            self.find(subject, quantity, basis, **conditions)
-        except NotStated:
-            return False
-        return True
+        return None
 
     def parts(self, subject: str) -> list[str]:
         """The accelerators a system is made of: its parts that have a peak; empty for a chip.
@@ -147,7 +158,7 @@ class Specs:
         >>> load_specs().parts("cloudmatrix-384")
         ['ascend-910c']
         """
-        return [part for part in self.counted(subject) if part in self._accelerators]
+        return self._parts.get(subject, [])
 
     def counted(self, subject: str) -> list[str]:
         """The names of the parts that a system is said to hold."""
@@ -159,6 +170,14 @@ class Specs:
         found: dict[tuple[str, str], list[Key]] = {}
         for key in self.rows:
             found.setdefault(key[:2], []).append(key)
+        return found
+
+    @cached_property
+    def about(self) -> dict[str, list[Row]]:
+        """The statements by subject."""
+        found: dict[str, list[Row]] = {}
+        for key, rows in self.rows.items():
+            found.setdefault(key[0], []).extend(rows)
         return found
 
     @cached_property
@@ -176,8 +195,11 @@ class Specs:
         return found
 
     @cached_property
-    def _accelerators(self) -> frozenset[str]:
-        return frozenset(s for s, quantity, *_ in self.rows if quantity == "peak")
+    def _parts(self) -> dict[str, list[str]]:
+        return {
+            name: [part for part in held if (part, "peak") in self.stated]
+            for name, held in self._counted.items()
+        }
 
     @cached_property
     def subjects(self) -> frozenset[str]:
@@ -225,15 +247,18 @@ class Specs:
 
     def before(self, date: str) -> Specs:
         """The table without what was run, sold or booked after a date, as far as dates are known."""
-        sources = documents.load_sources()
+        if not date:
+            return self
+        dated = {name for name, kind in self.kinds.items() if kind.nature in ("event", "performance")}
+        after = {key for key, source in documents.load_sources().items() if source.after(date)}
 
         def known(row: Row) -> bool:
-            dated = self.kinds[row.quantity].nature in ("event", "performance")
-            return not (dated and row.source in sources and sources[row.source].after(date))
+            return row.quantity not in dated or row.source not in after
 
-        kept = {key: tuple(filter(known, rows)) for key, rows in self.rows.items()} if date else self.rows
-        if kept == self.rows:
+        late = [key for key, rows in self.rows.items() if not all(map(known, rows))]
+        if not late:
             return self
+        kept = {**self.rows, **{key: tuple(filter(known, self.rows[key])) for key in late}}
         return dataclasses.replace(self, rows={key: rows for key, rows in kept.items() if rows})
 
     @cached_property
@@ -244,17 +269,20 @@ class Specs:
     @cached_property
     def chips(self) -> list[str]:
         """The subjects of which the table states a peak and that have no parts."""
-        return sorted(self._accelerators - set(self.systems))
+        return sorted({name for name, quantity in self.stated if quantity == "peak"} - set(self.systems))
 
     def traced(self) -> tuple[Specs, Trace]:
         """A copy that notes the rows that are read and the steps that are taken, and the notes."""
         trace = Trace()
-        return self._copy(trace=trace), trace
+        copy = self._copy(trace=trace)
+        object.__setattr__(copy, "of", self.of if self.trace else self)
+        return copy, trace
 
     def _copy(self, **changes: Any) -> Specs:
         """A copy with the same rows, which keeps the lists of names that follow from them."""
-        copy = dataclasses.replace(self, **changes)
-        copy.__dict__.update({name: getattr(self, name) for name in FOLLOW})
+        followed = {name: getattr(self, name) for name in FOLLOW}
+        copy = object.__new__(Specs)
+        copy.__dict__.update(vars(self) | followed, of=None, **changes)
         return copy
 
     def by_totals(self) -> Specs:
@@ -299,17 +327,27 @@ F = TypeVar("F")
 
 
 def once(make: Callable[..., F], specs: Specs, /, *given: Any) -> F:
-    """What `make(specs, *given)` gives, found once a table; every time of one that notes what is read.
+    """What `make(specs, *given)` gives, found once a table; one that notes what is read notes it again.
 
     What it gives must not hold the table, which would then stay for good.
     """
     if specs.trace is not None:
-        return make(specs, *given)
+        if specs.of is None:  # it has other values than the one that it was made from
+            return make(specs, *given)
+        made, notes = once(_noted, specs.of, make, *given)
+        specs.trace.add(notes)
+        return made
     known, key = _FOUND.setdefault(specs, {}), (make, *given)
     if key not in known:
         known[key] = make(specs, *given)
     found: F = known[key]
     return found
+
+
+def _noted(specs: Specs, make: Callable[..., F], *given: Any) -> tuple[F, Trace]:
+    """What `make` gives, and what it reads and does for that."""
+    table, trace = specs.traced()
+    return make(table, *given), trace
 
 
 # --- reading -------------------------------------------------------------------------------------

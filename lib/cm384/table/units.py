@@ -133,9 +133,10 @@ def sensible(quantity: Quantity, like: str = "") -> Quantity:
     if not (ladder := _ladder(quantity.units, like)):
         return quantity
     least, rungs, factors = ladder
-    size = float(np.max(np.abs(quantity.m))) if len(rungs) > 1 else 0.0
+    value = quantity.m
+    size = abs(value) if isinstance(value, float) else np.max(np.abs(value))
     rung = sum(size * factor >= least for factor in factors[1:])
-    return Quantity(quantity.m * factors[rung], rungs[rung])
+    return Quantity(value * factors[rung], rungs[rung])
 
 
 @cache
