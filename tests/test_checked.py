@@ -14,7 +14,7 @@ from strangers import refused
 
 from cm384 import notebooks
 from cm384.ledger import claims, readings
-from cm384.table import documents, files, reading, specs
+from cm384.table import documents, files, reading, specs, speeds
 from cm384.table.errors import DATA
 
 
@@ -22,7 +22,7 @@ from cm384.table.errors import DATA
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the data, from which everything is read."""
     shutil.copytree(DATA, tmp_path / "data")
-    for module in (claims, documents, files, reading, readings, specs):
+    for module in (claims, documents, files, reading, readings, specs, speeds):
         monkeypatch.setattr(module, "DATA", tmp_path / "data")
     monkeypatch.setattr(files, "CHECKED", tmp_path / "data" / "derived" / "checked.csv")
     files.as_checked.cache_clear()
@@ -71,6 +71,7 @@ READ = {
     "readings.csv": readings.load_listed.__wrapped__,
     "sources.csv": documents.load_sources.__wrapped__,
     "specs.csv": specs.own_specs.__wrapped__,
+    "speeds.csv": speeds.load_speeds,
     "subjects.csv": reading.load_subjects.__wrapped__,
     "third_party/deepseek.csv": specs.load_third_party.__wrapped__,
     "third_party/other_models.csv": specs.load_third_party.__wrapped__,
@@ -80,8 +81,8 @@ READ = {
 COLUMNS = {
     "articles.csv": "kind", "claims.csv": "form", "kernels.csv": "value", "measurements.csv": "phase",
     "proxies.csv": "at_least", "readings.csv": "quantity", "sources.csv": "kind", "specs.csv": "role",
-    "subjects.csv": "tier", "third_party/deepseek.csv": "phase", "third_party/other_models.csv": "phase",
-    "training.csv": "stage", "workloads.csv": "phase",
+    "speeds.csv": "call", "subjects.csv": "tier", "third_party/deepseek.csv": "phase",
+    "third_party/other_models.csv": "phase", "training.csv": "stage", "workloads.csv": "phase",
 }  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from cm384.table.documents import load_notes, load_sources
 from cm384.table.errors import InputError, check_known, meant, unknown
 from cm384.table.records import MATRIX_PRECISIONS, ROUTINGS, Deployment
 from cm384.table.specs import Specs, load_measurements, load_specs, load_third_party, own_specs
+from cm384.table.speeds import load_speeds
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -386,8 +387,8 @@ def check_tables() -> None:
     files.CHECKED.unlink(missing_ok=True)
     files.as_checked.cache_clear()
     for read in (reading.read_kinds, reading.load_subjects, reading.read_workloads, reading.load_kernels,
-                 load_sources, load_notes, own_specs, load_measurements, load_third_party, load_listed,
-                 load_proxies, load_claims):  # fmt: skip
+                 load_speeds, load_sources, load_notes, own_specs, load_measurements,
+                 load_third_party, load_listed, load_proxies, load_claims):  # fmt: skip
         getattr(read, "__wrapped__", read)()  # not what an earlier call remembers
 
 

@@ -31,8 +31,9 @@ LEAST, MOST = 1e-18, 1e18  # of a number
 # of them passed: the checks take as long as all else at a start, and find again what they found then.
 CHECKED = DATA / "derived" / "checked.csv"
 TABLES = ("articles.csv", "claims.csv", "kernels.csv", "measurements.csv", "proxies.csv", "quantities.csv",
-          "readings.csv", "sources.csv", "specs.csv", "subjects.csv", "third_party/deepseek.csv",
-          "third_party/other_models.csv", "training.csv", "workloads.csv")  # fmt: skip
+          "readings.csv", "sources.csv", "specs.csv", "speeds.csv", "subjects.csv",
+          "third_party/deepseek.csv", "third_party/other_models.csv", "training.csv",
+          "workloads.csv")  # fmt: skip
 
 
 def columns(cls: type) -> list[str]:
