@@ -116,6 +116,8 @@ class Worked(Step):
         machine.gemm = {name: noting[id(gemm)] for name, gemm in machine.gemm.items()}
         machine.expert_gemm = noting[id(machine.expert_gemm)]
         machine.fused_gemm = machine.fused_gemm and noting[id(machine.fused_gemm)]
+        for name in ("matrices", "projections", "output"):
+            setattr(self, name, noting[id(getattr(self, name))])
 
     def attention_core(self, batch: Any, queries: Any, share: Any) -> Any:
         """As of any step: computing or reading, whichever is longer, on the longest rank."""

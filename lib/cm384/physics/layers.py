@@ -217,7 +217,8 @@ class Layers(Sizes):
         """
         slots = self.expert_slots()
         if self.d.routing == "balanced":
-            return slots * (1.0 - arrays.exp(-drawn))
+            # Beyond 40 it is 1 to the last bit, and what underflows takes five times as long.
+            return slots * (1.0 - arrays.exp(-arrays.minimum(drawn, 40.0)))
         variance = self.machine.expert_skew**2
         share = 1.0 - (1.0 + drawn * variance) ** (-1.0 / variance)
         most = kernels.normal_maximum(self.ranks) * arrays.sqrt(slots * share * (1.0 - share))
