@@ -17,6 +17,7 @@ from strangers import refused, write
 
 from cm384 import derive, explain, load_claims, load_model, load_specs, scorecard, span
 from cm384.__main__ import main
+from cm384.derive.derivation import HOMES
 from cm384.derive.spread import nearest, sobol
 from cm384.physics.kernels import eight_bits
 from cm384.physics.serving import decode, largest_batch, prefill
@@ -158,6 +159,13 @@ def test_dash_stands_for_what_no_source_states_and_for_no_slip() -> None:
 
 
 # --- no vendor by name ---------------------------------------------------------------------------
+
+
+def test_every_module_with_a_derivation_is_imported_for_them() -> None:
+    """One that is left out would take its figures with it, without a word."""
+    register = re.compile(r"^@derivation\(", re.M)
+    found = {path.stem for path in LIB.glob("*/*.py") if register.search(path.read_text(encoding="utf-8"))}
+    assert found == {*HOMES}
 
 
 def test_library_asks_no_name_for_its_vendor() -> None:
