@@ -2,8 +2,7 @@
 
 What is aimed at, in seconds of a processor where a triad of 10⁶ takes a millisecond: `explain` 0.6 s, a
 scorecard 0.3 s, one decode 150 µs, arrays 0.3 µs a configuration and compiled 0.027 µs, in at most 100 MB for
-a million, the ledger over 10⁶ draws 5 s. For comparison, measured on one core of such a machine: a decode of
-light-llm-simulator 125 µs, of aiconfigurator 36 µs, of ridgepoint (a roofline only) 2.7 µs; of InferSim 1 ms.
+a million, the ledger over 10⁶ draws 5 s. What other tools take stands in `data/speeds.csv`, from one run.
 """
 
 from __future__ import annotations
