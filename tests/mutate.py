@@ -3,35 +3,59 @@
     python tests/mutate.py [COUNT [SEED]]
 
 Each fault is one change of one expression: a sign, a factor, a comparison, a bound, a constant, a term
-left out. It goes into a copy of the library in a folder of its own; the tests of its package run on that
-until one fails. Mutmut, the best kept tool for this, leaves out what has a decorator, and with that every
-derivation and what data classes compute; in cells it finds nothing.
+left out. Words, paths, types and messages are left alone, and so is what stands inside an f-string.
+
+All happens in a copy of the project. One file of tests after the other is imported there, by a process
+that has everything imported but the library; each of its tests runs once, alone, to see which lines it
+comes by. A fault is then given to the live functions of a fork, which runs the tests that come by its
+statement, quickest first, until one fails. What importing the file comes by is imported anew, and all
+tests of the file run. Tests count that need no site, no browser and at most `LONGEST` seconds. A notebook
+with a fault in a cell is run and compared with what is committed.
+
+Mutmut, the best kept tool for this, leaves out what has a decorator, and with that every derivation and what
+data classes compute; in cells it finds nothing.
 """
 
 from __future__ import annotations
 
 import ast
+import gc
+import importlib
 import json
+import multiprocessing
 import os
 import random
+import resource
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Iterator
-from functools import cache
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
+
+import hypothesis
+import pytest
+from _pytest.runner import runtestprotocol
 
 ROOT = Path(__file__).parents[1]
 LIB = ROOT / "lib" / "cm384"
 CELLS = {"02", "04", "05", "13", "14"}  # the notebooks whose cells compute
-TESTS = {
-    "table": "specs units refusals validation survivors",
-    "derive": "specs uncertainty hardware flips solve_cli survivors",
-    "physics": "survivors serving sizes transformer load training validation terms power hardware estimate",
-    "ledger": "claims flips rule solve_cli robustness survivors",
-}
+PACKAGES = ("table", "derive", "physics", "ledger")
+TESTS = (  # the most direct first
+    "survivors serving transformer hardware sizes terms load specs units claims rule estimate power training"
+    " uncertainty robustness in_numbers fabric flips predict reach validation token_cost arithmetic refusals"
+    " solve_cli cli house record plain first_seen answer fused fuzz checked derived"
+)
+DOCTESTS = [f"lib/cm384/{package}" for package in PACKAGES]
+LONGEST = 3.0
+Lines = set[tuple[str, int]]
 SIGNS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 ORDERS = {
     ast.Lt: ast.GtE,
@@ -45,9 +69,19 @@ CALLS = {"min": "max", "max": "min", "floor": "ceil", "ceil": "floor", "any": "a
          "minimum": "maximum", "maximum": "minimum"}  # fmt: skip
 
 
+def worded(node: ast.BinOp) -> bool:
+    """Whether a sum or quotient is of words, or of the parts of a path."""
+    return any(
+        isinstance(side, ast.JoinedStr)
+        or (isinstance(side, ast.Constant) and isinstance(side.value, str))
+        or (isinstance(side, ast.BinOp) and worded(side))
+        for side in (node.left, node.right)
+    )
+
+
 def faults(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
     """What may stand in the place of an expression, and in words what that is."""
-    if isinstance(node, ast.BinOp) and type(node.op) in SIGNS:
+    if isinstance(node, ast.BinOp) and type(node.op) in SIGNS and not worded(node):
         yield "sign", ast.BinOp(node.left, SIGNS[type(node.op)](), node.right)
         yield "term left out", node.left
     elif isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in ORDERS:
@@ -73,7 +107,8 @@ def faults(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
 def sites(text: str) -> Iterator[tuple[ast.expr, str, str]]:
     """Every fault that a source may have: the expression, the kind, and what stands in its place."""
     tree = ast.parse(text)
-    shown = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr | ast.AnnAssign | ast.Raise)]
+    shown = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr | ast.Raise)]
+    shown += [node.annotation for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]
     left_out = {id(inner) for node in shown for inner in ast.walk(node)}  # words, types and messages
     for function in (node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)):
         for node in ast.walk(function):
@@ -87,26 +122,205 @@ def planted(text: str, node: ast.expr, other: str) -> str:
     lines = text.encode().splitlines(keepends=True)
     first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
     before, after = lines[first][: node.col_offset], lines[last][node.end_col_offset :]
-    return b"".join([*lines[:first], before, other.encode(), after, *lines[last + 1 :]]).decode()
+    kept = other[:-1] + "\n" * (last - first) + ")"  # so that what follows stays on its lines
+    return b"".join([*lines[:first], before, kept.encode(), after, *lines[last + 1 :]]).decode()
 
 
-@cache
-def noticed(folder: Path, names: tuple[str, ...], fault: str) -> bool:
-    """Whether a test fails on the library in a folder, which holds some fault or none."""
-    environment = os.environ | {"PYTHONPATH": str(folder / "lib"), "PYTHONHASHSEED": "0"}
-    words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:xdist", *names]
+# --- processes -----------------------------------------------------------------------------------
+
+
+def forked(work: Callable[..., Any], *given: Any, limit: float = 600) -> Any:
+    """What a function gives in a process of its own; None if it dies or takes longer than a limit."""
+    ours, its = multiprocessing.Pipe(duplex=False)
+
+    def child() -> None:
+        os.setsid()
+        for what, most in ((resource.RLIMIT_AS, 8 << 30), (resource.RLIMIT_CPU, int(limit) + 1)):
+            resource.setrlimit(what, (most, most))
+        its.send(work(*given))
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    its.close()
     try:
-        done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, timeout=900, text=True)
-    except subprocess.TimeoutExpired:  # one that never ends is noticed
+        return ours.recv() if ours.poll(limit) else None
+    except EOFError:
+        return None
+    finally:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid or 0, signal.SIGKILL)  # with whatever it started
+        process.kill()
+        process.join()
+
+
+def run(folder: Path, words: list[str], *plugins: object) -> int:
+    """Run pytest in a folder, on the library that stands there."""
+    os.chdir(folder)
+    sys.path[:0] = [str(folder / "lib"), str(folder / "tests")]
+    sys.dont_write_bytecode = True
+    hypothesis.settings.register_profile("seeded", derandomize=True, database=None, deadline=None)
+    hypothesis.settings.load_profile("seeded")
+    with open(folder / "log", "w") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    return int(
+        pytest.main(["-q", "-x", "-W", "ignore::pytest.PytestAssertRewriteWarning", *words], [*plugins])
+    )
+
+
+@dataclass
+class Fault:
+    """One change of one expression, of a module or of a cell of a notebook (its number, else -1)."""
+
+    path: Path
+    cell: int
+    text: str
+    node: ast.expr
+    kind: str
+    other: str
+
+    def __post_init__(self) -> None:
+        """The lines of the statement around it; of one with a body, those before the body."""
+        first, last = self.node.lineno, self.node.end_lineno or 0
+        for inner in ast.walk(ast.parse(self.text)):
+            if isinstance(inner, ast.stmt) and inner.lineno <= first <= (inner.end_lineno or 0):
+                body = getattr(inner, "body", None)
+                end = body[0].lineno - 1 if body else inner.end_lineno or 0
+                if first <= end:
+                    first, last = inner.lineno, max(last, end)
+        self.lines = range(first, last + 1)
+
+    def __str__(self) -> str:
+        at = f"{self.path.relative_to(ROOT)}:{f'{self.cell}:' if self.cell >= 0 else ''}{self.node.lineno}"
+        return f"{at}  {self.kind}: {ast.unparse(self.node)} -> {self.other}"
+
+    def plant(self, folder: Path) -> Path:
+        """Write the source with the fault into a copy of the project."""
+        wrong, target = planted(self.text, self.node, self.other), folder / self.path.relative_to(ROOT)
+        if self.cell >= 0:
+            book = json.loads(target.read_text("utf-8"))
+            book["cells"][self.cell]["source"] = wrong
+            wrong = json.dumps(book)
+        target.write_text(wrong, "utf-8")
+        return target
+
+    def swap(self, functions: dict[tuple[str, str, int], list[FunctionType]], folder: Path) -> bool:
+        """Give the functions around it the code with the fault, where nothing else holds what it changes."""
+        at = str(folder / self.path.relative_to(ROOT))
+        codes = [compile(planted(self.text, self.node, self.other), at, "exec")]
+        for code in codes:
+            codes += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
+        around = {
+            (at, inner.name, min([inner.lineno, *(d.lineno for d in inner.decorator_list)]))
+            for inner in ast.walk(ast.parse(self.text))
+            if isinstance(inner, ast.FunctionDef)
+            and inner.body[0].lineno <= self.node.lineno <= (inner.end_lineno or 0)
+        }
+        for code in codes:
+            if (key := (at, code.co_name, code.co_firstlineno)) in around:
+                for function in functions.get(key, []):
+                    function.__code__ = code
+        return bool(around)
+
+
+class Chosen:
+    """Some tests, in a given order."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        found = {item.nodeid: item for item in items}
+        items[:] = [found[name] for name in self.names if name in found]
+
+
+class Session:
+    """A file of tests, collected; each test is run alone once, then those that come by a fault's line.
+
+    A fault that importing the file comes by has to be imported too: it is left in `imported`.
+    """
+
+    def __init__(self, folder: Path, faults: list[Fault]) -> None:
+        self.folder, self.faults = folder, faults
+        self.lines: Lines = set()
+        self.tests: dict[str, tuple[float, Lines]] = {}
+        self.noticed: dict[int, str] = {}
+        self.imported: list[int] = []
+        self.failing: list[str] = []
+        self.trace(self.line)
+
+    def trace(self, function: Any) -> None:
+        threading.settrace(function)
+        sys.settrace(function)
+
+    def line(self, frame: Any, event: str, _: object) -> Any:
+        if not frame.f_code.co_filename.startswith(str(self.folder / "lib")):
+            return None
+        self.lines.add((frame.f_code.co_filename, frame.f_lineno))
+        return self.line
+
+    def alone(self, item: pytest.Item) -> tuple[float, bool, Lines]:
+        """How long a test takes, whether it passes, and the lines that it runs."""
+        self.lines, begun = set(), time.process_time()
+        self.trace(self.line)
+        reports = runtestprotocol(item, log=False, nextitem=None)
+        self.trace(None)
+        return time.process_time() - begun, not any(report.failed for report in reports), self.lines
+
+    def first(self, items: list[pytest.Item], swap: Callable[[], bool] = lambda: True) -> str:
+        """The first test that fails."""
+        if not swap():
+            return "imported"
+        for item, after in zip(items, [*items[1:], None], strict=True):
+            if any(report.failed for report in runtestprotocol(item, log=False, nextitem=after)):
+                return item.nodeid
+        return ""
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self.trace(None)
+        before, items = self.lines, {item.nodeid: item for item in session.items}
+        functions: dict[tuple[str, str, int], list[FunctionType]] = {}
+        for function in (thing for thing in gc.get_objects() if isinstance(thing, FunctionType)):
+            code = function.__code__
+            functions.setdefault((code.co_filename, code.co_name, code.co_firstlineno), []).append(function)
+        gc.freeze()  # what forked processes would otherwise copy
+        for name, item in items.items():
+            seconds, passed, lines = forked(self.alone, item, limit=20 * LONGEST) or (99, True, set())
+            self.failing += [] if passed else [name]
+            if seconds <= LONGEST:
+                self.tests[name] = seconds, lines
+        order = sorted(self.tests, key=lambda name: self.tests[name][0])
+        if order and (failing := forked(self.first, [items[name] for name in order])):
+            self.failing.append(failing)
+        for number, fault in enumerate(self.faults):
+            at = {(str(self.folder / fault.path.relative_to(ROOT)), line) for line in fault.lines}
+            if at & before:
+                self.imported.append(number)
+            elif names := [name for name in order if at & self.tests[name][1]]:
+                chosen = [items[name] for name in names]
+                swap = partial(fault.swap, functions, self.folder)
+                limit = 10 + 10 * sum(self.tests[name][0] for name in names)
+                found = forked(self.first, chosen, swap, limit=limit)
+                if found == "imported":
+                    self.imported.append(number)
+                elif found != "":
+                    self.noticed[number] = found or f"{names[-1]} ends or takes too long"
         return True
-    if (done.returncode and not fault) or done.returncode > 2:
-        raise SystemExit(f"the tests fail without a fault: {done.stdout[-2000:]}{done.stderr}")
-    return done.returncode != 0
+
+
+def visit(folder: Path, name: str, faults: list[Fault]) -> tuple[Any, ...]:
+    """What came of a file of tests, with the modules that it needs."""
+    session = Session(folder, faults)
+    run(folder, [name], session)
+    needed = {name for name, module in sys.modules.items() if str(folder) not in repr(module)}
+    order = sorted(session.tests, key=lambda name: session.tests[name][0])
+    return session.noticed, session.imported, session.failing, order, needed
 
 
 def sources() -> Iterator[tuple[Path, int, str]]:
     """The sources with arithmetic: a module, or the code of a cell of a notebook with its number."""
-    for package in TESTS:
+    for package in PACKAGES:
         yield from ((path, -1, path.read_text("utf-8")) for path in sorted((LIB / package).glob("[a-z]*.py")))
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = json.loads(path.read_text("utf-8"))["cells"] if path.stem[:2] in CELLS else []
@@ -115,38 +329,55 @@ def sources() -> Iterator[tuple[Path, int, str]]:
                 yield path, number, "".join(cell["source"])
 
 
+def copied(folder: Path) -> None:
+    """The project in a folder of its own."""
+    for part in ("lib", "data", "notebooks", "tests", "pytest.ini", "README.md", "CONTRIBUTING.md"):
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
+        copy(ROOT / part, folder / part, **({"symlinks": True} if copy is shutil.copytree else {}))
+
+
+def noticed(folder: Path, faults: list[Fault]) -> Iterator[tuple[Fault, str]]:
+    """The faults that a test notices, and which: of modules each file of tests, of cells their notebook."""
+    for name in [*(f"tests/test_{word}.py" for word in TESTS.split()), *DOCTESTS]:
+        left = [fault for fault in faults if fault.cell < 0]
+        seen, imported, failing, order, needed = forked(visit, folder, name, left, limit=3600)
+        if failing:
+            raise SystemExit(f"fail without a fault: {failing}\n{(folder / 'log').read_text()[-3000:]}")
+        for module in sorted(needed - sys.modules.keys()):
+            with suppress(Exception):
+                importlib.import_module(module)
+        for number in imported:
+            target = left[number].plant(folder)
+            if forked(run, folder, [name], Chosen(order), limit=300) not in (0, 5):
+                seen[number] = f"{name}, all of it"
+            shutil.copy2(left[number].path, target)
+        for number, test in seen.items():
+            yield left[number], test
+            faults.remove(left[number])
+    for path in sorted({fault.path for fault in faults if fault.cell >= 0}):
+        words = ["--nbval", str(folder / path.relative_to(ROOT))]
+        if forked(run, folder, words) != 0:
+            raise SystemExit(f"fails without a fault: {path}\n{(folder / 'log').read_text()[-3000:]}")
+        for fault in [fault for fault in faults if fault.path == path]:
+            target = fault.plant(folder)
+            if forked(run, folder, words) != 0:
+                yield fault, path.stem
+                faults.remove(fault)
+            shutil.copy2(path, target)
+
+
 def main(count: int, seed: int = 20261130) -> None:
-    """Plant a sample of faults one by one, and print what became of each and how many were noticed."""
+    """Plant a sample of faults, and print which test notices each, and those that none does."""
     every = [(path, cell, text, *site) for path, cell, text in sources() for site in sites(text)]
-    tally: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for part in ("lib", "data", "notebooks", "tests", "pytest.ini", "README.md", "CONTRIBUTING.md"):
-            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-            copy(ROOT / part, folder / part, **({"symlinks": True} if copy is shutil.copytree else {}))
-        for path, cell, text, node, kind, other in random.Random(seed).sample(every, count):
-            target, own = folder / path.relative_to(ROOT), path.read_text("utf-8")
-            wrong, names = (
-                planted(text, node, other),
-                [f"tests/test_{n}.py" for n in TESTS.get(path.parent.name, "").split()],
-            )
-            if cell >= 0:
-                book, names = json.loads(own), ["--nbval", str(target)]
-                book["cells"][cell]["source"], wrong = wrong, ""
-                wrong = json.dumps(book)
-            noticed(folder, tuple(names), "")
-            target.write_text(wrong, "utf-8")
-            what = (
-                "noticed"
-                if noticed(folder, tuple(names), f"{path}{cell}{node.lineno}{other}")
-                else "NOT NOTICED"
-            )
-            target.write_text(own, "utf-8")
-            tally[what] += 1
-            at = f"{path.relative_to(ROOT)}:{f'{cell}:' if cell >= 0 else ''}{node.lineno}"
-            print(f"{what:11}  {at}  {kind}: {ast.unparse(node)} -> {other}", flush=True)
-    print(f"of {len(every)} faults {count} were planted: {dict(tally)}")
+    faults = [Fault(*one) for one in random.Random(seed).sample(every, count)]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        copied(Path(name))
+        for fault, test in noticed(Path(name), faults):
+            print(f"noticed      {fault}  by {test}", flush=True)
+    for fault in faults:
+        print(f"NOT NOTICED  {fault}")
+    print(f"of {len(every)} faults {count} were planted, {count - len(faults)} noticed")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:] or ["60"]))
+    main(*map(int, sys.argv[1:] or ["400"]))
