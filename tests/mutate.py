@@ -19,6 +19,7 @@ data classes compute; in cells it finds nothing.
 from __future__ import annotations
 
 import ast
+import compileall
 import gc
 import importlib
 import json
@@ -244,26 +245,34 @@ class Session:
     def __init__(self, folder: Path, faults: list[Fault]) -> None:
         self.folder, self.faults = folder, faults
         self.lines: Lines = set()
+        self.codes: dict[int, tuple[CodeType, Lines]] = {}
         self.tests: dict[str, tuple[float, Lines]] = {}
         self.noticed: dict[int, str] = {}
         self.imported: list[int] = []
         self.failing: list[str] = []
-        self.trace(self.line)
+        self.trace(self.call)
 
     def trace(self, function: Any) -> None:
         threading.settrace(function)
         sys.settrace(function)
 
+    def call(self, frame: Any, event: str, _: object) -> Any:
+        """Follow the lines of a function of the library, unless all of them are known."""
+        code = frame.f_code
+        if id(code) not in self.codes:
+            ours = code.co_filename.startswith(str(self.folder / "lib"))
+            lines = {(code.co_filename, line) for _, _, line in code.co_lines() if ours and line}
+            self.codes[id(code)] = code, lines  # a code that is kept shares its number with no other
+        return None if self.codes[id(code)][1] <= self.lines else self.line(frame, event, _)
+
     def line(self, frame: Any, event: str, _: object) -> Any:
-        if not frame.f_code.co_filename.startswith(str(self.folder / "lib")):
-            return None
         self.lines.add((frame.f_code.co_filename, frame.f_lineno))
         return self.line
 
     def alone(self, item: pytest.Item) -> tuple[float, bool, Lines]:
         """How long a test takes, whether it passes, and the lines that it runs."""
         self.lines, begun = set(), time.process_time()
-        self.trace(self.line)
+        self.trace(self.call)
         reports = runtestprotocol(item, log=False, nextitem=None)
         self.trace(None)
         return time.process_time() - begun, not any(report.failed for report in reports), self.lines
@@ -334,6 +343,7 @@ def copied(folder: Path) -> None:
     for part in ("lib", "data", "notebooks", "tests", "pytest.ini", "README.md", "CONTRIBUTING.md"):
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
         copy(ROOT / part, folder / part, **({"symlinks": True} if copy is shutil.copytree else {}))
+    compileall.compile_dir(folder / "lib", quiet=2)
 
 
 def noticed(folder: Path, faults: list[Fault]) -> Iterator[tuple[Fault, str]]:
@@ -346,6 +356,7 @@ def noticed(folder: Path, faults: list[Fault]) -> Iterator[tuple[Fault, str]]:
         for module in sorted(needed - sys.modules.keys()):
             with suppress(Exception):
                 importlib.import_module(module)
+        gc.freeze()  # what no collection need look at again
         for number in imported:
             target = left[number].plant(folder)
             if forked(run, folder, [name], Chosen(order), limit=300) not in (0, 5):
