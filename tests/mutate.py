@@ -5,12 +5,13 @@
 Each fault is one change of one expression: a sign, a factor, a comparison, a bound, a constant, a term
 left out. Words, paths, types and messages are left alone, and so is what stands inside an f-string.
 
-All happens in a copy of the project. One file of tests after the other is imported there, by a process
-that has everything imported but the library; each of its tests runs once, alone, to see which lines it
-comes by. A fault is then given to the live functions of a fork, which runs the tests that come by its
-statement, quickest first, until one fails. What importing the file comes by is imported anew, and all
-tests of the file run. Tests count that need no site, no browser and at most `LONGEST` seconds. A notebook
-with a fault in a cell is run and compared with what is committed.
+All happens in a copy of the project. Each file of tests is imported there by a process of its own, forked
+from one that has everything imported but the library; each of its tests runs once, alone, to see which
+lines it comes by. A fault is then given to the live functions of a fork of it, which runs the tests that
+come by its statement until one fails: the quickest of all files, `BUDGET` seconds in all. A fault that
+importing a file comes by is imported anew, and all tests of the file come by it. Tests count that need no
+site, no browser and at most `LONGEST` seconds. A notebook with a fault in a cell is run and compared with
+what is committed.
 
 Mutmut, the best kept tool for this, leaves out what has a decorator, and with that every derivation and what
 data classes compute; in cells it finds nothing.
@@ -22,7 +23,9 @@ import ast
 import compileall
 import gc
 import importlib
+import itertools
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -55,7 +58,7 @@ TESTS = (  # the most direct first
     " solve_cli cli house record plain first_seen answer fused fuzz checked derived"
 )
 DOCTESTS = [f"lib/cm384/{package}" for package in PACKAGES]
-LONGEST = 3.0
+LONGEST, BUDGET = 2.0, 10.0  # seconds of a test, and of all for a fault
 Lines = set[tuple[str, int]]
 SIGNS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 ORDERS = {
@@ -191,6 +194,10 @@ class Fault:
                     first, last = inner.lineno, max(last, end)
         self.lines = range(first, last + 1)
 
+    def at(self, folder: Path) -> Lines:
+        """Its statement in a copy of the project."""
+        return {(str(folder / self.path.relative_to(ROOT)), line) for line in self.lines}
+
     def __str__(self) -> str:
         at = f"{self.path.relative_to(ROOT)}:{f'{self.cell}:' if self.cell >= 0 else ''}{self.node.lineno}"
         return f"{at}  {self.kind}: {ast.unparse(self.node)} -> {self.other}"
@@ -237,20 +244,25 @@ class Chosen:
 
 
 class Session:
-    """A file of tests, collected; each test is run alone once, then those that come by a fault's line.
+    """A file of tests in a process of its own: collected, watched, and then asked about faults."""
 
-    A fault that importing the file comes by has to be imported too: it is left in `imported`.
-    """
+    def __init__(self, folder: Path, name: str, faults: list[Fault]) -> None:
+        self.folder, self.name, self.faults = folder, name, faults
+        self.pipe, its = multiprocessing.Pipe()
+        self.process = multiprocessing.get_context("fork").Process(target=self.serve, args=[its])
+        self.process.start()
+        its.close()
+        # the lines that importing it runs, those of each test with its seconds, what fails, modules it needs
+        self.lines, self.tests, self.failing, self.needed = self.pipe.recv()
 
-    def __init__(self, folder: Path, faults: list[Fault]) -> None:
-        self.folder, self.faults = folder, faults
+    def serve(self, pipe: Any) -> None:
+        self.pipe.close()
+        self.pipe, self.failing = pipe, []
         self.lines: Lines = set()
-        self.codes: dict[int, tuple[CodeType, Lines]] = {}
         self.tests: dict[str, tuple[float, Lines]] = {}
-        self.noticed: dict[int, str] = {}
-        self.imported: list[int] = []
-        self.failing: list[str] = []
+        self.codes: dict[int, tuple[CodeType, Lines]] = {}
         self.trace(self.call)
+        run(self.folder, [self.name], self)
 
     def trace(self, function: Any) -> None:
         threading.settrace(function)
@@ -288,7 +300,7 @@ class Session:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.trace(None)
-        before, items = self.lines, {item.nodeid: item for item in session.items}
+        imported, items = self.lines, {item.nodeid: item for item in session.items}
         functions: dict[tuple[str, str, int], list[FunctionType]] = {}
         for function in (thing for thing in gc.get_objects() if isinstance(thing, FunctionType)):
             code = function.__code__
@@ -302,29 +314,28 @@ class Session:
         order = sorted(self.tests, key=lambda name: self.tests[name][0])
         if order and (failing := forked(self.first, [items[name] for name in order])):
             self.failing.append(failing)
-        for number, fault in enumerate(self.faults):
-            at = {(str(self.folder / fault.path.relative_to(ROOT)), line) for line in fault.lines}
-            if at & before:
-                self.imported.append(number)
-            elif names := [name for name in order if at & self.tests[name][1]]:
-                chosen = [items[name] for name in names]
-                swap = partial(fault.swap, functions, self.folder)
-                limit = 10 + 10 * sum(self.tests[name][0] for name in names)
-                found = forked(self.first, chosen, swap, limit=limit)
-                if found == "imported":
-                    self.imported.append(number)
-                elif found != "":
-                    self.noticed[number] = found or f"{names[-1]} ends or takes too long"
+        needed = {name for name, module in sys.modules.items() if str(self.folder) not in repr(module)}
+        self.pipe.send((imported, self.tests, self.failing, needed))
+        with suppress(EOFError):
+            while True:
+                number, names, limit = self.pipe.recv()
+                swap = partial(self.faults[number].swap, functions, self.folder)
+                self.pipe.send(forked(self.first, [items[name] for name in names], swap, limit=limit))
         return True
 
-
-def visit(folder: Path, name: str, faults: list[Fault]) -> tuple[Any, ...]:
-    """What came of a file of tests, with the modules that it needs."""
-    session = Session(folder, faults)
-    run(folder, [name], session)
-    needed = {name for name, module in sys.modules.items() if str(folder) not in repr(module)}
-    order = sorted(session.tests, key=lambda name: session.tests[name][0])
-    return session.noticed, session.imported, session.failing, order, needed
+    def notices(self, number: int, names: list[str]) -> str:
+        """The first of some tests that fails with a fault, which goes into live functions if it can."""
+        fault, limit = self.faults[number], 10 + 10 * sum(self.tests[name][0] for name in names)
+        found: str | None = "imported"
+        if not fault.at(self.folder) & self.lines:
+            self.pipe.send((number, names, limit))
+            found = self.pipe.recv()
+        if found == "imported":
+            target = fault.plant(self.folder)
+            failed = forked(run, self.folder, [self.name], Chosen(names), limit=limit) not in (0, 5)
+            shutil.copy2(fault.path, target)
+            found = self.name if failed else ""
+        return f"{self.name}, which ends or does not" if found is None else found
 
 
 def sources() -> Iterator[tuple[Path, int, str]]:
@@ -346,48 +357,71 @@ def copied(folder: Path) -> None:
     compileall.compile_dir(folder / "lib", quiet=2)
 
 
-def noticed(folder: Path, faults: list[Fault]) -> Iterator[tuple[Fault, str]]:
-    """The faults that a test notices, and which: of modules each file of tests, of cells their notebook."""
+def sessions(folder: Path, faults: list[Fault]) -> list[Session]:
+    """Every file of tests, watched."""
+    found = []
     for name in [*(f"tests/test_{word}.py" for word in TESTS.split()), *DOCTESTS]:
-        left = [fault for fault in faults if fault.cell < 0]
-        seen, imported, failing, order, needed = forked(visit, folder, name, left, limit=3600)
-        if failing:
-            raise SystemExit(f"fail without a fault: {failing}\n{(folder / 'log').read_text()[-3000:]}")
-        for module in sorted(needed - sys.modules.keys()):
+        found.append(file := Session(folder, name, faults))
+        if file.failing:
+            raise SystemExit(f"fail without a fault: {file.failing}\n{(folder / 'log').read_text()}")
+        for module in sorted(file.needed - sys.modules.keys()):
             with suppress(Exception):
                 importlib.import_module(module)
         gc.freeze()  # what no collection need look at again
-        for number in imported:
-            target = left[number].plant(folder)
-            if forked(run, folder, [name], Chosen(order), limit=300) not in (0, 5):
-                seen[number] = f"{name}, all of it"
-            shutil.copy2(left[number].path, target)
-        for number, test in seen.items():
-            yield left[number], test
-            faults.remove(left[number])
-    for path in sorted({fault.path for fault in faults if fault.cell >= 0}):
-        words = ["--nbval", str(folder / path.relative_to(ROOT))]
-        if forked(run, folder, words) != 0:
-            raise SystemExit(f"fails without a fault: {path}\n{(folder / 'log').read_text()[-3000:]}")
-        for fault in [fault for fault in faults if fault.path == path]:
-            target = fault.plant(folder)
-            if forked(run, folder, words) != 0:
-                yield fault, path.stem
-                faults.remove(fault)
-            shutil.copy2(path, target)
+    return found
+
+
+def noticed(number: int, fault: Fault, files: list[Session]) -> str:
+    """The first test that fails: of those that come by a fault the quickest, for `BUDGET` in all."""
+    hits: list[tuple[float, int, str]] = []
+    for place, file in enumerate(files):
+        at = fault.at(file.folder)
+        hits += [(seconds, place, name) for name, (seconds, lines) in file.tests.items()
+                 if at & (lines | file.lines)]  # fmt: skip
+    spent = itertools.accumulate(seconds for seconds, *_ in sorted(hits))
+    taken = [hit for hit, so_far in zip(sorted(hits), spent, strict=True) if so_far <= BUDGET]
+
+    def batch(hit: tuple[float, int, str]) -> tuple[int, int]:
+        """Quick ones of a file together."""
+        return int(math.log2(hit[0] + 0.01)), hit[1]
+
+    for (_, place), group in itertools.groupby(sorted(taken, key=batch), batch):
+        if found := files[place].notices(number, [name for *_, name in group]):
+            return found
+    return ""
+
+
+def compared(folder: Path, path: Path) -> bool:
+    """Whether a notebook gives what is committed."""
+    return forked(run, folder, ["--nbval", str(folder / path.relative_to(ROOT))]) == 0
+
+
+def shown(folder: Path, fault: Fault) -> str:
+    """The notebook, if a fault in one of its cells shows."""
+    target = fault.plant(folder)
+    same = compared(folder, fault.path)
+    shutil.copy2(fault.path, target)
+    return "" if same else fault.path.stem
 
 
 def main(count: int, seed: int = 20261130) -> None:
     """Plant a sample of faults, and print which test notices each, and those that none does."""
     every = [(path, cell, text, *site) for path, cell, text in sources() for site in sites(text)]
     faults = [Fault(*one) for one in random.Random(seed).sample(every, count)]
+    missed = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        copied(Path(name))
-        for fault, test in noticed(Path(name), faults):
-            print(f"noticed      {fault}  by {test}", flush=True)
-    for fault in faults:
-        print(f"NOT NOTICED  {fault}")
-    print(f"of {len(every)} faults {count} were planted, {count - len(faults)} noticed")
+        copied(folder := Path(name))
+        files = sessions(folder, faults)
+        for path in {fault.path for fault in faults if fault.cell >= 0}:
+            if not compared(folder, path):
+                raise SystemExit(f"fails without a fault: {path}")
+        for number, fault in enumerate(faults):
+            by = shown(folder, fault) if fault.cell >= 0 else noticed(number, fault, files)
+            missed += [] if by else [fault]
+            print(f"{f'by {by}' if by else 'BY NONE'}  {fault}", flush=True)
+    print(
+        "", *missed, f"of {len(every)} faults {count} were planted, {count - len(missed)} noticed", sep="\n"
+    )
 
 
 if __name__ == "__main__":
