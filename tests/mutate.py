@@ -3,7 +3,8 @@
     python tests/mutate.py [COUNT [SEED]]
 
 Each fault is one change of one expression: a sign, a factor, a comparison, a bound, a constant, a term
-left out. Words, paths, types and messages are left alone, and so is what stands inside an f-string.
+left out. Words, paths, types and messages are left alone, what stands inside an f-string, and, where a
+figure is drawn, numbers that say where something stands.
 
 All happens in a copy of the project. Each file of tests is imported there by a process of its own, forked
 from one that has everything imported but the library; each of its tests runs once, alone, to see which
@@ -58,7 +59,7 @@ TESTS = (  # the most direct first
     " solve_cli cli house record plain first_seen answer fused fuzz checked derived"
 )
 DOCTESTS = [f"lib/cm384/{package}" for package in PACKAGES]
-LONGEST, BUDGET = 2.0, 10.0  # seconds of a test, and of all for a fault
+LONGEST, BUDGET = 1.5, 8.0  # seconds of a test, and of all for a fault
 Lines = set[tuple[str, int]]
 SIGNS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 ORDERS = {
@@ -73,19 +74,18 @@ CALLS = {"min": "max", "max": "min", "floor": "ceil", "ceil": "floor", "any": "a
          "minimum": "maximum", "maximum": "minimum"}  # fmt: skip
 
 
-def worded(node: ast.BinOp) -> bool:
-    """Whether a sum or quotient is of words, or of the parts of a path."""
-    return any(
-        isinstance(side, ast.JoinedStr)
-        or (isinstance(side, ast.Constant) and isinstance(side.value, str))
-        or (isinstance(side, ast.BinOp) and worded(side))
-        for side in (node.left, node.right)
+def holds(node: ast.expr, *kinds: type) -> bool:
+    """Whether a literal of some type is a part of a sum or product."""
+    if isinstance(node, ast.BinOp):
+        return holds(node.left, *kinds) or holds(node.right, *kinds)
+    return isinstance(getattr(node, "value", None), kinds) or (
+        isinstance(node, ast.JoinedStr) and str in kinds
     )
 
 
 def faults(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
     """What may stand in the place of an expression, and in words what that is."""
-    if isinstance(node, ast.BinOp) and type(node.op) in SIGNS and not worded(node):
+    if isinstance(node, ast.BinOp) and type(node.op) in SIGNS and not holds(node, str):
         yield "sign", ast.BinOp(node.left, SIGNS[type(node.op)](), node.right)
         yield "term left out", node.left
     elif isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in ORDERS:
@@ -111,11 +111,16 @@ def faults(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
 def sites(text: str) -> Iterator[tuple[ast.expr, str, str]]:
     """Every fault that a source may have: the expression, the kind, and what stands in its place."""
     tree = ast.parse(text)
-    shown = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr | ast.Raise)]
+    shown = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr | ast.Raise | ast.arg)]
     shown += [node.annotation for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]
-    left_out = {id(inner) for node in shown for inner in ast.walk(node)}  # words, types and messages
-    for function in (node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)):
-        for node in ast.walk(function):
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        if any(name in ast.unparse(function) for name in ("figures.canvas(", "axis: Axes")):  # it draws
+            shown += [
+                node for node in ast.walk(function) if isinstance(node, ast.expr) and holds(node, int, float)
+            ]
+    left_out = {id(inner) for node in shown for inner in ast.walk(node)}
+    for part in (node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)):
+        for node in ast.walk(part):
             if id(node) not in left_out and isinstance(node, ast.expr):
                 for kind, other in faults(node):
                     yield node, kind, f"({ast.unparse(ast.fix_missing_locations(other))})"
@@ -252,7 +257,9 @@ class Session:
         self.process = multiprocessing.get_context("fork").Process(target=self.serve, args=[its])
         self.process.start()
         its.close()
-        # the lines that importing it runs, those of each test with its seconds, what fails, modules it needs
+
+    def ready(self) -> None:
+        """Wait for the lines that importing it runs, seconds and lines of each test, and what fails."""
         self.lines, self.tests, self.failing, self.needed = self.pipe.recv()
 
     def serve(self, pipe: Any) -> None:
@@ -307,7 +314,7 @@ class Session:
             functions.setdefault((code.co_filename, code.co_name, code.co_firstlineno), []).append(function)
         gc.freeze()  # what forked processes would otherwise copy
         for name, item in items.items():
-            seconds, passed, lines = forked(self.alone, item, limit=20 * LONGEST) or (99, True, set())
+            seconds, passed, lines = forked(self.alone, item, limit=2 * LONGEST) or (99, True, set())
             self.failing += [] if passed else [name]
             if seconds <= LONGEST:
                 self.tests[name] = seconds, lines
@@ -359,12 +366,16 @@ def copied(folder: Path) -> None:
 
 def sessions(folder: Path, faults: list[Fault]) -> list[Session]:
     """Every file of tests, watched."""
-    found = []
-    for name in [*(f"tests/test_{word}.py" for word in TESTS.split()), *DOCTESTS]:
-        found.append(file := Session(folder, name, faults))
-        if file.failing:
-            raise SystemExit(f"fail without a fault: {file.failing}\n{(folder / 'log').read_text()}")
-        for module in sorted(file.needed - sys.modules.keys()):
+    found: list[Session] = []
+    names = [*(f"tests/test_{word}.py" for word in TESTS.split()), *DOCTESTS]
+    for place, name in enumerate([*names, ""]):
+        if name:
+            found.append(Session(folder, name, faults))
+        if place:  # while the next one is at it
+            found[place - 1].ready()
+            if failing := found[place - 1].failing:
+                raise SystemExit(f"fail without a fault: {failing}\n{(folder / 'log').read_text()}")
+        for module in sorted(found[0].needed - sys.modules.keys() if place == 1 else ()):
             with suppress(Exception):
                 importlib.import_module(module)
         gc.freeze()  # what no collection need look at again
