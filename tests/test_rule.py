@@ -498,7 +498,8 @@ def test_an_estimate_settles_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("others", "tail"), [("fp8", "of A = 300 TFLOPS."), ("fp8 fp4", ", and 1 more."), ("fp8 fp4 fp6", ", and 2 more.")]
+    ("others", "tail"),
+    [("fp8", "of A = 300 TFLOPS."), ("fp8 fp4", ", and 1 more."), ("fp8 fp4 fp6", ", and 2 more.")],
 )
 def test_two_readings_that_hold_are_named_and_the_rest_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, others: str, tail: str
