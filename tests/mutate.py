@@ -139,7 +139,7 @@ def planted(text: str, node: ast.expr, other: str) -> str:
 
 
 def forked(work: Callable[..., Any], *given: Any, limit: float = 600) -> Any:
-    """What a function gives in a process of its own; None if it dies or takes longer than a limit."""
+    """What a function gives in a process of its own; None if it dies or takes more seconds than a limit."""
     ours, its = multiprocessing.Pipe(duplex=False)
 
     def child() -> None:
@@ -152,7 +152,7 @@ def forked(work: Callable[..., Any], *given: Any, limit: float = 600) -> Any:
     process.start()
     its.close()
     try:
-        return ours.recv() if ours.poll(limit) else None
+        return ours.recv() if ours.poll(5 * limit) else None  # where others are at work, too
     except EOFError:
         return None
     finally:
