@@ -290,7 +290,7 @@ class Session:
 
     def alone(self, item: pytest.Item) -> tuple[float, bool, Lines]:
         """How long a test takes, whether it passes, and the lines that it runs."""
-        self.lines, begun = set(), time.process_time()
+        begun = time.process_time()  # of the lines, those that importing comes by are known
         self.trace(self.call)
         reports = runtestprotocol(item, log=False, nextitem=None)
         self.trace(None)
@@ -315,8 +315,7 @@ class Session:
         gc.freeze()  # what forked processes would otherwise copy
         for name, item in items.items():
             seconds, passed, lines = forked(self.alone, item, limit=2 * LONGEST) or (99, True, set())
-            self.failing += [] if passed else [name]
-            if seconds <= LONGEST:
+            if passed and seconds <= LONGEST:  # one that measures memory fails where it is followed
                 self.tests[name] = seconds, lines
         order = sorted(self.tests, key=lambda name: self.tests[name][0])
         if order and (failing := forked(self.first, [items[name] for name in order])):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 from strangers import refused
 
+from cm384.ledger import board
 from cm384.ledger.claims import Claim, load_claims
 from cm384.ledger.verdicts import scorecard
-from cm384.physics import kernels
+from cm384.physics import at_work, kernels
 from cm384.physics.check import in_words, validate
 from cm384.physics.kernels import Rows
 from cm384.physics.models import load_model
 from cm384.physics.serving import decode, prefill, time_budget
 from cm384.physics.sizes import Sizes
+from cm384.table.errors import suggestion
 from cm384.table.files import columns
 from cm384.table.records import Deployment
 from cm384.table.specs import load_measurements, load_specs
@@ -111,3 +115,71 @@ def test_share_that_names_no_machine_is_tried_on_every_one() -> None:
 
 def test_own_claims_are_read_without_a_table() -> None:
     assert load_claims() == load_claims(specs=SPECS)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("matx", "; did you mean 'matrix'?"),  # 8 of 10 letters
+        ("peke", "; did you mean 'peak'?"),  # 6 of 8
+        ("mapy", "; known: matrix, peak"),  # 4 of 10, 4 of 8
+    ],
+)
+def test_name_is_suggested_from_three_letters_of_four_on(name: str, told: str) -> None:
+    assert suggestion(name, ["peak", "matrix", ""]) == told
+
+
+def test_acceptance_that_no_row_states_counts_as_assumed() -> None:
+    row = dataclasses.replace(load_measurements()[0], phase="decode", draft_tokens="2", tokens_per_step="",
+                              assumed="batch")  # fmt: skip
+    assert row.taken == "batch;tokens_per_step"
+    for changes in (
+        {"tokens_per_step": "1.7"},
+        {"draft_tokens": "0"},
+        {"draft_tokens": ""},
+        {"phase": "prefill"},
+    ):
+        assert dataclasses.replace(row, **changes).taken == "batch"
+    assert dataclasses.replace(row, assumed="").taken == "tokens_per_step"
+    assert dataclasses.replace(row, assumed="tokens_per_step").taken == "tokens_per_step"
+
+
+def test_throughput_that_a_time_per_token_implies() -> None:
+    """96 requests a chip at 50 ms are 1,920 tokens/s; 640 users on 2 × 16 chips 400."""
+    row = dataclasses.replace(load_measurements()[0], throughput="", batch="96", tpot="50", accelerators="16")
+    assert row.measured == pytest.approx(1920)
+    loop = dataclasses.replace(row, concurrency="640")
+    assert loop.measured == pytest.approx(800)
+    assert dataclasses.replace(loop, workers="2").measured == pytest.approx(400)
+    assert dataclasses.replace(loop, throughput="7").measured == 7
+
+
+def test_scorecard_has_room_for_every_span() -> None:
+    """Spans of 5 to 20 around 10, which is twice the claim, are 1 to 4; half and twice that is shown."""
+    lines = pd.DataFrame({"ratio": [2.0], "derived": [10.0], "low": [5.0], "high": [20.0]})
+    assert board._edges(lines) == pytest.approx((0.5, 8))
+    assert board._edges(lines.assign(ratio=8.0)) == pytest.approx((0.5, 32))  # one is always in it
+    assert board._edges(lines.assign(ratio=0.125)) == pytest.approx((0.0625 / 2, 2))
+
+
+def test_counts_of_answers_in_words() -> None:
+    counts = pd.DataFrame({"holds": [1, 3], "partly": [3, 1]}, index=["one", "two"])
+    assert board._agreement(counts) == "Of 8 claims, 4 hold: from 25 % in one to 75 % in two"
+    assert board._agreement(counts[:1]) == "Of 4 claims, 1 holds"
+    assert board._agreement(counts[["partly"]]) == "Of 4 claims, 0 hold: from 0 % in one to 0 % in two"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "leads", "costs"),
+    [
+        (1.2, 1.5, "leads", "takes more"),
+        (0.6, 0.9, "trails", "takes less"),
+        (0.9, 1.2, "not separable", "not separable"),
+        (1.0, 1.0, "level", "level"),
+        (1.0 + 1e-6, 1.1, "leads", "takes more"),
+    ],
+)
+def test_a_ratio_is_read_by_both_its_ends(low: float, high: float, leads: str, costs: str) -> None:
+    for cost, told in ((False, leads), (True, costs)):
+        line: Any = SimpleNamespace(kind="specified", cost=cost)
+        assert at_work._reads(low, high, line) == told
