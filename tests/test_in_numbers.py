@@ -63,9 +63,18 @@ def test_a_product_and_a_step_by_hand() -> None:
     kernel = found["one of 58 layers with experts, on one rank"]["projections, 7,168 → 2,112"]
     assert kernel.startswith("computing 2 × 48 × 7,168 × 2,112 FLOP ÷ (644 TFLOPS × 0.6667) = 3.385 µs; ")
     assert kernel.endswith("in all √(3.385² + 11.50²) µs + 0.1126 µs + 5 µs = 17.10 µs")
+    layer = found["one of 58 layers with experts, on one rank"]
+    assert layer["rows of the busiest rank"] == "48 × 9 × 1.429 = 617.1"
+    assert layer["with half a tile empty in each expert"] == "617.1 + 1 × 16 ÷ 2 = 625.1"
+    assert layer["expert half"] == "8.678 µs + 277.0 µs + 54.04 µs = 339.7 µs"
+    assert layer["dispatch"] == "48 × 9 × 7,168 × 1.071 × 1.429 B ÷ 135 GB/s + 86.46 µs = 121.6 µs"
     whole = found["the step"]
     assert whole["the step"] == "3 × 1,115 µs + 58 × 1,221 µs + 1,513 µs + 2,908 µs + 2,000 µs = 80.60 ms"
     assert whole["an accelerator"] == "96 × 1.7 tokens ÷ 80.60 ms = 2,025 tokens/s"
+    assert whole["draft"] == "1,221 µs + 173.2 µs + 1,513 µs = 2,908 µs"
+    limit = found["the physical limit of a token"]
+    read = limit["weights and cache, for the tokens of a step"]
+    assert read == "(38.34 GB + 27.63 GB) ÷ 163.2 ÷ 3.2 TB/s = 126.3 µs"
 
 
 def test_another_batch_is_another_arithmetic() -> None:
