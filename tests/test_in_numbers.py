@@ -96,3 +96,20 @@ def test_another_batch_is_another_arithmetic() -> None:
 )
 def test_planted_digit_is_seen(left: str, right: str) -> None:
     assert not worked.holds(left, right)
+
+
+def test_bytes_of_small_kernels_by_hand() -> None:
+    """8 bytes an element to norm, 3 to quantise, 4 to turn, 6 to add, 5 to activate (data/specs.csv).
+
+    Attention: 8 × 7,168 + 4 × 128 × 64 + 3 × (7,168 + 2,048 + 128 × 128) = 166,912, for 48 and 96 tokens.
+    Experts: 48 × 7,168 × (8 + 6 + 3) + 5 × 617.1 × 2,048; dense 96 × ((8 + 3) × 7,168 + 5 × 18,432).
+    """
+    experts, dense = (
+        lines for name, lines in parts("CM384-DECODE-4K-50MS").items() if name.startswith("one of")
+    )
+    found = [lines[f"{of} vector"] for lines, of in
+             ((experts, "attention"), (dense, "attention"), (experts, "expert"), (dense, "ffn"))]  # fmt: skip
+    sizes = [48 * 166_912, 96 * 166_912, 48 * 7_168 * 17 + 5 * 432 * 2_048 * 10 / 7,
+             96 * (11 * 7_168 + 5 * 18_432)]  # fmt: skip
+    told = [float(re.search(r"\+ ([\d.]+) MB", text)[1]) for text in found]  # type: ignore[index]
+    assert told == pytest.approx([size / 1e6 for size in sizes], rel=1e-3)

@@ -6,6 +6,7 @@ import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from strangers import refused
@@ -17,7 +18,7 @@ from cm384.physics import at_work, kernels
 from cm384.physics.check import in_words, validate
 from cm384.physics.kernels import Rows
 from cm384.physics.models import load_model
-from cm384.physics.serving import decode, prefill, time_budget
+from cm384.physics.serving import decode, joined, prefill, time_budget
 from cm384.physics.sizes import Sizes
 from cm384.table.errors import suggestion
 from cm384.table.files import columns
@@ -183,3 +184,13 @@ def test_a_ratio_is_read_by_both_its_ends(low: float, high: float, leads: str, c
     for cost, told in ((False, leads), (True, costs)):
         line: Any = SimpleNamespace(kind="specified", cost=cost)
         assert at_work._reads(low, high, line) == told
+
+
+def test_blocks_of_an_array_are_joined_where_they_vary() -> None:
+    one, two = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+    assert joined([one, two]).tolist() == [1, 2, 3, 4]
+    assert joined([one, two, one]).size == 6
+    assert joined([one]) is one
+    assert joined([5.0, 5.0]) == 5
+    column = np.array([[1.0], [2.0]])  # the same for every place of the last axis
+    assert joined([column, column]).shape == (2, 1)
