@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 import worked
 
-from cm384 import load_model, load_specs
+from cm384 import Deployment, load_model, load_specs, prefill
 from cm384.physics.check import predict
 from cm384.physics.in_numbers import Lines, in_numbers
 from cm384.physics.serving import time_budget
@@ -113,3 +113,21 @@ def test_bytes_of_small_kernels_by_hand() -> None:
              96 * (11 * 7_168 + 5 * 18_432)]  # fmt: skip
     told = [float(re.search(r"\+ ([\d.]+) MB", text)[1]) for text in found]  # type: ignore[index]
     assert told == pytest.approx([size / 1e6 for size in sizes], rel=1e-3)
+
+
+def test_core_of_a_tensor_group_by_hand() -> None:
+    """16,384 prompt tokens × 16 of 128 heads × 2 (192 + 128) × 1,024 positions on average ÷ 483 TFLOPS.
+
+    Of Llama 3.1 70B one rank of eight has 8 of 64 heads, and one of the 8 heads of keys and values.
+    """
+    run = SPECS.measurements["VLLM-H200-PREFILL-TP8"]
+    seconds = prefill(SPECS, load_model("deepseek-r1"), run.deployment).breakdown["attention_core"]
+    assert seconds == pytest.approx(61 * 16_384 * 16 * 640 * 1_024 / 483e12, rel=1e-3)
+    eight = Deployment("h200-sxm", 8, 8, 4, 4096, tensor_parallel=8, matrix_precision="bf16")
+    found = in_numbers(SPECS, load_model("llama-3.1-70b"), eight, "decode")
+    layer = found["one of 80 layers without experts, on one rank"]
+    assert layer["attention core"] == (
+        "computing 32 × 8 × 512 × 4,096 FLOP ÷ 252.8 TFLOPS = 2.124 µs; "
+        "reading 32 × 4,096 × 2,048 × 0.25 B ÷ 4.329 TB/s = 15.50 µs; "
+        "in all max(2.124 µs, 15.50 µs) × 1 for the longest rank + 12.2 µs = 27.70 µs"
+    )

@@ -13,7 +13,7 @@ from strangers import refused
 
 from cm384.ledger import board
 from cm384.ledger.claims import Claim, load_claims
-from cm384.ledger.verdicts import scorecard
+from cm384.ledger.verdicts import judge, scorecard
 from cm384.physics import at_work, kernels
 from cm384.physics.check import in_words, validate
 from cm384.physics.kernels import Rows
@@ -194,3 +194,38 @@ def test_blocks_of_an_array_are_joined_where_they_vary() -> None:
     assert joined([5.0, 5.0]) == 5
     column = np.array([[1.0], [2.0]])  # the same for every place of the last axis
     assert joined([column, column]).shape == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("judged", "told"),
+    [
+        ("opinion", "No document could overturn it."),
+        ("unsupported", "A document that says it."),
+        ("undecided", "A document that says it."),
+        ("holds", "A document nearer to the matter."),
+        ("partly", "A document nearer to the matter."),
+    ],
+)
+def test_what_would_overturn_an_answer_by_hand(judged: str, told: str) -> None:
+    found = judge(claim(judged=judged, form="statement", note="So it is."), SPECS, {})
+    assert (found.overturn, found.settled) == (told, "document" if "nearer" in told else "nothing")
+    named = claim(judged=judged, form="statement", note="So it is.", overturn="A letter.", settled="model")
+    assert (judge(named, SPECS, {}).overturn, judge(named, SPECS, {}).settled) == ("A letter.", "model")
+
+
+def test_what_would_overturn_a_figure_is_a_row_and_no_number_of_parts() -> None:
+    memory = claim(subject="cloudmatrix-384", quantity="hbm_capacity", form="value", value=99, unit="TB")
+    told = "A document of the maker with another value of "
+    assert judge(memory, SPECS, {}).overturn == f"{told}Ascend 910C: HBM capacity."
+    chips = claim(subject="cloudmatrix-384", quantity="count", conditions="part=ascend-910c", form="count",
+                  value=99, unit="count")  # fmt: skip
+    assert judge(chips, SPECS, {}).overturn == f"{told}CloudMatrix 384: count (Ascend 910C)."
+
+
+def test_tally_of_answers() -> None:
+    assert board.tally(["holds"]) == "1 of 1 claims holds."
+    assert board.tally([]) == "0 of 0 claims hold."
+    several = ["holds", "holds", "partly", "overstated", "contradicted"]
+    assert board.tally(several, "rows") == (
+        "2 of 5 rows hold, 1 depends on what is meant or believed and 2 do not hold."
+    )
