@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,7 @@ from cm384.physics.kernels import Rows
 from cm384.physics.models import load_model
 from cm384.physics.serving import decode, joined, prefill, time_budget
 from cm384.physics.sizes import Sizes
+from cm384.table import files
 from cm384.table.errors import suggestion
 from cm384.table.files import columns
 from cm384.table.records import Deployment
@@ -229,3 +231,14 @@ def test_tally_of_answers() -> None:
     assert board.tally(several, "rows") == (
         "2 of 5 rows hold, 1 depends on what is meant or believed and 2 do not hold."
     )
+
+
+def test_tables_pass_as_checked_while_nothing_has_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = files.as_checked.__wrapped__()
+    assert files.DATA / "specs.csv" in found
+    monkeypatch.setattr(files, "CHECKED", tmp_path / "checked.csv")
+    assert files.as_checked.__wrapped__() == {}  # where they were never checked
+    (tmp_path / "checked.csv").write_text("file,sha256\nspecs.csv,0\n")
+    assert files.as_checked.__wrapped__() == {}
