@@ -13,7 +13,7 @@ import pytest
 from strangers import refused
 
 from cm384.ledger import board
-from cm384.ledger.claims import Claim, load_claims
+from cm384.ledger.claims import Claim, load_claims, printed
 from cm384.ledger.verdicts import judge, scorecard
 from cm384.physics import at_work, kernels
 from cm384.physics.check import in_words, validate
@@ -242,3 +242,21 @@ def test_tables_pass_as_checked_while_nothing_has_moved(
     assert files.as_checked.__wrapped__() == {}  # where they were never checked
     (tmp_path / "checked.csv").write_text("file,sha256\nspecs.csv,0\n")
     assert files.as_checked.__wrapped__() == {}
+
+
+def test_how_rows_come_down_to_sentences() -> None:
+    """Of five rows one repeats another and two are one sentence; of three that cite somebody one repeats."""
+    claims = [claim(id="X-1", reports="A"), claim(id="X-2", reports="B", same_as="X-1"), claim(id="X-3a"),
+              claim(id="X-3b"), claim(id="X-4", reports="C", form="saying")]  # fmt: skip
+    lines = pd.DataFrame({"id": [each.id for each in claims], "category": "parity", "answer": "holds"})
+    told = board.how_counted(lines, claims)
+    assert told.startswith("5 rows: 1 repeat another one, and 1 are further parts")
+    assert "Of the 3 sentences 1 say only that somebody said something" in told
+    assert "in 1 rows something is asserted through somebody" in told
+
+
+def test_edge_of_an_interval_has_a_billionth_to_spare() -> None:
+    three = printed("3.6", "ratio")  # 3.55 to 3.65
+    inside, outside = (3.55 - 3e-9, 3.65 + 3e-9), (3.55 - 5e-9, 3.65 + 5e-9)
+    assert all(map(three.holds, inside))
+    assert not any(map(three.holds, outside))
