@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 import worked
 
-from cm384 import load_model, load_specs
+from cm384 import Deployment, load_model, load_specs, prefill
 from cm384.physics.check import predict
 from cm384.physics.in_numbers import Lines, in_numbers
 from cm384.physics.serving import time_budget
@@ -63,9 +63,18 @@ def test_a_product_and_a_step_by_hand() -> None:
     kernel = found["one of 58 layers with experts, on one rank"]["projections, 7,168 → 2,112"]
     assert kernel.startswith("computing 2 × 48 × 7,168 × 2,112 FLOP ÷ (644 TFLOPS × 0.6667) = 3.385 µs; ")
     assert kernel.endswith("in all √(3.385² + 11.50²) µs + 0.1126 µs + 5 µs = 17.10 µs")
+    layer = found["one of 58 layers with experts, on one rank"]
+    assert layer["rows of the busiest rank"] == "48 × 9 × 1.429 = 617.1"
+    assert layer["with half a tile empty in each expert"] == "617.1 + 1 × 16 ÷ 2 = 625.1"
+    assert layer["expert half"] == "8.678 µs + 277.0 µs + 54.04 µs = 339.7 µs"
+    assert layer["dispatch"] == "48 × 9 × 7,168 × 1.071 × 1.429 B ÷ 135 GB/s + 86.46 µs = 121.6 µs"
     whole = found["the step"]
     assert whole["the step"] == "3 × 1,115 µs + 58 × 1,221 µs + 1,513 µs + 2,908 µs + 2,000 µs = 80.60 ms"
     assert whole["an accelerator"] == "96 × 1.7 tokens ÷ 80.60 ms = 2,025 tokens/s"
+    assert whole["draft"] == "1,221 µs + 173.2 µs + 1,513 µs = 2,908 µs"
+    limit = found["the physical limit of a token"]
+    read = limit["weights and cache, for the tokens of a step"]
+    assert read == "(38.34 GB + 27.63 GB) ÷ 163.2 ÷ 3.2 TB/s = 126.3 µs"
 
 
 def test_another_batch_is_another_arithmetic() -> None:
@@ -87,3 +96,38 @@ def test_another_batch_is_another_arithmetic() -> None:
 )
 def test_planted_digit_is_seen(left: str, right: str) -> None:
     assert not worked.holds(left, right)
+
+
+def test_bytes_of_small_kernels_by_hand() -> None:
+    """8 bytes an element to norm, 3 to quantise, 4 to turn, 6 to add, 5 to activate (data/specs.csv).
+
+    Attention: 8 × 7,168 + 4 × 128 × 64 + 3 × (7,168 + 2,048 + 128 × 128) = 166,912, for 48 and 96 tokens.
+    Experts: 48 × 7,168 × (8 + 6 + 3) + 5 × 617.1 × 2,048; dense 96 × ((8 + 3) × 7,168 + 5 × 18,432).
+    """
+    experts, dense = (
+        lines for name, lines in parts("CM384-DECODE-4K-50MS").items() if name.startswith("one of")
+    )
+    found = [lines[f"{of} vector"] for lines, of in
+             ((experts, "attention"), (dense, "attention"), (experts, "expert"), (dense, "ffn"))]  # fmt: skip
+    sizes = [48 * 166_912, 96 * 166_912, 48 * 7_168 * 17 + 5 * 432 * 2_048 * 10 / 7,
+             96 * (11 * 7_168 + 5 * 18_432)]  # fmt: skip
+    told = [float(re.search(r"\+ ([\d.]+) MB", text)[1]) for text in found]  # type: ignore[index]
+    assert told == pytest.approx([size / 1e6 for size in sizes], rel=1e-3)
+
+
+def test_core_of_a_tensor_group_by_hand() -> None:
+    """16,384 prompt tokens × 16 of 128 heads × 2 (192 + 128) × 1,024 positions on average ÷ 483 TFLOPS.
+
+    Of Llama 3.1 70B one rank of eight has 8 of 64 heads, and one of the 8 heads of keys and values.
+    """
+    run = SPECS.measurements["VLLM-H200-PREFILL-TP8"]
+    seconds = prefill(SPECS, load_model("deepseek-r1"), run.deployment).breakdown["attention_core"]
+    assert seconds == pytest.approx(61 * 16_384 * 16 * 640 * 1_024 / 483e12, rel=1e-3)
+    eight = Deployment("h200-sxm", 8, 8, 4, 4096, tensor_parallel=8, matrix_precision="bf16")
+    found = in_numbers(SPECS, load_model("llama-3.1-70b"), eight, "decode")
+    layer = found["one of 80 layers without experts, on one rank"]
+    assert layer["attention core"] == (
+        "computing 32 × 8 × 512 × 4,096 FLOP ÷ 252.8 TFLOPS = 2.124 µs; "
+        "reading 32 × 4,096 × 2,048 × 0.25 B ÷ 4.329 TB/s = 15.50 µs; "
+        "in all max(2.124 µs, 15.50 µs) × 1 for the longest rank + 12.2 µs = 27.70 µs"
+    )

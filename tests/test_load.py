@@ -6,6 +6,7 @@ import csv
 import dataclasses
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,9 @@ import pytest
 
 from cm384 import Deployment, decode, load_model, load_specs, prefill
 from cm384.physics.check import predict, spread, validate
-from cm384.physics.load import closed_loop
+from cm384.physics.load import Stage, closed_loop, rate_match, transfer
+from cm384.physics.serving import largest_batch
+from cm384.table import units
 from cm384.table.errors import DATA, InputError
 from cm384.table.records import Loop, Measurement
 from cm384.table.specs import load_measurements, load_third_party
@@ -82,6 +85,87 @@ def test_a_loop_broadcasts() -> None:
 def test_a_loop_without_answers_is_refused() -> None:
     with pytest.raises(InputError, match="output: expected more than 1 token in a closed loop"):
         closed_loop(SPECS, R1, dataclasses.replace(TP8, output=1), users(4))
+
+
+def test_a_queue_by_hand() -> None:
+    """Three users, 2 s a prompt, back after 4 s, 1 s to send: R = 2 (1 + 2 R ÷ (R + 5)) = ½ + √10.25."""
+    apart = Stage(2.0, 1.0, 1.0, aggregated=False)
+    assert apart.seconds(3, 4.0, 0.5) == pytest.approx(0.5 + 10.25**0.5 + 1)
+    # R = 2 + ½ · 2 · 2 R ÷ (R + 5) with two servers: R² + R = 10
+    assert dataclasses.replace(apart, servers=2.0).seconds(3, 4.0, 0.5) == pytest.approx(
+        (-1 + 41**0.5) / 2 + 1
+    )
+    # in the steps of decode half a step of 0.5 s more: R = 2 (1 + 2 R ÷ (R + 5.25))
+    shared = dataclasses.replace(apart, aggregated=True).seconds(3, 4.0, 0.5)
+    assert shared == pytest.approx(0.375 + (0.375**2 + 10.5) ** 0.5 + 1.25)
+    assert apart.seconds(1, 4.0, 0.5) == pytest.approx(2 + 1)
+    assert apart.seconds(0.5, 4.0, 0.5) == pytest.approx(2 + 1)  # nobody else is before it
+
+
+@pytest.mark.parametrize("users", [2.0, 30.0, 5000.0])
+def test_so_many_servers_keep_a_first_token(users: float) -> None:
+    stage = Stage(2.0, 1.0, 1.0, aggregated=False)
+    needed = stage.servers_for(5.0, users, 40.0)
+    assert dataclasses.replace(stage, servers=needed).seconds(users, 40.0, 0.1) == pytest.approx(5.0)
+
+
+def test_a_first_token_before_its_prompt_is_refused() -> None:
+    stage = Stage(2.0, 1.0, 1.0, aggregated=False)
+    with pytest.raises(InputError, match="a prompt alone takes 3,000 ms, not 3,000"):
+        stage.servers_for(3.0, 9, 40.0)
+    assert stage.servers_for(3.0001, 9, 40.0) > 0
+
+
+def test_users_that_do_not_fit_wait() -> None:
+    """What fits decodes; a user is in one of three places, in each as often as its time there says."""
+    output, concurrency = 900, 1e5
+    wide = dataclasses.replace(TP8, batch=1, context=900 + 450)
+    fitting = float(largest_batch(SPECS, R1, wide, None)) * 8
+    loop = dataclasses.replace(users(concurrency), workers=2)
+    found = closed_loop(SPECS, R1, TP8, loop)
+    assert float(found.running) * 8 == pytest.approx(fitting)
+    decoding = (output - 1) * float(found.step)
+    waiting = concurrency / 2 / fitting * decoding - decoding - 0.3
+    assert float(found.queued) == pytest.approx(waiting / (waiting + 0.3 + decoding))
+    # each group of eight gives a token of every request that it decodes in a step
+    assert float(found.served.m) == pytest.approx(fitting / 8 / float(found.step))
+    assert float(closed_loop(SPECS, R1, TP8, users(64)).queued) == 0
+    # who waits for memory has no first token yet, where the sentence does not say when it comes
+    described = {"ttft": np.nan, "prefill_workers": 3, "prefill_accelerators": 8,
+                 "prefill_tensor_parallel": 8, "prefill_expert_parallel": 1}  # fmt: skip
+    first = float(closed_loop(SPECS, R1, TP8, dataclasses.replace(loop, **described)).first)
+    assert (first + decoding) / decoding == pytest.approx(concurrency / 2 / fitting)
+
+
+def test_prefill_on_chips_of_its_own_is_a_queue_and_a_transfer() -> None:
+    """Three groups of eight take 900 tokens each; then 61 × 576 elements of two bytes a token are sent."""
+    alone = dataclasses.replace(TP8, batch=900 / 8, context=900, output=0)
+    sent = 900 * 61 * 576 * 2 / 50e9  # 400 Gbit/s a chip
+    assert float(transfer(SPECS, R1, alone)) == pytest.approx(sent)
+    loop = Loop(64, 900, 2, np.nan, False, 3, 8, 8, 1)
+    found = closed_loop(SPECS, R1, TP8, loop)
+    stage = Stage(float(prefill(SPECS, R1, alone).step), 3.0, sent, aggregated=False)
+    step = float(found.step)
+    assert float(found.first) == pytest.approx(stage.seconds(64, 899 * step, step))
+    # a package of two dies has one link for both
+    pair = Deployment("ascend-910c", 16, 32, 900, 900, matrix_precision="int8", attention_precision="bf16")
+    assert float(transfer(SPECS, R1, pair)) == pytest.approx(900 * 61 * 576 * 2 / 25e9)
+
+
+def test_drafts_that_are_kept_count_for_every_user() -> None:
+    """64 users on 2 × 8 chips, 1.7 tokens a step: what all get a second is 64 × 1.7 ÷ the step."""
+    drafting = dataclasses.replace(TP8, draft_tokens=1, tokens_per_step=1.7)
+    found = closed_loop(SPECS, R1, drafting, dataclasses.replace(users(64), workers=2))
+    assert float(found.throughput.m) * 16 == pytest.approx(64 * 1.7 / float(found.step))
+    assert float(found.served.m) == pytest.approx(float(found.running) * 1.7 / float(found.step))
+
+
+def test_rates_of_prefill_and_decode_by_hand() -> None:
+    """2,000 tokens/s in answers of 500 are 4 requests of 1,000 tokens: ½ of a chip that takes 8,000."""
+    filled, decoded = (SimpleNamespace(throughput=units.Q(rate, "token/s")) for rate in (8000.0, 2000.0))
+    ratio, both = rate_match(filled, decoded, 1000, 500)  # type: ignore[arg-type]
+    assert ratio == pytest.approx(0.5)
+    assert both.m == pytest.approx(2000 / 1.5)
 
 
 # --- rows of a file ------------------------------------------------------------------------------

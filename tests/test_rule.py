@@ -497,6 +497,23 @@ def test_an_estimate_settles_nothing(tmp_path: Path) -> None:
     assert "not independent: an estimate" in found.why
 
 
+@pytest.mark.parametrize(
+    ("others", "tail"),
+    [("fp8", "of A = 300 TFLOPS."), ("fp8 fp4", ", and 1 more."), ("fp8 fp4 fp6", ", and 2 more.")],
+)
+def test_two_readings_that_hold_are_named_and_the_rest_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, others: str, tail: str
+) -> None:
+    """More than 115 TFLOPS hold of 300 in INT8, and of 200 in each other format."""
+    rows = [f"a peak precision={name} 200 TFLOP/s headline central alpha" for name in others.split()]
+    monkeypatch.setattr(sys.modules[__name__], "WORLD", WORLD + rows)
+    claim = CLAIM | {"relation": "gt", "value": "115", "readings": "precision=fp6" * ("fp6" in others)}
+    (found,) = judged(tmp_path, request.getfixturevalue("world"), claim)
+    assert found.answer == "other basis"
+    assert found.why.endswith(tail)
+    assert found.why.count("TFLOPS") == 3  # as stated, and twice as it holds
+
+
 def test_a_precision_that_a_chip_lacks_is_said_so(tmp_path: Path) -> None:
     claim = CLAIM | {"subject": "ascend-910c", "conditions": "precision=fp8", "value": "3,000"}
     (found,) = judged(tmp_path, SPECS, claim)

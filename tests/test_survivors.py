@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from strangers import refused
 
-from cm384.ledger.claims import Claim, load_claims
-from cm384.ledger.verdicts import scorecard
-from cm384.physics import kernels
+from cm384.ledger import board
+from cm384.ledger.claims import Claim, load_claims, printed
+from cm384.ledger.verdicts import judge, scorecard
+from cm384.physics import at_work, kernels
 from cm384.physics.check import in_words, validate
 from cm384.physics.kernels import Rows
 from cm384.physics.models import load_model
-from cm384.physics.serving import decode, prefill, time_budget
+from cm384.physics.serving import decode, joined, prefill, time_budget
 from cm384.physics.sizes import Sizes
+from cm384.table import files
+from cm384.table.errors import suggestion
 from cm384.table.files import columns
 from cm384.table.records import Deployment
 from cm384.table.specs import load_measurements, load_specs
@@ -111,3 +118,145 @@ def test_share_that_names_no_machine_is_tried_on_every_one() -> None:
 
 def test_own_claims_are_read_without_a_table() -> None:
     assert load_claims() == load_claims(specs=SPECS)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("matx", "; did you mean 'matrix'?"),  # 8 of 10 letters
+        ("peke", "; did you mean 'peak'?"),  # 6 of 8
+        ("mapy", "; known: matrix, peak"),  # 4 of 10, 4 of 8
+    ],
+)
+def test_name_is_suggested_from_three_letters_of_four_on(name: str, told: str) -> None:
+    assert suggestion(name, ["peak", "matrix", ""]) == told
+
+
+def test_acceptance_that_no_row_states_counts_as_assumed() -> None:
+    row = dataclasses.replace(load_measurements()[0], phase="decode", draft_tokens="2", tokens_per_step="",
+                              assumed="batch")  # fmt: skip
+    assert row.taken == "batch;tokens_per_step"
+    for changes in (
+        {"tokens_per_step": "1.7"},
+        {"draft_tokens": "0"},
+        {"draft_tokens": ""},
+        {"phase": "prefill"},
+    ):
+        assert dataclasses.replace(row, **changes).taken == "batch"
+    assert dataclasses.replace(row, assumed="").taken == "tokens_per_step"
+    assert dataclasses.replace(row, assumed="tokens_per_step").taken == "tokens_per_step"
+
+
+def test_throughput_that_a_time_per_token_implies() -> None:
+    """96 requests a chip at 50 ms are 1,920 tokens/s; 640 users on 2 × 16 chips 400."""
+    row = dataclasses.replace(load_measurements()[0], throughput="", batch="96", tpot="50", accelerators="16")
+    assert row.measured == pytest.approx(1920)
+    loop = dataclasses.replace(row, concurrency="640")
+    assert loop.measured == pytest.approx(800)
+    assert dataclasses.replace(loop, workers="2").measured == pytest.approx(400)
+    assert dataclasses.replace(loop, throughput="7").measured == 7
+
+
+def test_scorecard_has_room_for_every_span() -> None:
+    """Spans of 5 to 20 around 10, which is twice the claim, are 1 to 4; half and twice that is shown."""
+    lines = pd.DataFrame({"ratio": [2.0], "derived": [10.0], "low": [5.0], "high": [20.0]})
+    assert board._edges(lines) == pytest.approx((0.5, 8))
+    assert board._edges(lines.assign(ratio=8.0)) == pytest.approx((0.5, 32))  # one is always in it
+    assert board._edges(lines.assign(ratio=0.125)) == pytest.approx((0.0625 / 2, 2))
+
+
+def test_counts_of_answers_in_words() -> None:
+    counts = pd.DataFrame({"holds": [1, 3], "partly": [3, 1]}, index=["one", "two"])
+    assert board._agreement(counts) == "Of 8 claims, 4 hold: from 25 % in one to 75 % in two"
+    assert board._agreement(counts[:1]) == "Of 4 claims, 1 holds"
+    assert board._agreement(counts[["partly"]]) == "Of 4 claims, 0 hold: from 0 % in one to 0 % in two"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "leads", "costs"),
+    [
+        (1.2, 1.5, "leads", "takes more"),
+        (0.6, 0.9, "trails", "takes less"),
+        (0.9, 1.2, "not separable", "not separable"),
+        (1.0, 1.0, "level", "level"),
+        (1.0 + 1e-6, 1.1, "leads", "takes more"),
+    ],
+)
+def test_a_ratio_is_read_by_both_its_ends(low: float, high: float, leads: str, costs: str) -> None:
+    for cost, told in ((False, leads), (True, costs)):
+        line: Any = SimpleNamespace(kind="specified", cost=cost)
+        assert at_work._reads(low, high, line) == told
+
+
+def test_blocks_of_an_array_are_joined_where_they_vary() -> None:
+    one, two = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+    assert joined([one, two]).tolist() == [1, 2, 3, 4]
+    assert joined([one, two, one]).size == 6
+    assert joined([one]) is one
+    assert joined([5.0, 5.0]) == 5
+    column = np.array([[1.0], [2.0]])  # the same for every place of the last axis
+    assert joined([column, column]).shape == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("judged", "told"),
+    [
+        ("opinion", "No document could overturn it."),
+        ("unsupported", "A document that says it."),
+        ("undecided", "A document that says it."),
+        ("holds", "A document nearer to the matter."),
+        ("partly", "A document nearer to the matter."),
+    ],
+)
+def test_what_would_overturn_an_answer_by_hand(judged: str, told: str) -> None:
+    found = judge(claim(judged=judged, form="statement", note="So it is."), SPECS, {})
+    assert (found.overturn, found.settled) == (told, "document" if "nearer" in told else "nothing")
+    named = claim(judged=judged, form="statement", note="So it is.", overturn="A letter.", settled="model")
+    assert (judge(named, SPECS, {}).overturn, judge(named, SPECS, {}).settled) == ("A letter.", "model")
+
+
+def test_what_would_overturn_a_figure_is_a_row_and_no_number_of_parts() -> None:
+    memory = claim(subject="cloudmatrix-384", quantity="hbm_capacity", form="value", value=99, unit="TB")
+    told = "A document of the maker with another value of "
+    assert judge(memory, SPECS, {}).overturn == f"{told}Ascend 910C: HBM capacity."
+    chips = claim(subject="cloudmatrix-384", quantity="count", conditions="part=ascend-910c", form="count",
+                  value=99, unit="count")  # fmt: skip
+    assert judge(chips, SPECS, {}).overturn == f"{told}CloudMatrix 384: count (Ascend 910C)."
+
+
+def test_tally_of_answers() -> None:
+    assert board.tally(["holds"]) == "1 of 1 claims holds."
+    assert board.tally([]) == "0 of 0 claims hold."
+    several = ["holds", "holds", "partly", "overstated", "contradicted"]
+    assert board.tally(several, "rows") == (
+        "2 of 5 rows hold, 1 depends on what is meant or believed and 2 do not hold."
+    )
+
+
+def test_tables_pass_as_checked_while_nothing_has_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = files.as_checked.__wrapped__()
+    assert files.DATA / "specs.csv" in found
+    monkeypatch.setattr(files, "CHECKED", tmp_path / "checked.csv")
+    assert files.as_checked.__wrapped__() == {}  # where they were never checked
+    (tmp_path / "checked.csv").write_text("file,sha256\nspecs.csv,0\n")
+    assert files.as_checked.__wrapped__() == {}
+
+
+def test_how_rows_come_down_to_sentences() -> None:
+    """Of five rows one repeats another and two are one sentence; of three that cite somebody one repeats."""
+    claims = [claim(id="X-1", reports="A"), claim(id="X-2", reports="B", same_as="X-1"), claim(id="X-3a"),
+              claim(id="X-3b"), claim(id="X-4", reports="C", form="saying")]  # fmt: skip
+    lines = pd.DataFrame({"id": [each.id for each in claims], "category": "parity", "answer": "holds"})
+    told = board.how_counted(lines, claims)
+    assert told.startswith("5 rows: 1 repeat another one, and 1 are further parts")
+    assert "Of the 3 sentences 1 say only that somebody said something" in told
+    assert "in 1 rows something is asserted through somebody" in told
+
+
+def test_edge_of_an_interval_has_a_billionth_to_spare() -> None:
+    three = printed("3.6", "ratio")  # 3.55 to 3.65
+    inside, outside = (3.55 - 3e-9, 3.65 + 3e-9), (3.55 - 5e-9, 3.65 + 5e-9)
+    assert all(map(three.holds, inside))
+    assert not any(map(three.holds, outside))

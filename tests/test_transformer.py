@@ -506,6 +506,8 @@ def test_flop_are_two_per_weight_met(name: str, context: int) -> None:
         (config("qwen3-32b", num_key_value_heads=7), "'num_key_value_heads': expected a divisor"),
         (config("qwen3-32b", use_sliding_window=True), "'use_sliding_window': attention in windows is not"),
         (config("qwen3-235b-a22b", mlp_only_layers="1"), "'mlp_only_layers': expected a list"),
+        (config("qwen3-235b-a22b", mlp_only_layers=[1, "2"]), "'mlp_only_layers': expected a list"),
+        (config("qwen3-235b-a22b", mlp_only_layers=[True]), "'mlp_only_layers': expected a list"),
         (config("qwen3-235b-a22b", num_experts=...), "'num_experts'.* missing"),
         (config(n_shared_experts=...), "'n_shared_experts'.* missing"),
         (config(first_k_dense_replace=...), "'first_k_dense_replace'.* missing"),

@@ -13,6 +13,7 @@ import pytest
 from cm384 import load_specs
 from cm384.physics.check import (
     ModelError,
+    _alike,
     by_document,
     in_words,
     model_error,
@@ -23,7 +24,7 @@ from cm384.physics.check import (
 )
 from cm384.physics.terms import check_terms
 from cm384.table.errors import DATA, InputError
-from cm384.table.reading import load_kernels
+from cm384.table.reading import load_kernels, measurements_checks, training_checks
 from cm384.table.specs import load_measurements, load_third_party
 
 SPECS = load_specs()
@@ -393,3 +394,66 @@ def test_time_per_token_stands_in_for_a_throughput(table: pd.DataFrame, tmp_path
     table.loc[row, "throughput"] = ""
     rows = {m.id: m for m in load_measurements(saved(table, tmp_path), SPECS)}
     assert rows["CM384-DECODE-4K-50MS"].measured == pytest.approx(96 / 0.0494)
+
+
+# --- limits of what may be set side by side, and of cells ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "alike"),
+    [
+        ({}, True),
+        ({"context": "5000"}, True),  # a quarter longer
+        ({"context": "3200"}, True),
+        ({"context": "5010"}, False),
+        ({"batch": "64"}, True),  # half, twice
+        ({"batch": "256"}, True),
+        ({"batch": "257"}, False),
+        ({"routing": "balanced"}, False),
+        ({"phase": "prefill"}, False),
+        ({"model": "llama-3.1-70b"}, False),
+        ({"model": "deepseek-v3"}, True),  # of one family
+        ({"matrix_precision": "int8"}, True),  # eight bits both
+        ({"matrix_precision": "bf16"}, False),
+        ({"matrix_precision": "w4a8"}, False),
+        ({"draft_tokens": "2"}, True),  # drafts on both sides
+        ({"draft_tokens": "0"}, False),
+        ({"draft_tokens": "0", "assumed": "draft_tokens"}, True),  # or unknown
+    ],
+)
+def test_runs_that_can_be_set_side_by_side(changes: dict[str, str], alike: bool) -> None:
+    known = {"phase": "decode", "model": "deepseek-r1", "routing": "eplb", "matrix_precision": "fp8",
+             "draft_tokens": "1", "context": "4000", "batch": "128", "assumed": ""}  # fmt: skip
+    ours = dataclasses.replace(MEASUREMENTS[0], **known)
+    assert bool(_alike(ours, dataclasses.replace(ours, **changes))) == alike
+    assert not _alike(dataclasses.replace(ours, matrix_precision="w4a16"), ours)
+
+
+@pytest.mark.parametrize(
+    ("column", "good", "bad"),
+    [
+        ("accelerators", ["", "0.5", "2048"], ["0", "-1", "many"]),
+        ("recomputed", ["", "0", "0.5", "1"], ["1.01", "-0.5", "half"]),
+        ("mfu", ["", "0.5", "100"], ["0", "100.5", "half"]),
+    ],
+)
+def test_cells_of_training_runs(column: str, good: list[str], bad: list[str]) -> None:
+    check = training_checks(["h100-sxm"], ["deepseek-v3"])[column]
+    assert all(map(check.holds, good))
+    assert not any(map(check.holds, bad))
+
+
+@pytest.mark.parametrize(
+    ("column", "good", "bad"),
+    [
+        ("tpot", ["", "0.5", "50"], ["0", "-1", "fast"]),
+        ("batch", ["", "0.5", "128"], ["0", "-1", "many"]),
+        ("prefill_workers", ["", "2"], ["0"]),
+        ("output", ["", "0", "512"], ["-1", "long"]),
+        ("draft_tokens", ["", "0", "3"], ["-1", "some"]),
+    ],
+)
+def test_cells_of_measurements(column: str, good: list[str], bad: list[str]) -> None:
+    check = measurements_checks(["h100-sxm"], None)[column]
+    assert all(map(check.holds, good))
+    assert not any(map(check.holds, bad))

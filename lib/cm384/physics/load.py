@@ -148,7 +148,7 @@ def _stage(specs: Specs, model: Model, d: Deployment, loop: Loop) -> Stage:
     layout = own if loop.aggregated else apart
     group = Rows(specs, d.accelerator, 0).optional("ranks_per_package", 1.0) / layout["tensor_parallel"]
     alone = dataclasses.replace(
-        d, context=loop.prompt, batch=loop.prompt * group, output=0.0, microbatches=1, draft_tokens=0,
+        d, context=loop.prompt, batch=loop.prompt * group, microbatches=1, draft_tokens=0,
         tokens_per_step=1, drafter="", **layout,
     )  # fmt: skip
     workers = loop.workers if loop.aggregated else loop.prefill_workers
