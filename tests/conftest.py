@@ -14,7 +14,7 @@ from pathlib import Path
 
 import forked  # noqa: F401
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, sync_playwright
 from rendered import CHROMIUM, REPORT, Tab, run
 from visiting import Visit, visit
 
@@ -86,11 +86,21 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Tabs of one profile: one of its own for each costs as much as opening a page."""
+    with browser.new_context() as opened:
+        yield opened
+
+
 @pytest.fixture
-def tab(browser: Browser, site: Path) -> Iterator[Tab]:
+def tab(context: BrowserContext, site: Path) -> Iterator[Tab]:
     """A new tab that notes errors and outside requests; open a page of the site in it."""
-    with browser.new_context() as context:
-        yield Tab(context.new_page(), site)
+    page = context.new_page()
+    yield Tab(page, site)
+    with suppress(Error):  # of a page that keeps nothing
+        page.evaluate("localStorage.clear()")
+    page.close()
 
 
 @pytest.fixture(scope="module")

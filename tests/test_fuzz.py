@@ -240,7 +240,7 @@ def configs(draw: st.DrawFn) -> tuple[str, str, bool]:
         fields.pop(field, None)
     same = fields == CONFIGS[name]
     if draw(st.booleans()):
-        fields[draw(st.sampled_from(["transformers_version", "architectures", "use_cache"]))] = draw(
+        fields[draw(st.sampled_from(["transformers_version", "_name_or_path", "use_cache"]))] = draw(
             st.text()
         )
     text = json.dumps(fields, indent=draw(st.sampled_from([None, 1])))

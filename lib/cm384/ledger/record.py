@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 
 from cm384.ledger.claims import ANSWERS, Claim, load_claims
 from cm384.table import files
@@ -81,7 +80,6 @@ def moves(claims: Iterable[Claim]) -> list[tuple[Claim, Answered, Answered]]:
     ]
 
 
-@cache
 def data_version() -> str:
     """The day of the newest answer and eight digits of all packaged tables: `2026-11-30-1a2b3c4d`."""
     days = [row.since for rows in load_answers().values() for row in rows]

@@ -116,8 +116,8 @@ def _latent_model(config: ConfigFile, family: str) -> Model:
 
 def _indexer(config: ConfigFile, layers: int) -> Indexer:
     """The indexer of sparse attention; where the file says so, some layers take another's choice."""
-    kinds = config.value("indexer_types", ["full"] * layers)
-    if not isinstance(kinds, list) or len(kinds) != layers or {*kinds} - {"full", "shared"}:
+    kinds = config.words("indexer_types", ["full"] * layers)
+    if len(kinds) != layers or {*kinds} - {"full", "shared"}:
         raise config.error("indexer_types", f"'full' or 'shared' for each of {layers} layers")
     # How those layers are chosen stands in further fields, which say the same once more.
     for field in ("index_topk_freq", "index_skip_topk_offset", "index_share_for_mtp_iteration"):
@@ -134,8 +134,8 @@ def _indexer(config: ConfigFile, layers: int) -> Indexer:
 def _windows(config: ConfigFile, layers: int) -> tuple[int, Fraction]:
     """The window of attention, and the share of the layers that have it."""
     names = {"sliding_attention", "full_attention"}
-    kinds = config.value("layer_types")
-    if not isinstance(kinds, list) or len(kinds) != layers or {*kinds} - names:
+    kinds = config.words("layer_types")
+    if len(kinds) != layers or {*kinds} - names:
         raise config.error("layer_types", f"{' or '.join(sorted(names))} for each of {layers} layers")
     return config.count("sliding_window"), Fraction(kinds.count("sliding_attention"), layers)
 
@@ -149,13 +149,13 @@ def _grouped_query_model(config: ConfigFile, family: str) -> Model:
     llama, qwen2, gpt_oss = (family == name for name in ("llama", "qwen2", "gpt_oss"))
     bias = config.flag("attention_bias", gpt_oss)
     window, windowed = _windows(config, layers) if gpt_oss else (0, Fraction(0))
-    drafts = "LlamaForCausalLMEagle3" in config.value("architectures", [])
+    drafts = "LlamaForCausalLMEagle3" in config.words("architectures")
     normed = family in ("qwen3", "qwen3_moe", "minimax_m2")
     width = config.count("head_dim", None if normed else hidden // heads)
     # MiniMax norms all heads as one vector, Qwen each head with the same weights.
     kinds = {"per_head": 2, "per_layer": heads + kv_heads}
     kind = config.value("qk_norm_type", "per_layer" if family == "minimax_m2" else "per_head")
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise config.error("qk_norm_type", f"one of {', '.join(kinds)}")
     attention = GroupedQueryAttention(
         heads,

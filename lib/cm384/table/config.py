@@ -127,6 +127,13 @@ class ConfigFile:
             raise self.error(field, "a list of layer numbers")
         return value
 
+    def words(self, field: str, default: Iterable[str] = ()) -> list[str]:
+        """A list of words; what is usual if absent."""
+        value = self.value(field, [*default])
+        if not isinstance(value, list) or any(not isinstance(word, str) for word in value):
+            raise self.error(field, "a list of words")
+        return value
+
     def refuse_unread(self, neutral: Iterable[str] = ()) -> None:
         """Refuse a field that was not read, unless it is off or known to leave the cost as it is.
 
