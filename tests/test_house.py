@@ -168,6 +168,11 @@ def test_every_module_with_a_derivation_is_imported_for_them() -> None:
     assert found == {*HOMES}
 
 
+def test_every_module_is_read_in_one_sitting() -> None:
+    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in LIB.rglob("*.py")}
+    assert {name: count for name, count in lines.items() if count > 450} == {}
+
+
 def test_library_asks_no_name_for_its_vendor() -> None:
     wrong = re.compile(r"""startswith\(\s*["'](ascend|kunpeng|atlas|cloudmatrix|gb|h\d|hgx)""")
     assert wrong.search('name.startswith("ascend-")')

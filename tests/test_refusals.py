@@ -335,10 +335,17 @@ def test_deployment_takes_numbers_alone(value: Any) -> None:
     assert decode(load_specs(), load_model("deepseek-r1"), Deployment(**GIVEN)).throughput.m > 0
 
 
+def test_null_in_a_parameter_is_refused() -> None:
+    told = refused(notebooks.values_of, notebooks.find_notebook("00"), {"claims_file": "a\0b"})
+    assert told == "parameter claims_file: expected str, got 'a\\x00b'"
+
+
 @pytest.mark.parametrize("name", [None, 3, ["h20"], {}, np.array(["h20"])], ids=repr)
 def test_name_that_is_none_is_refused(name: Any) -> None:
     assert refused(load_specs().find, name, "peak", precision="bf16").startswith("subject: expected a name")
     assert refused(load_specs().find, "h20", name).startswith("quantity: expected a name")
     assert refused(meant, "chip", name, ["h20"]).startswith("chip: expected a name")
+    if name is not None:  # that leaves it open
+        assert refused(load_specs().find, "h20", "peak", name).startswith("basis: expected a name")
     for field in ("accelerator", "routing", "matrix_precision", "drafter", "software"):
         assert refused(Deployment, **GIVEN | {field: name}).startswith(f"{field}: expected a name")

@@ -535,6 +535,12 @@ def test_flop_are_two_per_weight_met(name: str, context: int) -> None:
             "'layer_types': attention that differs by layer is not modelled",
         ),
         (config("qwen3-32b", layer_types="full"), "'layer_types': attention that differs"),
+        (MIXTRAL | {"architectures": False}, "'architectures': expected a list of words, not false"),
+        (
+            MIXTRAL | {"model_type": "gpt_oss", "layer_types": [["full_attention"]] * 32},
+            "'layer_types': expected a list of words",
+        ),
+        (MINIMAX | {"qk_norm_type": ["per_layer"]}, "'qk_norm_type': expected one of per_head"),
         (MINIMAX | {"attn_type_list": [0, 1] * 31}, "'attn_type_list': attention that differs"),
         (MINIMAX | {"shared_intermediate_size": 3072}, "'shared_intermediate_size': a shared expert"),
         (MINIMAX | {"qk_norm_type": "none"}, "'qk_norm_type': expected one of per_head, per_layer"),

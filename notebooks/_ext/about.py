@@ -6,7 +6,6 @@ import html
 import json
 import re
 import shutil
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
@@ -17,14 +16,12 @@ from facts import SHOWN, facts
 from markupsafe import Markup
 
 import cm384
-from cm384.ledger import record
 from cm384.notebooks import NOTEBOOKS
 from cm384.table.errors import DATA
 
 OFFERED = "_static/data"  # where a page finds the tables that it offers
 PROJECT = "CloudMatrix 384 from first principles"
 LONGEST = 220  # characters of a description
-version = cache(record.data_version)  # that of a build
 
 
 def offer(source: Path) -> None:
@@ -47,7 +44,7 @@ def told(name: str, title: str) -> dict[str, Any]:
     book = f"{name}.ipynb" if any(name == book.stem for book in facts().shelf) else ""
     path = f"{place.removeprefix('https://github.com/')}/blob/main/notebooks/{book}"
     binder = f"https://mybinder.org/v2/gh/{path.replace('/blob/main/', '/main?labpath=')}"
-    date = version()
+    date = facts().version
     where = f" {site}/{name}.html" if (site := SHOWN["address"]["site"].rstrip("/")) else ""
     return {
         "date": date[:10],

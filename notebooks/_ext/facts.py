@@ -5,13 +5,14 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from links import CLAIM_ID
 
+from cm384.ledger import record
 from cm384.ledger.claims import Claim, load_claims
 from cm384.ledger.verdicts import Verdict, judge_all
 from cm384.notebooks import notebooks
@@ -44,6 +45,11 @@ class Facts:
     def claims(self) -> Mapping[str, Claim]:
         """The claims by id."""
         return {name: verdict.claim for name, verdict in self.ledger.items()}
+
+    @cached_property
+    def version(self) -> str:
+        """The day and the digest of the data."""
+        return record.data_version()
 
     def of(self, article: str, kind: str) -> list[Note]:
         """What is said of an article."""

@@ -173,7 +173,7 @@ def article(key: str, known: Facts) -> dict[str, Any]:
             for matter in known.of(key, "repeats")
         ],
         "workings": [workings.entry(verdict, known) for verdict in own],
-        "version": record.data_version(),
+        "version": known.version,
     }
 
 
@@ -203,7 +203,7 @@ def repeated_in(ledger: Iterable[Claim]) -> dict[str, list[Claim]]:
 def changes(known: Facts) -> dict[str, Any]:
     """The answers that moved, and the objections that came with a document."""
     return {
-        "version": record.data_version(),
+        "version": known.version,
         "moves": [
             {
                 "claim": f"{claim.id}: {claim.statement}",

@@ -11,7 +11,6 @@ from typing import Any
 
 from facts import Facts
 
-from cm384.ledger import record
 from cm384.ledger.board import MARKS
 from cm384.table import documents, files
 from cm384.table.errors import DATA
@@ -49,7 +48,7 @@ def load_aliases(claims: Mapping[str, Any]) -> dict[str, list[str]]:
 def data(known: Facts) -> dict[str, Any]:
     """The claims as the box shows and compares them, and whose name is whose."""
     aliases, names = load_aliases(known.claims), documents.short_names(known.notes)
-    version = record.data_version()
+    version = known.version
     return {
         "data": version,
         "makers": makers(),

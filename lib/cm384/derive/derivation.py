@@ -22,7 +22,8 @@ from cm384.table.errors import InputError, check_known
 from cm384.table.files import LEAST, MOST
 from cm384.table.frames import pd
 from cm384.table.records import Row
-from cm384.table.specs import Specs, Step
+from cm384.table.specs import Specs
+from cm384.table.trace import Step
 from cm384.table.units import Quantity
 from cm384.table.words import row_name, title, words
 
