@@ -58,9 +58,24 @@ def changed(share: float, **which: Any) -> list[Speed]:
 
 
 def test_how_many_times_by_hand(show: Show) -> None:
-    """385 / 36 = 10.7 and 31.1 / 0.58 = 53.6: one decode and a hundred thousand, beside aiconfigurator."""
+    """385 / 36 = 10.7 and 31.1 / 0.58 = 53.6: one decode and a hundred thousand, beside aiconfigurator.
+
+    241 / 157 = 1.54 is less than what rounds of one figure lay apart by.
+    """
     against = show(ROWS)["against"]
     assert (against(385, 36), against(0.58, 31.1)) == ("11 times slower", "54 times faster")
+    assert against(241, 157) == "1.5 times slower, level"
+    still = [replace(row, low=row.microseconds, high=row.microseconds) for row in ROWS]
+    assert show(still)["against"](241, 157) == "1.5 times slower"
+
+
+def test_what_noise_covers_is_called_level(show: Show) -> None:
+    """1.5 and 1.2 times are; 3.4 and 39 are not."""
+    said = show(ROWS)["speeds-read"].split(" In a batch")[0]
+    ahead, level = said.split("; it is level with ")
+    assert re.findall(r"one of (\w+)", ahead) == ["aiconfigurator", "ridgepoint"]
+    assert "(time alone)" in ahead
+    assert level == "aiconfigurator, light-llm-simulator."
 
 
 def test_every_ratio_of_the_page_is_that_of_the_table() -> None:
