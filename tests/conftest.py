@@ -15,7 +15,7 @@ from pathlib import Path
 import forked  # noqa: F401
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, sync_playwright
-from rendered import CHROMIUM, REPORT, Tab, run
+from rendered import BROWSER, CHROMIUM, REPORT, Tab, run
 from visiting import Visit, visit
 
 from cm384.notebooks import NOTEBOOKS
@@ -76,12 +76,11 @@ def site(build: Path) -> Path:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A headless Chromium; of a module, as it leaves an event loop running until it is closed."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        missing = "no browser test was run: chromium is not installed (apt-get install chromium)"
+    if BROWSER is None:
+        missing = "no browser test was run: chromium is missing (apt-get install chromium-headless-shell)"
         pytest.fail(missing) if "CI" in os.environ else pytest.skip(missing)
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
+        opened = playwright.chromium.launch(executable_path=BROWSER, args=CHROMIUM)
         yield opened
         opened.close()
 

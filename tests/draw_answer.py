@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 import sys
 
 from PIL import Image, PngImagePlugin
@@ -45,11 +44,11 @@ def words(figure: str) -> str:
 
 def main() -> None:
     from playwright.sync_api import sync_playwright
-    from rendered import CHROMIUM
+    from rendered import BROWSER, CHROMIUM
 
     css = (NOTEBOOKS / "_static" / "claims.css").read_text(encoding="utf-8")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=CHROMIUM)
         page = browser.new_page(viewport=dict(zip(("width", "height"), SIZE, strict=True)))  # type: ignore[arg-type]
         page.set_content(PAGE.format(css=css, figure=drawn()))
         shot = Image.open(io.BytesIO(page.screenshot()))

@@ -260,7 +260,11 @@ class Session:
 
     def ready(self) -> None:
         """Wait for the lines that importing it runs, seconds and lines of each test, and what fails."""
-        self.lines, self.tests, self.failing, self.needed = self.pipe.recv()
+        try:
+            self.lines, self.tests, self.failing, self.needed = self.pipe.recv()
+        except EOFError:
+            raise SystemExit(f"{self.name} ended early\n{(self.folder / 'log').read_text()}") from None
+        print(f"{self.name}: {len(self.tests)} tests", flush=True)
 
     def serve(self, pipe: Any) -> None:
         self.pipe.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,8 @@ REPORT = BUILD.format(
 )
 RENDER = BUILD.format(call="notebooks.render(notebooks.BUILD / 'src', notebooks.BUILD / 'site', '1')")
 
+# The shell draws pages as Chromium does, and has no window whose parts cost more than the page.
+BROWSER = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 CHROMIUM = [
     "--no-sandbox",
     "--disable-gpu",
@@ -68,6 +71,7 @@ class Tab:
         self.errors: list[str] = []
         self.outside: list[str] = []
         self.asked: set[Path] = set()
+        self.dark: set[str] = set()  # the kinds of text that were read on a dark page
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", self._asked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +19,10 @@ GRAVE = ("serious", "critical")
 # axe would load style sheets again, which a browser refuses for files; a finger needs 24 pixels.
 COLOURS = ["color-contrast", "link-in-text-block"]
 BASE = {"preload": False, "resultTypes": ["violations"]}
-ALL = BASE | {"rules": {"target-size": {"enabled": True}}}
+ALL = BASE | {"rules": {"target-size": {"enabled": True}, "region": {"enabled": False}}}  # never grave
 # axe takes its time over the colours of a text, and those of most words are those of others: it is told
-# to look at three of each kind.
-LOOK = """() => {
+# to look at three of each kind, of those that were looked at on other pages at none.
+LOOK = """known => {
   const grounds = new Map([[null, '']]), seen = new Map();
   const ground = e => {
     if (!grounds.has(e)) {
@@ -41,8 +42,10 @@ LOOK = """() => {
     if (!(text || e.placeholder || e.value) || !e.checkVisibility()) continue;
     const kind = looks(e) + (e.closest('a') ? looks(e.closest('a').parentElement) : '');
     seen.set(kind, (seen.get(kind) ?? 0) + 1);
-    if (seen.get(kind) <= 3) (e.closest('a') ?? e).dataset.look = e.dataset.look = '';
+    if (known.includes(kind) || seen.get(kind) > 3) continue;
+    (e.closest('a') ?? e).dataset.look = e.dataset.look = '';
   }
+  return [...seen.keys()].filter(kind => !known.includes(kind));
 }"""
 AXE = (
     Axe().axe_script
@@ -58,6 +61,7 @@ REACHED = """() => [...document.querySelectorAll('article :is(pre, .output)')]
     .every(e => e.tabIndex === 0
         || (e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight))"""
 STILL = "* { animation: none !important; transition: none !important; }"
+UNSEEN = "[...document.querySelectorAll('article details:not([open]) pre')].forEach(e => e.remove())"
 FOLD = "open => document.querySelectorAll('article details').forEach(fold => fold.open = open)"
 # Formulas that a phone cannot show whole, or that a browser does not draw.
 UNSET = """[...document.querySelectorAll('.formula, merror')]
@@ -136,7 +140,8 @@ def visit(tab: Tab, name: str) -> Visit:
 
     resize(page, WIDTHS[0])
     page.emulate_media(media="screen")
-    page.evaluate(FOLD, False)  # code has the same colours everywhere and is looked at once, below
+    page.evaluate(FOLD, False)  # code has the same colours everywhere and is looked at once, on one page
+    page.evaluate(UNSEEN)  # axe says nothing of what is hidden, but goes through all of it
     with suppress(TimeoutError):  # what stays out of reach is for axe to name
         page.wait_for_function(REACHED, timeout=10_000)
     every = grave_faults(page)
@@ -144,7 +149,9 @@ def visit(tab: Tab, name: str) -> Visit:
     found.faults = [fault for fault in every if fault not in found.colours]
     page.emulate_media(color_scheme="dark")
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
-    found.dark_colours = unreadable(page)
+    if new := page.evaluate(LOOK, sorted(tab.dark)):
+        found.dark_colours = unreadable(page, tab.dark)
+        tab.dark |= {*new}
     found.dark_grounds = set(page.evaluate(GROUNDS))
     # Of a picture one width is loaded: the larger one counts.
     loaded = [path for path in tab.asked if path.is_file() and not path.stem.endswith("-narrow")]
@@ -162,11 +169,11 @@ def resize(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
 
 
-def grave_faults(page: Page, rules: Any = ALL) -> list[str]:
-    """What axe calls a serious or critical fault."""
+def grave_faults(page: Page, rules: Any = ALL, known: Iterable[str] = ()) -> list[str]:
+    """What axe calls a serious or critical fault; known kinds of text are left out."""
     if not page.evaluate("'axe' in window"):  # once a page: each copy of it is slow at first
         page.evaluate(AXE)
-    page.evaluate(LOOK)
+    page.evaluate(LOOK, [*known])
     found = page.evaluate(RUN, rules)["violations"]
     return [
         f"{fault['id']}: {node['html']}: {(node['any'] + node['all'] + node['none'])[0]['message']}"
@@ -176,6 +183,6 @@ def grave_faults(page: Page, rules: Any = ALL) -> list[str]:
     ]
 
 
-def unreadable(page: Page) -> list[str]:
-    """Text that stands out too little from its ground."""
-    return grave_faults(page, BASE | {"runOnly": COLOURS})
+def unreadable(page: Page, known: Iterable[str] = ()) -> list[str]:
+    """Text that stands out too little from its ground; known kinds of text are left out."""
+    return grave_faults(page, BASE | {"runOnly": COLOURS}, known)
