@@ -33,6 +33,7 @@ import random
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -361,9 +362,10 @@ def sources() -> Iterator[tuple[Path, int, str]]:
 
 def copied(folder: Path) -> None:
     """The project in a folder of its own."""
-    for part in ("lib", "data", "notebooks", "tests", "pytest.ini", "README.md", "CONTRIBUTING.md"):
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
-        copy(ROOT / part, folder / part, **({"symlinks": True} if copy is shutil.copytree else {}))
+    named = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in named.stdout.splitlines():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     compileall.compile_dir(folder / "lib", quiet=2)
 
 

@@ -106,6 +106,16 @@ def test_opening_a_page_asks_nothing_of_the_network(site: Path) -> None:
     assert {name: found for name, found in asked.items() if found} == {}
 
 
+def test_no_style_looks_into_the_whole_scorecard(site: Path) -> None:
+    """A browser would do so for each of its cells, which took seconds."""
+    assert read(site / "00-scorecard.html").count('<table class="long">') == 1
+    looks = [
+        one for path in site.glob("_static/*.css") for one in re.findall(r"table[^ ,{]*:has", read(path))
+    ]
+    assert len(looks) == 2
+    assert {look.removesuffix(":has") for look in looks} == {"table:not(.long)"}
+
+
 def test_formulas_are_drawn_without_a_script_and_dollars_are_text(site: Path) -> None:
     assert read(site / "14-did-it-beat-nvidia.html").count("<math ") == 1
     assert not [path.name for path in site.rglob("*") if "mathjax" in path.name or "tex-svg" in path.name]
