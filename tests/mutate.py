@@ -114,10 +114,11 @@ def sites(text: str) -> Iterator[tuple[ast.expr, str, str]]:
     tree = ast.parse(text)
     shown = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr | ast.Raise | ast.arg)]
     shown += [node.annotation for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]
-    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
-        if any(name in ast.unparse(function) for name in ("figures.canvas(", "axis: Axes")):  # it draws
+    for part in (tree, *(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))):
+        draws = ("figures.canvas(", "axis: Axes") if isinstance(part, ast.FunctionDef) else ("= canvas(",)
+        if any(name in ast.unparse(part) for name in draws):
             shown += [
-                node for node in ast.walk(function) if isinstance(node, ast.expr) and holds(node, int, float)
+                node for node in ast.walk(part) if isinstance(node, ast.expr) and holds(node, int, float)
             ]
     left_out = {id(inner) for node in shown for inner in ast.walk(node)}
     for part in (node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)):
