@@ -11,7 +11,7 @@ import worked
 
 from cm384 import Deployment, load_model, load_specs, prefill
 from cm384.physics.check import predict
-from cm384.physics.in_numbers import Lines, in_numbers
+from cm384.physics.in_numbers import Lines, in_numbers, plain
 from cm384.physics.serving import time_budget
 
 SPECS = load_specs()
@@ -113,6 +113,17 @@ def test_bytes_of_small_kernels_by_hand() -> None:
              96 * (11 * 7_168 + 5 * 18_432)]  # fmt: skip
     told = [float(re.search(r"\+ ([\d.]+) MB", text)[1]) for text in found]  # type: ignore[index]
     assert told == pytest.approx([size / 1e6 for size in sizes], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"), (384, "384"), (7_168.0, "7,168"), (-9_999_999, "-9,999,999"),
+        (10_512_345, "10,512,345"), (0.25, "0.25"), (432.12345, "432.1"),
+    ],
+)  # fmt: skip
+def test_counts_stand_as_they_are(value: float, text: str) -> None:
+    assert plain(value) == text
 
 
 def test_core_of_a_tensor_group_by_hand() -> None:

@@ -317,6 +317,18 @@ def test_group_over_two_nodes_pays_for_its_links() -> None:
 # --- D22: dollars -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("experts", "tensor", "chips"),
+    [(4, 8, [8, 16, 32, 64, 128, 256, 512]), (8, 4, [8, 16, 32, 64, 128, 256, 512]), (256, 2, [256, 512]),
+     (12, 8, [1])],
+)  # fmt: skip
+def test_layouts_split_experts_and_attention_alike(experts: int, tensor: int, chips: list[int]) -> None:
+    """One divides the other, and both the ranks; 12 and 8 cannot be, and the first stands for the refusal."""
+    (found,) = forecast.layouts(SPECS, R1, Deployment("h200-sxm", np.nan, experts, np.nan, 4096, tensor))
+    assert found.accelerators.tolist() == chips
+    assert set(found.expert_parallel.tolist()) == {experts}
+
+
 def test_price_of_a_rented_chip() -> None:
     """85 USD an hour for eight H200 over the tokens of an hour, of chips that prefill or decode."""
     found = asked(

@@ -116,6 +116,8 @@ def test_longest_rank_waits_only_where_outputs_are_long() -> None:
             for output in (0, 2048)]  # fmt: skip
     spread = 2048 / 12**0.5 / 3072 / 60**0.5  # 2.5 %
     assert (core[1] - 5 * US) / (core[0] - 5 * US) == pytest.approx(1 + 2.87 * spread, rel=0.002)
+    one = Layers(SPECS, R1, change(short, output=1), "decode").attention_core(60.0, 2.0, 1.0)
+    assert (one - 5 * US) / (core[0] - 5 * US) - 1 == pytest.approx(2.87 * spread / 2048, rel=0.01)
 
 
 def test_sequence_parallel_collectives_by_hand() -> None:
@@ -143,6 +145,9 @@ def test_exchange_over_two_fabrics_by_hand() -> None:
     assert nodes == pytest.approx(3.60, abs=0.005)
     assert time - 130.3 * US == pytest.approx(4096 * nodes * 7392 / 44e9, rel=1e-3)
     assert touched == pytest.approx(3 * 4096 * nodes * 7392 / 3e12, rel=1e-3)
+    # Two nodes of eight ranks are missed by one in 256.
+    pair = Layers(SPECS, R1, change(H800_PREFILL, accelerators=16, expert_parallel=16), "prefill")
+    assert pair.exchange("dispatch", 4096.0, 1.0)[1] == pytest.approx(touched * 2 * (1 - 0.5**8) / nodes)
     # More nodes than a token may go to cost no more than four of them.
     wide = Layers(SPECS, R1, change(H800_PREFILL, accelerators=64, expert_parallel=64), "prefill")
     assert wide.exchange("combine", 4096.0, 1.0)[1] == pytest.approx(step.exchange("combine", 4096.0, 1.0)[1])
@@ -165,6 +170,19 @@ def test_random_loads() -> None:
     drawn = generator.poisson(100.0, size=(4000, 256)).max(axis=1).mean() / 100
     assert largest == pytest.approx(drawn, rel=0.01)
     assert kernels.random_maximum(0.01, 16, kernels.normal_maximum(16)) == 16  # all on one
+
+
+@pytest.mark.parametrize(
+    ("mean", "count", "deviations", "largest"),
+    [
+        (4.0, 256, 3.0, 1 + 3 / 2 + 8 / 6 / 4),  # above the mean by the root of it, and skewed
+        (4.0, 256, 0.5, 1 + 0.5 / 2),  # too near the mean to be skewed
+        (4.0, 2, 3.0, 2.0),  # all on one of two
+        (4.0, 1, 3.0, 1.0),  # one has its mean
+    ],
+)
+def test_largest_load_by_hand(mean: float, count: int, deviations: float, largest: float) -> None:
+    assert kernels.random_maximum(mean, count, deviations) == pytest.approx(largest)
 
 
 def test_load_of_the_busiest_rank() -> None:

@@ -11,7 +11,7 @@ import pytest
 from cm384 import Deployment, Specs, decode, load_model, load_specs, prefill
 from cm384.physics.kernels import AllReduce, Curve
 from cm384.physics.layers import Layers
-from cm384.physics.serving import largest_batch, time_budget
+from cm384.physics.serving import Step, decode_at_most, largest_batch, time_budget
 from cm384.physics.sizes import Sizes
 from cm384.table.errors import InputError, NotStated
 
@@ -82,6 +82,32 @@ def test_ranks_of_a_group_split_keys_and_values_but_no_latents() -> None:
     heads = [float(Sizes(SPECS, LLAMA, tp("h100-sxm", n), "decode").cache_bytes()) for n in (1, 2, 8, 16)]
     whole = 4096 * 80 * 2 * 8 * 128 * 2
     assert heads == [whole, whole / 2, whole / 8, whole / 8]  # eight KV heads split no further
+
+
+def test_a_batch_without_limits_is_as_many_as_fit_or_are_asked_for() -> None:
+    """Five requests of 128K on eight H200, as above; of two asked for, two."""
+    for asked, taken in ((64.0, 5 / 8), (2 / 8, 2 / 8)):
+        found = dataclasses.replace(tp("h200-sxm", 8, 131_072), batch=asked)
+        step = decode_at_most(SPECS, R1, found)
+        assert float(step.step) == float(decode(SPECS, R1, dataclasses.replace(found, batch=taken)).step)
+
+
+def test_some_of_the_configurations_are_cut_along_the_last_axis_alone() -> None:
+    """Of what has one place there, or none, all of it stays."""
+    batch, context = np.arange(1.0, 13.0).reshape(3, 4), np.array([[1024.0], [2048.0], [4096.0]])
+    found = dataclasses.replace(tp("h200-sxm", 8), batch=batch, context=context)
+    part = Sizes(SPECS, R1, found, "decode").cut(slice(1, 3), 4)
+    assert part.d.batch.tolist() == [[2, 3], [6, 7], [10, 11]]
+    assert part.d.context.tolist() == part.context.tolist() == context.tolist()
+    assert part.d.tensor_parallel == 8
+
+
+def test_step_that_fits_everywhere_is_handed_on() -> None:
+    step, size = np.array([1.0, 2.0]), np.array([8e10, 15e10])
+    sizes = Step(SPECS, R1, tp("h200-sxm", 8), "decode")
+    assert sizes.fitting(step, size / 2) is step
+    assert sizes.fitting(step, size)[0] == 1
+    assert np.isnan(sizes.fitting(step, size)[1])
 
 
 def test_a_rank_with_one_expert_holds_no_other() -> None:
@@ -214,6 +240,39 @@ def test_fused_experts_run_where_a_group_holds_them_all() -> None:
     outside = dataclasses.replace(inside, tensor_parallel=1)
     ours, theirs = (float(decode(table, R1, outside).tpot.m) for table in (SPECS, specs))
     assert ours == theirs
+
+
+def test_what_a_kernel_fuses_moves_no_bytes_of_its_own() -> None:
+    """Inside a group only shared experts are activated apart: 8 tokens, an eighth of 2,048 wide."""
+    eight = dataclasses.replace(tp("b200", 8), batch=1, matrix_precision="fp4")
+    step = Layers(SPECS, R1, eight, "decode")
+    vector = step.experts(1.0, 1.0, 1.0)["expert_vector"]
+    assert vector == step.expert_vector(8.0, 0.0, 8 * 2_048 / 8)
+    apart = Layers(SPECS, R1, dataclasses.replace(eight, tensor_parallel=1), "decode")
+    rows = apart.copies * 1.0
+    assert apart.experts(1.0, 1.0, 1.0)["expert_vector"] == pytest.approx(
+        float(apart.expert_vector(1.0, rows, (rows + 1) * 2_048))
+    )
+
+
+def test_groups_that_exchange_add_nothing_up() -> None:
+    """Of eight experts apart the combine is the same beside a group that sums them."""
+    both = dataclasses.replace(tp("b200", 8), tensor_parallel=np.array([1.0, 8.0]))
+    alone, group = (dataclasses.replace(both, tensor_parallel=n) for n in (1.0, 8.0))
+    times = Layers(SPECS, R1, both, "decode").exchange("combine", 8.0, 1.0)[0]
+    assert times.tolist() == pytest.approx(
+        [float(Layers(SPECS, R1, one, "decode").exchange("combine", 8.0, 1.0)[0]) for one in (alone, group)]
+    )
+    assert times[1] == pytest.approx(float(Layers(SPECS, R1, group, "decode").all_reduce(64.0)))
+
+
+@pytest.mark.parametrize("ranks", [1, 8])
+def test_bytes_of_small_kernels_of_a_dense_layer_by_hand(ranks: int) -> None:
+    """Of 28,672 activated columns each rank of a group has its own; all have the norm of all 8,192."""
+    step = Layers(SPECS, LLAMA, tp("h200-sxm", ranks, matrix_precision="bf16"), "decode")
+    size = step.machine.vector_bytes
+    moved = 4 * ranks * (size["norm"] * 8_192 + size["activation"] * 28_672 / ranks)
+    assert step.at(4.0).dense_layer(1.0)[1]()["ffn_vector"] == pytest.approx(float(step.vector(moved)))
 
 
 # --- the budget ----------------------------------------------------------------------------------

@@ -623,6 +623,35 @@ def test_bad_precision_and_layer() -> None:
         decode_flop(load_model("kimi-k2"), 4096, layer="mtp")
 
 
+@pytest.mark.parametrize("name", ["llama-3-8b", "llama-3.1-70b", "gpt-oss-20b", "minimax-m2.5"])
+def test_a_model_that_states_no_layer_that_drafts_has_none(name: str) -> None:
+    assert load_model(name).mtp_parameters == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "absorbed"), [("deepseek-v3", [False, True]), ("deepseek-v3.2", [True, True])]
+)
+def test_sparse_attention_takes_queries_through_the_latent_in_prefill_too(
+    name: str, absorbed: list[bool]
+) -> None:
+    """Each token reads latents of its own choice; both ways meet 128 × 512 × (128 + 128) weights."""
+    attention = load_model(name).attention
+    for asked, taken in zip((False, True), absorbed, strict=True):
+        found = attention.operators(7_168, asked)
+        assert ("absorption" in found, "kv_up" in found) == (taken, not taken)
+        assert found["absorption" if taken else "kv_up"].parameters == 128 * 512 * 256
+        widths = 512 + 64 + 512 if taken else 128 + 64 + 128
+        assert attention.core_flop(100.0, asked) == 2 * 128 * widths * 100
+
+
+def test_positions_of_a_window_by_hand() -> None:
+    """Half of the layers of gpt-oss see 128 positions: three new tokens read 130, and 128 are kept."""
+    attention = load_model("gpt-oss-20b").attention
+    for context, queries, read, kept in ((4096.0, 3, 130, 128), (4096.0, 1, 128, 128), (100.0, 3, 100, 100)):
+        assert attention.read(context, queries) == (context + read) / 2
+        assert attention.kept(context) == (context + kept) / 2
+
+
 def test_parameters_that_a_token_uses() -> None:
     """8 of 256 routed experts and all else: 671.0 billion held, 37.55 used (hand, above)."""
     model = load_model("deepseek-r1")

@@ -42,14 +42,14 @@ def where(condition: Any, one: Any, other: Any) -> Any:
 
 def maximum(one: Any, other: Any) -> Any:
     """The larger; NaN if either is."""
-    if type(one) is float is type(other) or (type(one) in PLAIN and type(other) in PLAIN):
+    if type(one) in PLAIN and type(other) in PLAIN:
         return one if one >= other or one != one else other
     return xp.maximum(one, other)
 
 
 def minimum(one: Any, other: Any) -> Any:
     """The smaller; NaN if either is."""
-    if type(one) is float is type(other) or (type(one) in PLAIN and type(other) in PLAIN):
+    if type(one) in PLAIN and type(other) in PLAIN:
         return one if one <= other or one != one else other
     return xp.minimum(one, other)
 

@@ -315,8 +315,7 @@ def added(seconds: Iterable[float]) -> str:
 
 def plain(value: Any) -> str:
     """A count as it stands, anything else to four digits."""
-    value = float(value)
-    return f"{value:,.0f}" if value == round(value) and abs(value) < 1e7 else units.number(value)
+    return units.number(float(value))
 
 
 def times(*factors: Any) -> str:

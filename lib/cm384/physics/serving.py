@@ -119,7 +119,7 @@ def decode_at_most(specs: Specs, model: Model, deployment: Deployment, tpot: Num
 
 def _one_request(specs: Specs, model: Model, deployment: Deployment, tpot: Numbers | None) -> Step:
     """The step at one request, as wide as the limits, so that draws keep an axis of their own."""
-    batch = np.ones(np.shape(1.0 if tpot is None else tpot))[()]
+    batch = np.ones(() if tpot is None else np.shape(tpot))[()]
     return Step(specs, model, dataclasses.replace(deployment, batch=batch), "decode")
 
 
