@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,15 @@ def answer(client: Any, code: str) -> str:
 
     client.execute_interactive(code, timeout=60, output_hook=hear)
     return "".join(said).strip()
+
+
+def test_one_that_has_ended_meanwhile_gets_no_signal() -> None:
+    """Its manager asks whether it runs, and signals it a moment later."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        kernel = workshop.Kernel.__new__(workshop.Kernel)
+        psutil.Process.__init__(kernel, process.pid)
+    kernel.send_signal(signal.SIGTERM)
+    assert kernel.poll() == 0
 
 
 def test_it_begins_in_its_folder_with_its_environment_and_no_names(

@@ -133,12 +133,18 @@ class Kernel(psutil.Process):  # type: ignore[misc]
     def poll(self) -> int | None:
         return None if self.is_running() else 0
 
+    def send_signal(self, number: int) -> None:
+        """Send a signal; as from a `Popen`, one that has ended meanwhile gets none."""
+        with suppress(psutil.NoSuchProcess):
+            super().send_signal(number)
+
     @classmethod
     def end_all(cls) -> None:
         """Kill all that still run, each with what it started."""
         for kernel in cls.started:
-            if kernel.is_running():
-                os.killpg(kernel.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may end at any moment
+                if kernel.is_running():
+                    os.killpg(kernel.pid, signal.SIGKILL)
 
 
 def serve() -> None:
