@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from strangers import refused
 
-from cm384.ledger import board
+from cm384.ledger import board, claims, verdicts
 from cm384.ledger.claims import Claim, load_claims, printed
 from cm384.ledger.verdicts import judge, scorecard
 from cm384.physics import at_work, kernels
@@ -21,7 +21,7 @@ from cm384.physics.kernels import Rows
 from cm384.physics.models import load_model
 from cm384.physics.serving import decode, joined, prefill, time_budget
 from cm384.physics.sizes import Sizes
-from cm384.table import files
+from cm384.table import draws, files
 from cm384.table.errors import suggestion
 from cm384.table.files import columns
 from cm384.table.records import Deployment
@@ -260,3 +260,71 @@ def test_edge_of_an_interval_has_a_billionth_to_spare() -> None:
     inside, outside = (3.55 - 3e-9, 3.65 + 3e-9), (3.55 - 5e-9, 3.65 + 5e-9)
     assert all(map(three.holds, inside))
     assert not any(map(three.holds, outside))
+
+
+@pytest.mark.parametrize(
+    ("holding", "failing", "wanted", "answer", "said"),
+    [
+        ("abc", "d", 2, "holds", "Documents that put 2 of a, b and c on the other side."),
+        ("ab", "", 1, "holds", "Documents that put a and b on the other side."),
+        ("a", "bc", 2, "partly", "A document that puts one of b and c on the other side."),
+        ("a", "bcd", 3, "partly", "A document that puts a on the other side."),
+        ("", "ab", 2, "overstated", "A document that puts one of a and b on the other side."),
+    ],
+)
+def test_fewest_measures_that_turn_an_answer(
+    holding: str, failing: str, wanted: int, answer: str, said: str
+) -> None:
+    """A word that two of its measures must meet holds until two of three are gone."""
+    assert verdicts._turned([*holding], [*failing], wanted, answer) == said
+
+
+@pytest.mark.parametrize(
+    ("cell", "figure"), [("3-4", True), ("3-x", False), ("x-4", False), ("1-2-3", False), ("3", False)]
+)
+def test_a_range_has_two_figures(cell: str, figure: bool) -> None:
+    assert claims._is_figure(cell, "range") is figure
+
+
+@pytest.mark.parametrize(("value", "taken"), [("", 1), ("all", 1), ("0", 0), ("1", 1), ("99", 0), ("-1", 0)])
+def test_a_word_takes_one_of_its_measures_or_more(value: str, taken: int) -> None:
+    claim = next(claim for claim in load_claims() if claim.word)
+    told = []
+
+    def bad(column: str, expected: str) -> ValueError:
+        told.append(column)
+        return ValueError(expected)
+
+    try:
+        claims._check_word(dataclasses.replace(claim, form="statement", value=value), bad)
+    except ValueError:
+        assert told == ["value"]
+    assert len(told) == 1 - taken
+
+
+def test_statements_of_no_group_bind_none() -> None:
+    """Two keys, of which one has a statement of a group: each of the four choices stands."""
+    row = next(iter(SPECS.rows.values()))[0]
+    one, other = ([dataclasses.replace(row, group=group) for group in groups] for groups in ("g ", "  "))
+    bare = [[dataclasses.replace(each, group=each.group.strip()) for each in rows] for rows in (one, other)]
+    assert draws.consistent(bare).tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+
+
+def test_a_time_per_token_is_a_speed_in_decode_alone(tmp_path: Path) -> None:
+    with (files.DATA / "measurements.csv").open(encoding="utf-8") as file:
+        rows = pd.read_csv(file, dtype=str, keep_default_na=False)
+    line = rows[(rows["phase"] == "prefill") & (rows["batch"] != "") & (rows["terms"] == "")].head(1)
+    line.assign(throughput="", tpot="50").to_csv(tmp_path / "own.csv", index=False)
+    told = refused(lambda: load_measurements(tmp_path / "own.csv", SPECS))
+    assert "line 2, column throughput: ''; expected a throughput" in told
+
+
+def test_lines_that_are_wrong_in_another_column_are_not_likewise(tmp_path: Path) -> None:
+    with (files.DATA / "measurements.csv").open(encoding="utf-8") as file:
+        rows = pd.read_csv(file, dtype=str, keep_default_na=False).head(3)
+    rows.loc[0, "batch"] = rows.loc[2, "batch"] = "x"
+    rows.loc[1, "context"] = "y"
+    rows.to_csv(tmp_path / "own.csv", index=False)
+    told = refused(lambda: load_measurements(tmp_path / "own.csv", SPECS))
+    assert "line 2, column batch: 'x'" in told
+    assert told.endswith("; likewise in line 4")
