@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from strangers import refused
 
-from cm384.ledger import board, claims, verdicts
+from cm384 import derive
+from cm384.ledger import board, claims, readings, verdicts
 from cm384.ledger.claims import Claim, load_claims, printed
 from cm384.ledger.verdicts import judge, scorecard
 from cm384.physics import at_work, kernels
@@ -328,3 +329,67 @@ def test_lines_that_are_wrong_in_another_column_are_not_likewise(tmp_path: Path)
     told = refused(lambda: load_measurements(tmp_path / "own.csv", SPECS))
     assert "line 2, column batch: 'x'" in told
     assert told.endswith("; likewise in line 4")
+
+
+def test_claims_of_a_category_are_each_said_once() -> None:
+    found = board.claims_of("parity", SPECS)
+    assert {claim.category for claim in found} == {"parity"}
+    assert not any(claim.same_as for claim in found)
+
+
+@pytest.mark.parametrize(
+    ("change", "sized"),
+    [
+        ({}, True),
+        ({"form": "count"}, False),
+        ({"category": "market/finance"}, False),
+        ({"same_as": "x"}, False),
+    ],
+)
+def test_what_is_near_or_far_has_a_size(change: dict[str, str], sized: bool) -> None:
+    claim = next(claim for claim in board.claims_of("chip spec", SPECS) if claim.form == "value")
+    assert board._is_sized(dataclasses.replace(claim, **change)) is sized
+
+
+@pytest.mark.parametrize(
+    ("answers", "met", "said"),
+    [
+        (["holds", "within sources"], [True, False], "meets 1 of 2 technical figures, sources reach 1 more"),
+        (
+            ["holds", "undecided"],
+            [True, True],
+            "meets 2 of 2 technical figures (1 by their maker's own runs)",
+        ),
+        (
+            ["holds", "overstated"],
+            [True, False],
+            "meets 1 of 2 technical figures; the rest miss by up to 2 times",
+        ),
+    ],
+)
+def test_figures_that_are_met_are_counted_by_hand(answers: list[str], met: list[bool], said: str) -> None:
+    lines = pd.DataFrame({"answer": answers, "ratio": [1.0, 0.5]})
+    assert board._hits(lines, np.array(met)) == f"Derivation {said}"
+
+
+def test_a_word_claims_no_figure() -> None:
+    """Nor does one that asks for a number of its measures."""
+    claim = next(claim for claim in load_claims() if claim.word and claim.value)
+    assert scorecard([claim], SPECS)["claimed"].tolist() == [""]
+
+
+def test_what_is_listed_for_another_quantity_is_no_reading_of_a_claim() -> None:
+    known = {row.quantity for row in readings.load_listed()}
+    assert "dies" not in known
+    assert readings.listed_readings(readings.Reading("ascend-910c", "dies", "", {}), "", SPECS) == []
+    peak = readings.Reading("ascend-910c", "peak", "", {"precision": "bf16", "basis": "headline"})
+    assert {reading.quantity for reading in readings.listed_readings(peak, "", SPECS)} == {"peak"}
+
+
+def test_share_of_the_peak_is_in_percent() -> None:
+    row = SPECS.measurements["CM384-DECODE-4K-50MS"]
+    budget = time_budget(SPECS, R1, row.deployment, "decode")
+    share = derive("useful_share", row.accelerator, SPECS, measurement=row.id)
+    assert str(share.units) == "percent"
+    assert share.m == pytest.approx(100 * budget.useful_share)
+    assert 0 < budget.useful_share < 1
