@@ -83,6 +83,7 @@ def opened(context: BrowserContext, site: Path) -> Iterator[Tab]:
 def page(opened: Tab) -> Iterator[Page]:
     """The scorecard with every claim, in the order of the ledger."""
     opened.page.get_by_role("button", name="show all").click()
+    opened.page.evaluate("new Promise(done => setTimeout(done))")  # the page draws when the browser has reset
     assert shown(opened.page) == list(LINES["id"])
     yield opened.page
     assert opened.errors == opened.outside == []
