@@ -61,8 +61,9 @@ mutate: $(READY)-test
 # builds a grammar of addresses at each import, three seconds of every process that reads a notebook.
 constraints:
 	python3 -m venv --clear build/newest
+	build/newest/bin/python -m pip install --quiet --upgrade pip
 	build/newest/bin/python -m pip install --quiet --disable-pip-version-check -e 'lib[$(EXTRAS-test)]' 'jsonschema<4.25'
-	build/newest/bin/python -m pip freeze --exclude cm384 > constraints.txt
+	build/newest/bin/python -m pip freeze --all --exclude cm384 --exclude setuptools > constraints.txt
 
 # One clear line when a prerequisite is missing, before anything is made.
 .venv/ready-%: lib/pyproject.toml environment.yml constraints.txt

@@ -71,7 +71,6 @@ class Tab:
         self.errors: list[str] = []
         self.outside: list[str] = []
         self.asked: set[Path] = set()
-        self.dark: set[str] = set()  # the kinds of text that were read on a dark page
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", self._asked)

@@ -11,8 +11,9 @@ import worked
 
 from cm384 import Deployment, load_model, load_specs, prefill
 from cm384.physics.check import predict
-from cm384.physics.in_numbers import Lines, in_numbers, plain
+from cm384.physics.in_numbers import Lines, in_numbers
 from cm384.physics.serving import time_budget
+from cm384.table.units import number
 
 SPECS = load_specs()
 # Latent attention with drafts and shared experts apart, balanced prefill, a network between nodes, one
@@ -123,7 +124,7 @@ def test_bytes_of_small_kernels_by_hand() -> None:
     ],
 )  # fmt: skip
 def test_counts_stand_as_they_are(value: float, text: str) -> None:
-    assert plain(value) == text
+    assert number(value) == text
 
 
 def test_core_of_a_tensor_group_by_hand() -> None:

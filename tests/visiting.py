@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +20,8 @@ COLOURS = ["color-contrast", "link-in-text-block"]
 BASE = {"preload": False, "resultTypes": ["violations"]}
 ALL = BASE | {"rules": {"target-size": {"enabled": True}, "region": {"enabled": False}}}  # never grave
 # axe takes its time over the colours of a text, and those of most words are those of others: it is told
-# to look at three of each kind, of those that were looked at on other pages at none.
-LOOK = """known => {
+# to look at three of each kind.
+LOOK = """() => {
   const grounds = new Map([[null, '']]), seen = new Map();
   const ground = e => {
     if (!grounds.has(e)) {
@@ -42,10 +41,8 @@ LOOK = """known => {
     if (!(text || e.placeholder || e.value) || !e.checkVisibility()) continue;
     const kind = looks(e) + (e.closest('a') ? looks(e.closest('a').parentElement) : '');
     seen.set(kind, (seen.get(kind) ?? 0) + 1);
-    if (known.includes(kind) || seen.get(kind) > 3) continue;
-    (e.closest('a') ?? e).dataset.look = e.dataset.look = '';
+    if (seen.get(kind) <= 3) (e.closest('a') ?? e).dataset.look = e.dataset.look = '';
   }
-  return [...seen.keys()].filter(kind => !known.includes(kind));
 }"""
 AXE = (
     Axe().axe_script
@@ -149,9 +146,7 @@ def visit(tab: Tab, name: str) -> Visit:
     found.faults = [fault for fault in every if fault not in found.colours]
     page.emulate_media(color_scheme="dark")
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
-    if new := page.evaluate(LOOK, sorted(tab.dark)):
-        found.dark_colours = unreadable(page, tab.dark)
-        tab.dark |= {*new}
+    found.dark_colours = unreadable(page)
     found.dark_grounds = set(page.evaluate(GROUNDS))
     # Of a picture one width is loaded: the larger one counts.
     loaded = [path for path in tab.asked if path.is_file() and not path.stem.endswith("-narrow")]
@@ -169,11 +164,11 @@ def resize(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
 
 
-def grave_faults(page: Page, rules: Any = ALL, known: Iterable[str] = ()) -> list[str]:
-    """What axe calls a serious or critical fault; known kinds of text are left out."""
+def grave_faults(page: Page, rules: Any = ALL) -> list[str]:
+    """What axe calls a serious or critical fault."""
     if not page.evaluate("'axe' in window"):  # once a page: each copy of it is slow at first
         page.evaluate(AXE)
-    page.evaluate(LOOK, [*known])
+    page.evaluate(LOOK)
     found = page.evaluate(RUN, rules)["violations"]
     return [
         f"{fault['id']}: {node['html']}: {(node['any'] + node['all'] + node['none'])[0]['message']}"
@@ -183,6 +178,6 @@ def grave_faults(page: Page, rules: Any = ALL, known: Iterable[str] = ()) -> lis
     ]
 
 
-def unreadable(page: Page, known: Iterable[str] = ()) -> list[str]:
-    """Text that stands out too little from its ground; known kinds of text are left out."""
-    return grave_faults(page, BASE | {"runOnly": COLOURS}, known)
+def unreadable(page: Page) -> list[str]:
+    """Text that stands out too little from its ground."""
+    return grave_faults(page, BASE | {"runOnly": COLOURS})

@@ -67,7 +67,7 @@ def limit(specs: Specs, step: Step) -> Lines:
         )
         reading = (weights + cache) / tokens / bandwidth
         read = f"({digits(weights, 1e-9)} GB + {digits(cache, 1e-9)} GB)"
-        left = f"{read} ÷ {plain(tokens)} ÷ {speed(bandwidth)}"
+        left = f"{read} ÷ {units.number(tokens)} ÷ {speed(bandwidth)}"
         found["weights and cache, for the tokens of a step"] = equation(left, reading)
         left = f"max({micro(computing)}, {micro(reading)})"
         found["the longer of the two"] = equation(left, max(computing, reading))
@@ -97,7 +97,7 @@ class Noting(Gemm):
             equation(f"writing {times(rows, outputs)} × 2 B ÷ {speed(self.output_bandwidth)}", writing),
             equation(f"in all {work} + {micro(writing)} + {micro(self.fixed_time)}", seconds),
         )
-        shape = f"{plain(inputs)} → {plain(outputs)}"
+        shape = f"{units.number(inputs)} → {units.number(outputs)}"
         self.notes.append(Note(seconds, "; ".join(lines), shape, rows, groups))
         return seconds
 
@@ -152,7 +152,7 @@ class Worked(Step):
             self.machine.sequence_parallel - 1,
         )
         read, write = (speed(self.machine.peer_bandwidth[op]) for op in ("read", "write"))
-        returned = f"{times(tokens, width, others)} × 2 B ÷ {plain(others + 1)} ÷ {write}"
+        returned = f"{times(tokens, width, others)} × 2 B ÷ {units.number(others + 1)} ÷ {write}"
         left = f"{times(tokens, others, latents)} × 2 B ÷ {read} + {returned}"
         self.notes.append(Note(seconds, equation(left, seconds)))
         return seconds
@@ -164,7 +164,7 @@ class Worked(Step):
             self.machine.small_kernel_time,
             self.machine.memory_bandwidth,
         )
-        small = f"{plain((seconds - size / bandwidth) / each)} kernels × {micro(each)}"
+        small = f"{units.number((seconds - size / bandwidth) / each)} kernels × {micro(each)}"
         left = f"{small} + {digits(size, 1e-6)} MB ÷ {speed(bandwidth)}"
         self.notes.append(Note(seconds, equation(left, seconds)))
         return seconds
@@ -189,11 +189,11 @@ class Worked(Step):
         """As of any step; the rows of the busiest rank are noted beside."""
         since, rows = len(self.notes), (tokens, self.shards, self.copies, load)
         found, busiest = super().experts(tokens, load, share), math.prod(rows)
-        self.asked = {"rows of the busiest rank": f"{times(*rows)} = {plain(busiest)}"}
+        self.asked = {"rows of the busiest rank": f"{times(*rows)} = {units.number(busiest)}"}
         asked, tile = self.notes[since], self.machine.expert_gemm.row_tile
         if math.isclose(busiest + asked.groups * tile / 2, asked.rows):
-            left = f"{plain(busiest)} + {plain(asked.groups)} × {plain(tile)} ÷ 2"
-            self.asked["with half a tile empty in each expert"] = f"{left} = {plain(asked.rows)}"
+            left = f"{units.number(busiest)} + {units.number(asked.groups)} × {units.number(tile)} ÷ 2"
+            self.asked["with half a tile empty in each expert"] = f"{left} = {units.number(asked.rows)}"
         return found
 
     # --- the whole -------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ class Worked(Step):
         tokens = times(self.d.batch, result.tokens_per_step)
         ends["an accelerator"] = f"{tokens} tokens ÷ {step} = {units.number(result.throughput.m)} tokens/s"
         if self.phase == "decode":
-            ends["time of a token"] = f"{step} ÷ {plain(self.accepted)} = {units.text(result.tpot)}"
+            ends["time of a token"] = f"{step} ÷ {units.number(self.accepted)} = {units.text(result.tpot)}"
         return found | {"the step": ends}
 
     def end_lines(self, term: str, seconds: float, layer: float) -> Lines:
@@ -239,10 +239,10 @@ class Worked(Step):
 
     def entering(self, halves: float) -> Lines:
         """The rows that a rank works on."""
-        parts = [f"÷ {plain(by)}" for by in (self.ranks_per_package, halves) if by != 1]
-        parts += [f"× {plain(self.queries)}"] if self.queries != 1 else []
-        rows = " ".join([plain(self.d.batch), *parts])
-        return {"rows": f"{rows} = {plain(self.batch / halves * self.queries)}" if parts else rows}
+        parts = [f"÷ {units.number(by)}" for by in (self.ranks_per_package, halves) if by != 1]
+        parts += [f"× {units.number(self.queries)}"] if self.queries != 1 else []
+        rows = " ".join([units.number(float(self.d.batch)), *parts])
+        return {"rows": f"{rows} = {units.number(self.batch / halves * self.queries)}" if parts else rows}
 
     def dense_lines(self) -> tuple[float, Lines]:
         """Seconds of a layer without experts, and its arithmetic."""
@@ -313,14 +313,9 @@ def added(seconds: Iterable[float]) -> str:
     return equation(" + ".join(map(micro, parts)), sum(parts))
 
 
-def plain(value: Any) -> str:
-    """A count as it stands, anything else to four digits."""
-    return units.number(float(value))
-
-
 def times(*factors: Any) -> str:
     """A product as it is printed; factors of one are left out."""
-    return " × ".join(plain(factor) for factor in factors if factor != 1.0) or "1"
+    return " × ".join(units.number(factor) for factor in factors if factor != 1.0) or "1"
 
 
 def digits(value: float, scale: float = 1e6) -> str:
