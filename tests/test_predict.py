@@ -426,6 +426,22 @@ def test_servers_that_keep_a_first_token_are_the_fewest() -> None:
     assert refused(stage.servers_for, 0.55, 400, 30.0) == "ttft: a prompt alone takes 600 ms, not 550"
 
 
+def test_first_token_waits_for_the_prompts_before_it() -> None:
+    """A closed queue by hand: groups of two chips, and 1,000 users who are away while they decode."""
+    found = asked("r1", "910c", *SERVED, "--accelerators", "16", "--tensor-parallel", "4")
+    first = found["both", "time to the first token"]["value"] / 1e3
+    chips, rate = found["both", "prefill chips"]["value"], found["prefill", "throughput"]["value"]
+    users = found["both", "users"]["value"]
+    groups = chips * 2 / 4
+    service = 4096 / (rate * 2)  # a group is two chips
+    cache = 61 * 576 * 2 * 4096 / 25e9  # of latent attention in BF16, each rank over its own 25 GB/s
+    away = 1023 * found["decode", "time per token"]["value"] / 1e3
+    waiting = first - cache
+    before = (users - 1) * waiting / (waiting + cache + away)
+    assert (users, chips) == (1000, np.ceil(chips))
+    assert waiting == pytest.approx(service * (1 + before / groups), rel=1e-4)
+
+
 def test_limit_of_the_first_token_that_its_error_hides_is_refused() -> None:
     known = pd.read_csv(DATA / "derived" / "errors.csv")
     line = known[

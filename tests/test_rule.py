@@ -279,6 +279,7 @@ def test_claimed_figure_as_a_reader_sees_it(cells: dict[str, str], claimed: str)
         (COUNT, "holds", 4),
         (COUNT | {"value": "5"}, "contradicted", 4),
         (COUNT | {"value": "2"}, "misattributed", 4),  # the CPUs
+        (COUNT | {"value": "2,000"}, "overstated", 4),  # no exact number: it ends in three zeros
         # nothing reaches it; of what is better when less, too low a figure says better than is so
         (B | {"value": "70"}, "overstated", 50),
         (B | {"value": "20"}, "understated", 50),
