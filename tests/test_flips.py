@@ -29,6 +29,7 @@ from cm384.ledger.robustness import (
 from cm384.physics.check import ModelError
 from cm384.table import files
 from cm384.table.errors import DATA
+from cm384.table.specs import Specs
 from cm384.table.words import row_name
 
 SPECS = load_specs()
@@ -95,6 +96,23 @@ def test_figure_that_jumps_over_a_claim_does_not_flip_it() -> None:
     (jumped,), (met,) = flips(claim, jumping, SPECS), flips(claim, smooth, SPECS)
     assert (np.isnan(jumped.factor), jumped.distance) == (True, np.inf)
     assert met.factor == pytest.approx(1234.45 / 752, rel=1e-8)
+
+
+@pytest.mark.parametrize(("claimed", "factor"), [("500", 1000 / 752), ("900", 900 / 752), ("1,100", np.nan)])
+def test_what_cannot_run_ends_a_claim_that_stands_and_makes_none_stand(claimed: str, factor: float) -> None:
+    """A figure that there is up to 1,000 only."""
+    key = SPECS.find("ascend-910c", "peak", precision="bf16")
+    claim = own("X-1", "S003-05", value=claimed, quantity="peak", unit="TFLOP/s", relation="ge")
+
+    def figure(specs: Specs) -> units.Quantity:
+        peak = specs.get(*key[:2], precision="bf16")
+        return peak * np.where(peak.m > 1000, np.nan, 1.0)
+
+    found: Any = types.SimpleNamespace(
+        figure=figure, keys=(key,), reading=types.SimpleNamespace(quantity="peak")
+    )
+    (flipped,) = flips(claim, found, SPECS)
+    assert flipped.factor == pytest.approx(factor, rel=1e-6, nan_ok=True)
 
 
 def test_statement_that_flips_a_claim_is_named() -> None:

@@ -22,8 +22,9 @@ import cm384
 from cm384.__main__ import main
 from cm384.ledger.record import data_version
 from cm384.physics import check, forecast
+from cm384.physics.load import closed_loop
 from cm384.table.errors import DATA, meant
-from cm384.table.records import Deployment
+from cm384.table.records import Deployment, Loop
 from cm384.table.specs import load_third_party
 
 SPECS = cm384.load_specs()
@@ -213,9 +214,6 @@ def test_forecast_needs_no_measurement(batch: int, measured: float) -> None:
 
 def test_users_of_one_instance_that_does_both() -> None:
     """As `closed_loop` settles at 32 users: the first token and the steps that prompts make longer."""
-    from cm384.physics.load import closed_loop
-    from cm384.table.records import Loop
-
     found = asked(
         "deepseek-r1",
         "h200",
@@ -242,6 +240,23 @@ def test_users_of_one_instance_that_does_both() -> None:
         found["price", f"million {what} tokens"]["value"] * hour / 1e6 for what in ("prompt", "output")
     )
     assert spent == pytest.approx(85, rel=1e-4)
+
+
+@pytest.mark.parametrize(("users", "more"), [(None, (107, 1)), (2000, (2000, 19))])
+def test_most_users_or_fewest_instances_that_keep_a_limit(users: int | None, more: tuple[int, int]) -> None:
+    """One user more, or an instance less, takes longer than 40 ms a token."""
+    words = ("r1", "h200", *ON_EIGHT, "--serving", "aggregated", "--prompt", "1024", "--output", "1024")
+    found = asked(*words, "--tpot", "40", *(("--users", str(users)) if users else ()))
+    taken = found["both", "users"]["value"], found["decode", "instances"]["value"]
+    assert taken == more
+    deployment = Deployment("h200-sxm", 8, 8, 1, 1536, 8, output=1024, routing="unbalanced")
+
+    def time(users: float, instances: float) -> float:
+        loop = Loop(users, 1024, instances, np.nan, aggregated=True)
+        return float(closed_loop(SPECS, R1, deployment, loop).tpot.m)
+
+    assert found["decode", "time per token"]["value"] == pytest.approx(time(*taken), rel=1e-5)
+    assert time(*taken) <= 40 < (time(2000, 18) if users else time(108, 1))
 
 
 def test_model_of_a_config_and_of_its_published_name() -> None:

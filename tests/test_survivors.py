@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from strangers import refused
 
 from cm384 import derive
 from cm384.ledger import board, claims, readings, verdicts
 from cm384.ledger.claims import Claim, load_claims, printed
 from cm384.ledger.verdicts import judge, scorecard
-from cm384.physics import at_work, kernels
+from cm384.physics import at_work, kernels, served
 from cm384.physics.check import in_words, validate
 from cm384.physics.kernels import Rows
 from cm384.physics.models import load_model
-from cm384.physics.serving import decode, joined, prefill, time_budget
+from cm384.physics.serving import decode, joined, largest_batch, prefill, time_budget
 from cm384.physics.sizes import Sizes
 from cm384.table import draws, files
 from cm384.table.errors import DATA, suggestion
@@ -390,3 +391,45 @@ def test_share_of_the_peak_is_in_percent() -> None:
     assert str(share.units) == "percent"
     assert share.m == pytest.approx(100 * budget.useful_share)
     assert 0 < budget.useful_share < 1
+
+
+@pytest.mark.parametrize(
+    ("derived", "at", "side", "shift"), [(1.5, 0.6, "right", -8), (2.2, 1.25, "left", 8)]
+)
+def test_track_of_a_claim_by_hand(derived: float, at: float, side: str, shift: float) -> None:
+    """What is printed as double is 2 ÷ 1.1 to 2 × 1.1; sources allow 1.2 to 2.5 of it."""
+    axis = Figure().subplots()
+    axis.set_xlim(0.1, 10)
+    line = {"answer": "holds", "low": 1.2, "high": 2.5, "ratio": derived / 2, "derived": derived}
+    board._track(axis, 3, printed("double", "ratio"), line | {"claimed": "double"})
+    drawn = [[float(x) for x in each.get_xdata()] for each in axis.lines]
+    assert drawn == [pytest.approx(xs) for xs in ([1 / 1.1, 1.1], [1, 1], [0.6, 1.25], [derived / 2])]
+    assert list(axis.lines[1].get_ydata()) == [2.5, 3.5]
+    (text,) = axis.texts
+    assert (text.xy, text.get_ha(), text.xyann) == ((at, 3), side, (shift, 0))
+
+
+def test_a_part_reaches_as_far_as_what_it_divides_by() -> None:
+    assert printed("half", "ratio") == claims.Printed(0.5, 0.454545454545, 0.55)
+    assert printed("third", "ratio") == claims.Printed(1 / 3, 0.30303030303, 0.366666666667)
+
+
+def test_what_cannot_run_says_why_beside_one_that_does() -> None:
+    """Two runs alike but for a batch that no memory holds."""
+    row = SPECS.measurements["CM384-DECODE-4K-50MS"]
+    found = validate([row, dataclasses.replace(row, batch="100000")], SPECS)
+    assert np.isfinite(found["predicted"]).tolist() == [True, False]
+    assert found["reason"][0] == ""
+    assert found["reason"][1].startswith("batch: weights and KV cache take ")
+
+
+def test_one_request_that_just_meets_its_limit_fits() -> None:
+    """An eighth of a request on each of eight ranks that share it."""
+    time = float(decode(SPECS, LLAMA, BF16).tpot.m)
+    assert largest_batch(SPECS, LLAMA, BF16, tpot=time * 1.0001) == 1 / 8
+    assert largest_batch(SPECS, LLAMA, BF16, tpot=time * 0.9999) == 0
+
+
+def test_a_single_rank_takes_a_whole_accelerator() -> None:
+    found = served.deployed(SPECS, "ascend-910c", "CM384-DECODE-4K-50MS", expert_parallel=1)
+    assert found.accelerators == 1  # of two ranks

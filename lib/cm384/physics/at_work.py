@@ -76,7 +76,7 @@ def _matched(
     narrow = np.asarray(bits) < 8
     if narrow.any() and not narrow.all():
         (less, slow), (more, fast) = (
-            _matched(specs, chip, prompt, output, tpot, bits) for bits in (8.0, 4.0)
+            _matched(specs, chip, prompt, output, tpot, some) for some in (np.max(bits), np.min(bits))
         )
         rate = arrays.where(narrow, fast.m, slow.m)
         return arrays.where(narrow, more, less), units.Q(rate, "token/s/accelerator")
