@@ -239,6 +239,15 @@ def test_claimed_figure_as_a_reader_sees_it(cells: dict[str, str], claimed: str)
     assert Claim(**(empty | {"relation": "eq", "form": "value"} | cells)).claimed == claimed
 
 
+def test_a_figure_is_of_another_machine_of_the_same_size_only(tmp_path: Path, world: Specs) -> None:
+    """Of a system: another system that the article names, no chip; but the chip that is in it."""
+    named = [MEMORY | {"id": f"X-{name}", "subject": name} for name in ("one", "two", "c")]
+    ledger = {c.id: c for c in load_claims(strangers.write(tmp_path / "claims.csv", Claim, *named), world)}
+    stated = readings_of.Reading("one", "hbm_capacity", "", {})
+    owners = stated_of._owners(ledger["X-one"], stated, [], world, ledger)
+    assert [owner.subject for owner in owners] == ["two", "a"]
+
+
 # --- the answers in their order --------------------------------------------------------------------
 
 

@@ -198,6 +198,13 @@ def test_load_of_the_busiest_rank() -> None:
         assert load == pytest.approx(expected, rel=0.01)
 
 
+def test_load_where_groups_cut_the_experts() -> None:
+    """Of 8 ranks 4 hold experts, cut in two: an eighth of a token on each is 0.125 × 2 × 8 copies a rank."""
+    found = Layers(SPECS, R1, B200_ONE_USER, "decode").load(0.125)
+    deviations = kernels.normal_maximum(4)
+    assert found == pytest.approx(1 + deviations / 2**0.5 + (deviations**2 - 1) / 6 / 2)
+
+
 def test_ranks_beyond_the_experts_hold_the_common_ones() -> None:
     """320 dies: nine copies a token, and an expert without replica has 320 / 256 of eight."""
     step = Layers(SPECS, R1, change(CM_DECODE, routing="unbalanced"), "decode")

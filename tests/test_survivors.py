@@ -20,13 +20,14 @@ from cm384.ledger.verdicts import judge, scorecard
 from cm384.physics import at_work, kernels, served
 from cm384.physics.check import in_words, validate
 from cm384.physics.kernels import Rows
+from cm384.physics.load import closed_loop
 from cm384.physics.models import load_model
 from cm384.physics.serving import decode, joined, largest_batch, prefill, time_budget
 from cm384.physics.sizes import Sizes
 from cm384.table import draws, files
-from cm384.table.errors import DATA, suggestion
+from cm384.table.errors import DATA, InputError, suggestion
 from cm384.table.files import columns
-from cm384.table.records import Deployment
+from cm384.table.records import Deployment, Loop
 from cm384.table.specs import load_measurements, load_specs
 
 SPECS = load_specs()
@@ -433,3 +434,33 @@ def test_one_request_that_just_meets_its_limit_fits() -> None:
 def test_a_single_rank_takes_a_whole_accelerator() -> None:
     found = served.deployed(SPECS, "ascend-910c", "CM384-DECODE-4K-50MS", expert_parallel=1)
     assert found.accelerators == 1  # of two ranks
+
+
+def test_one_request_that_fits_runs() -> None:
+    """1.8 million tokens of context on eight H200: room for one, and for less than two."""
+    alone = Deployment(
+        "h200-sxm", 8, 8, 1 / 8, 1.8e6, tensor_parallel=8, matrix_precision="bf16", output=1000
+    )
+    assert largest_batch(SPECS, LLAMA, alone) == 1 / 8
+    found = closed_loop(SPECS, LLAMA, alone, Loop(4, 1.8e6, 1, np.nan, aggregated=True))
+    assert 0 < found.running <= 1 / 8
+    assert np.isfinite(found.tpot.m)
+
+
+@pytest.mark.parametrize(("primary", "refused_as"), [("S001", "'S001'"), ("", "''"), ("x;S001", "")])
+def test_an_own_claim_holds_by_another_document(primary: str, refused_as: str) -> None:
+    claim = next(iter(load_claims()))
+    judged = {
+        "form": "value",
+        "judged": "holds",
+        "primary_says": "So.",
+        "article": "S001",
+        "primary": primary,
+    }
+    told: list[str] = []
+    try:
+        claims._check_whole(dataclasses.replace(claim, **judged), "claims.csv", 3, SPECS, own=True)
+    except InputError as error:
+        told = [str(error)]
+    wanted = f"claims.csv line 3, column primary: {refused_as}; expected a document that is not the article "
+    assert [line.startswith(wanted) for line in told] == [True] * bool(refused_as)

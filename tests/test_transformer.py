@@ -153,6 +153,8 @@ def test_biases_norms_and_tied_head(tmp_path: Path) -> None:
     biased = load(tmp_path, config("llama-3-8b", attention_bias=True, mlp_bias=True))
     biases = 32 * (4096 + 2 * 1024 + 4096 + 2 * 14336 + 4096)
     assert biased.parameters == plain.parameters + biases
+    qwen2 = config("llama-3-8b", model_type="qwen2", attention_bias=True)
+    assert load(tmp_path, qwen2).parameters == plain.parameters + 32 * (4096 + 2 * 1024)  # none behind
     latent = load(tmp_path, config(attention_bias=True))
     biases = 61 * (1536 + 512 + 64 + 7168)
     assert latent.parameters == load_model("deepseek-v3").parameters + biases

@@ -242,8 +242,6 @@ def _label(axis: Axes, place: float, text: str, x: float = 0.0, **style: Any) ->
 
 def answers_figure(lines: pd.DataFrame, by: str) -> figures.Picture:
     """How many claims of each article or category got which answer; `lines` are a scorecard's."""
-    from matplotlib.colors import to_rgb
-
     groups = lines[by].replace(short_names(load_notes())) if by == "article" else lines[by]
     counts = pd.crosstab(groups, lines["answer"])[sorted(set(lines["answer"]), key=ANSWERS.index)]
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
@@ -252,9 +250,8 @@ def answers_figure(lines: pd.DataFrame, by: str) -> figures.Picture:
     for answer in map(str, counts.columns):
         size, (mark, _, colour) = counts[answer].to_numpy(), LOOKS[answer]
         bars = axis.barh(places, size, 0.42, left, color=colour, ec="white", label=f"{mark} {answer}")
-        ink = "white" if np.dot(to_rgb(colour), (0.3, 0.6, 0.1)) < 0.5 else figures.INK
         marks = [mark if count else "" for count in size]
-        axis.bar_label(bars, marks, label_type="center", color=ink, fontsize=9)
+        axis.bar_label(bars, marks, label_type="center", color=figures.ink_on(colour), fontsize=9)
         left = left + size
     figures.lanes(axis, [f"{name}: {total}" for name, total in counts.sum(axis=1).items()])
     axis.grid(visible=False)

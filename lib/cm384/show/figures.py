@@ -72,6 +72,17 @@ def canvas(height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list
     return figure, list(np.ravel(axes))
 
 
+def ink_on(colour: str) -> str:
+    """The colour of text that can be read on another one.
+
+    >>> ink_on(BLUE), ink_on("black"), ink_on(GREY), ink_on("white")
+    ('white', 'white', '#333333', '#333333')
+    """
+    from matplotlib.colors import to_rgb
+
+    return "white" if np.dot(to_rgb(colour), (0.3, 0.6, 0.1)) < 0.5 else INK
+
+
 def picture(figure: Figure, finding: str, data: pd.DataFrame, beside: bool = False) -> Picture:
     """Render a figure at both widths under its finding, and close it; numbers to four digits.
 
