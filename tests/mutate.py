@@ -50,8 +50,8 @@ ROOT = Path(__file__).parents[1]
 LIB = "lib/cm384/"
 PACKAGES = ("table", "derive", "physics", "ledger")
 CELLS = {"02", "04", "05", "13", "14"}  # the notebooks whose cells compute
-APART = (  # what needs a site, a browser or a repository, or waits for processes of its own
-    "browser browser_defects calculator committed environment readme report reruns scorecard_page"
+APART = (  # what needs a site, a browser or a repository, waits for processes of its own, or takes a minute
+    "browser browser_defects calculator committed environment fuzz readme report reruns scorecard_page"
     " sentences site sweep warm_kernels"
 )
 Lines = set[tuple[str, int]]

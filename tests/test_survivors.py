@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from strangers import refused
+from strangers import refused, write
 
 from cm384 import derive
 from cm384.ledger import board, claims, readings, verdicts
 from cm384.ledger.claims import Claim, load_claims, printed
 from cm384.ledger.verdicts import judge, scorecard
-from cm384.physics import at_work, kernels, served
+from cm384.physics import at_work, forecast, kernels, served
 from cm384.physics.check import in_words, validate
 from cm384.physics.kernels import Rows
 from cm384.physics.load import closed_loop
@@ -464,3 +464,45 @@ def test_an_own_claim_holds_by_another_document(primary: str, refused_as: str) -
         told = [str(error)]
     wanted = f"claims.csv line 3, column primary: {refused_as}; expected a document that is not the article "
     assert [line.startswith(wanted) for line in told] == [True] * bool(refused_as)
+
+
+@pytest.mark.parametrize(
+    ("value", "holding", "told"),
+    [("all", 2, "holds"), ("all", 1, "contradicted"), ("all", 0, "overstated"), ("", 1, "partly")],
+)
+def test_what_is_said_of_all_measures_is_wrong_where_one_fails(
+    monkeypatch: pytest.MonkeyPatch, value: str, holding: int, told: str
+) -> None:
+    attempt = SimpleNamespace(text="2 times", keys=())
+    found = [(name, attempt, place < holding) for place, name in enumerate(("memory", "peak"))]
+    monkeypatch.setattr(verdicts, "measures", lambda *_: found)
+    claim = next(claim for claim in load_claims() if claim.word)
+    assert judge(dataclasses.replace(claim, value=value), SPECS, {}).answer == told
+
+
+def test_a_training_run_without_a_format_is_not_the_newest() -> None:
+    newest = at_work.newest_training(SPECS, "gb200-nvl72", 8)
+    blank = dataclasses.replace(newest, id="blank", date="2030-01-01", precision="")
+    later = SimpleNamespace(runs={**SPECS.runs, "blank": blank}, parts=SPECS.parts)
+    found: Any = at_work.newest_training(later, "gb200-nvl72", 8)  # type: ignore[arg-type]
+    assert found == newest
+
+
+def test_how_much_longer_first_tokens_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half as long predicted as measured is twice as long measured."""
+    known = {"runs": 9, "documents": 5, "half": 0.1, "nine_in_ten": 0.3, "of": "",
+             "first_bias": -0.5, "first_tokens": 7, "first_half_ms": 80.0}  # fmt: skip
+    monkeypatch.setattr(forecast, "error_of", lambda *_: known)
+    side: Any = SimpleNamespace(model=R1, deployment=BF16, phase="decode")
+    half, most, first = forecast.errors(side, "")
+    assert (half.value, most.value, first.value) == (10, 30, 80)
+    assert first.note == "7 runs, of which half took 2.0 times as long or more"
+
+
+def test_what_the_model_says_of_another_chips_run_is_not_said(tmp_path: Path) -> None:
+    row = {"id": "X-1", "statement": "So fast.", "subject": "h100-sxm", "quantity": "predicted_throughput",
+           "conditions": "measurement=CM384-DECODE-4K-50MS", "form": "value", "relation": "eq",
+           "value": "2,000", "unit": "token/s/accelerator"}  # fmt: skip
+    (found,) = claims.load_claims(write(tmp_path / "claims.csv", Claim, row), SPECS)
+    told = judge(found, SPECS, {})
+    assert (told.answer, told.settled) == ("unsupported", "nothing")

@@ -220,11 +220,9 @@ def _alone(claim: Claim, found: Attempt, specs: Specs) -> str:
     for key in found.keys:
         rows = specs.rows[key]
         work = specs.kinds[rows[0].quantity].nature == "performance" or rows[0].basis in RUNS
-        if not work or rows[0].source not in sources:
-            continue
         makers = [sources[row.source].maker if row.source in sources else "" for row in rows]
         maker = specs.vendor(rows[0].subject)
-        if maker and all(name == maker for name in makers):
+        if work and maker and all(name == maker for name in makers):
             said.append(f"only documents of {maker} and its partners state it of {title(rows[0].subject)}")
     return listed(each(said))
 
