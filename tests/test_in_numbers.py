@@ -143,3 +143,14 @@ def test_core_of_a_tensor_group_by_hand() -> None:
         "reading 32 × 4,096 × 2,048 × 0.25 B ÷ 4.329 TB/s = 15.50 µs; "
         "in all max(2.124 µs, 15.50 µs) × 1 for the longest rank + 12.2 µs = 27.70 µs"
     )
+
+
+def test_core_of_sparse_attention_by_hand() -> None:
+    """16 heads of a group of eight take the 64 of a tile; 2,048 of 8,192 positions are read."""
+    eight = Deployment("h200-sxm", 8, 8, 4, 8192, tensor_parallel=8, attention_precision="bf16")
+    found = in_numbers(SPECS, load_model("deepseek-v3.2"), eight, "decode")
+    assert found["one of 58 layers with experts, on one rank"]["attention core"] == (
+        "computing 32 × 64 × 2,176 × 2,048 FLOP ÷ 344.9 TFLOPS = 26.46 µs; "
+        "reading 32 × 2,048 × 576 × 2 B ÷ 4.02 TB/s = 18.78 µs; "
+        "in all max(26.46 µs, 18.78 µs) × 1 for the longest rank + 21.74 µs = 48.20 µs"
+    )

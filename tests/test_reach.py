@@ -179,6 +179,16 @@ def test_indexer_by_hand() -> None:
     )
 
 
+def test_indexer_of_a_prompt_reads_each_key_once() -> None:
+    """At a byte a microsecond: 8 tokens of 132 bytes, and 4.5 scores of each, written and read."""
+    prompt = dataclasses.replace(H200, batch=8.0, context=8)
+    slow = SPECS.replace({("h200-sxm", "memory_bandwidth_sustained", "", "measured"): 1e-6})
+    found = Step(slow, load_model("deepseek-v3.2"), prompt, "prefill")
+    fast = Step(SPECS, load_model("deepseek-v3.2"), prompt, "prefill")
+    more = float(found.indexer(8.0, 1.0, 1.0) - fast.indexer(8.0, 1.0, 1.0))
+    assert more == pytest.approx((8 * 132 + 8 * 4.5 * 8) * US, rel=1e-3)
+
+
 def test_sparse_core_works_on_whole_tiles_of_heads() -> None:
     """On Hopper 16 heads of a group of eight take as long as 64."""
     model = load_model("deepseek-v3.2")
