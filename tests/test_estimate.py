@@ -16,9 +16,10 @@ from cm384.__main__ import main
 from cm384.notebooks import checked, defaults, find_notebook
 from cm384.physics import kernels
 from cm384.physics.check import by_document, counted, in_words, model_error, summary, validate
-from cm384.physics.estimate import donors, without_kernels
+from cm384.physics.estimate import by_median, donors, without_kernels
 from cm384.physics.kernels import Asked
 from cm384.physics.serving import largest_batch
+from cm384.physics.transformer import Model
 from cm384.table.errors import InputError, NotStated
 from cm384.table.records import KERNELS, Deployment, Measurement, Row
 from cm384.table.specs import Specs
@@ -210,6 +211,16 @@ def test_users_in_a_loop_and_limits_of_time_broadcast_too() -> None:
     most = largest_batch(estimate(SPECS, "mi300x"), R1, run("mi300x"), tpot=50.0)
     assert np.shape(most) == (9,)
     assert np.all(most > 1)
+
+
+@pytest.mark.parametrize(("model", "core", "chips"), [(R1, "latent", 9), (DENSE, "grouped-query", 6)])
+def test_the_chip_in_the_middle_stands_for_all(model: Model, core: str, chips: int) -> None:
+    """Of nine chips the fifth, of six the third, by the throughput that their shares give."""
+    fitting = run("mi300x", 8, batch=4.0, tensor_parallel=8)
+    table, found = by_median(SPECS, "mi300x", model, lambda table: decode(table, model, fitting).throughput.m)
+    assert len(found.values) == len(donors(SPECS, "mi300x", core)) == chips
+    middle = sorted(found.values)[chips // 2 - (chips % 2 == 0)]
+    assert decode(table, model, fitting).throughput.m == pytest.approx(middle, rel=1e-9)
 
 
 # --- what is stated, and what is missing ----------------------------------------------------------

@@ -140,12 +140,12 @@ def sensible(quantity: Quantity, like: str = "") -> Quantity:
 
 
 @cache
-def _ladder(unit: Any, like: str) -> tuple[int, tuple[Any, ...], tuple[float, ...]] | None:
+def _ladder(unit: Any, like: str) -> tuple[float, tuple[Any, ...], tuple[float, ...]] | None:
     """The ladder that a unit stands on: its least number, its rungs, and what each is of the unit.
 
     A pure number stands on what it is usually given in alone; None where there is no ladder.
     """
-    pure = [(1, (like or "count",))] if unit.dimensionless else []
+    pure = [(math.inf, (like or "count",))] if unit.dimensionless else []
     for least, ladder in (*_LADDERS, *pure):
         same = unit.dimensionality == parse_unit(ladder[0]).dimensionality
         if same and ("bit" in ladder[0]) == ("bit" in like):
