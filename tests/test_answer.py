@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -121,6 +122,15 @@ def test_prompts_and_answers_by_hand(chip: str, ranks: int, bits: str, matrix: s
     given = WORK | {"bits": bits}
     assert derive("matched_throughput", chip, SPECS, **given).m == pytest.approx(best / (1 + share))
     assert derive("prefill_per_decode", chip, SPECS, **given).m == pytest.approx(share)
+
+
+def test_formats_of_both_widths_in_one_call() -> None:
+    """Each as by itself, in whatever order."""
+    given = dict(zip(("prompt", "output", "tpot"), (4096.0, 1024.0, 50.0), strict=True))
+    alone = [float(at_work.matched_throughput(SPECS, "gb200", **given, bits=bits).m) for bits in (8.0, 4.0)]
+    both = at_work.matched_throughput(SPECS, "gb200", **given, bits=np.array([8.0, 4.0, 8.0])).m
+    assert both == pytest.approx([*alone, alone[0]])
+    assert alone[0] < alone[1]
 
 
 def test_a_system_answers_with_all_its_chips() -> None:

@@ -45,7 +45,7 @@ class Result:
     tokens: Any
     memory: Any
     terms: Callable[[], tuple[Terms, Terms]]
-    tokens_per_step: Any = 1.0
+    tokens_per_step: Any
 
     @cached_property
     def _found(self) -> tuple[Terms, Terms]:

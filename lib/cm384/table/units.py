@@ -82,8 +82,7 @@ def Q(value: ArrayLike, unit: str) -> Quantity:
     ...
     pint.errors.DimensionalityError: Cannot convert from 'byte' ([data]) to 'count' (dimensionless)
     """
-    single = np.float64(value) if type(value) is float else np.asarray(value, dtype=float)[()]
-    return Quantity(single, parse_unit(unit))
+    return Quantity(np.asarray(value, dtype=float)[()], parse_unit(unit))
 
 
 @cache
