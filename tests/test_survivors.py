@@ -506,3 +506,21 @@ def test_what_the_model_says_of_another_chips_run_is_not_said(tmp_path: Path) ->
     (found,) = claims.load_claims(write(tmp_path / "claims.csv", Claim, row), SPECS)
     told = judge(found, SPECS, {})
     assert (told.answer, told.settled) == ("unsupported", "nothing")
+
+
+def test_a_file_may_have_64_megabytes_and_no_byte_more(tmp_path: Path) -> None:
+    path = tmp_path / "large.csv"
+    with path.open("wb") as file:
+        file.truncate(64_000_000)
+    assert len(files.text_of(path)) == 64_000_000
+    with path.open("ab") as file:
+        file.write(b",")
+    assert refused(files.text_of, path) == "large.csv: more than 64 MB"
+
+
+def test_a_peak_of_more_bits_than_any_is_not_zero() -> None:
+    """Of 8 and 128 bits in one call, a 910C has the first alone."""
+    assert (
+        refused(derive, "peak_by_bits", "ascend-910c", SPECS, bits=np.array([8.0, 128.0]))
+        == "ascend-910c has no peak of 128 bits or more"
+    )
