@@ -199,6 +199,5 @@ def error_of(found: Attempt, specs: Specs) -> ModelError | None:
         return None
     named = [given[name] for given in (reading.conditions, {**reading.conditions, **reading.against})
              for name in ("measurement", "workload") if name in given]  # fmt: skip
-    ratio = bool(reading.comparator)
     # What names none are prompts with their answers, which go through both phases.
-    return model_error(specs, *(named[: 2 if ratio else 1] or specs.workloads), ratio=ratio)
+    return model_error(specs, *(named or specs.workloads), ratio=bool(reading.comparator))
