@@ -253,7 +253,7 @@ def _as_figure(cell: str, form: str) -> str:
     if text in MULTIPLES:
         return text
     if form == "range":
-        return re.sub(r"\s*(-|–|to|\.\.)\s*", "-", cell, count=1)
+        return re.sub(r"\s*(-|–|to|\.\.)\s*", "-", cell)
     return re.sub(r"\s*(x|×|-?fold| times)$", "", cell) if re.match(r"[0-9]", cell) else cell
 
 
