@@ -457,6 +457,21 @@ def test_first_token_waits_for_the_prompts_before_it() -> None:
     assert waiting == pytest.approx(service * (1 + before / groups), rel=1e-4)
 
 
+def test_fewest_chips_that_keep_a_first_token() -> None:
+    """Of groups of two chips each: with one chip less, the first token takes longer than 2 s."""
+    deployment = Deployment("ascend-910c", 16, 32, np.nan, 4096, 4, output=1024, matrix_precision="int8",
+                            routing="eplb", draft_tokens=1, tokens_per_step=1.7)  # fmt: skip
+    asked = forecast.Asked(R1, deployment, 4096.0, users=1000.0, ttft=2000.0)
+    (decoded, filled), lines = forecast._apart(SPECS, asked)
+    found = {line.figure: float(line.value) for line in lines if line.part == "both"}
+    groups, cache = found["prefill chips"] * 2 / 4, 61 * 576 * 2 * 4096 / 25e9
+    away = 1023 * float(decoded.result.tpot.m) / 1e3 + cache
+    service, waiting = 4096 / (filled.rate * 2), 2 - cache
+    before = 999 * waiting / (waiting + away)  # where the first token takes two seconds
+    assert service * (1 + before / groups) <= waiting < service * (1 + before / (groups - 0.5))
+    assert found["time to the first token"] <= 2000
+
+
 def test_limit_of_the_first_token_that_its_error_hides_is_refused() -> None:
     known = pd.read_csv(DATA / "derived" / "errors.csv")
     line = known[
