@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 
 from cm384.ledger.claims import printed
+from cm384.notebooks import NOTEBOOKS
 from cm384.show.figures import allowed, canvas, strips, times
 
 
@@ -60,3 +62,20 @@ def test_band_of_an_exact_figure_keeps_its_edges() -> None:
     assert bands(axis) == [pytest.approx((6687.5, 6688.5))]
     lines = [c for c in axis.collections if type(c).__name__ == "LineCollection"]
     assert [segment[0][0] for segment in lines[0].get_segments()] == pytest.approx([6687.5, 6688.5])
+
+
+def test_runs_over_time_are_drawn_where_they_belong() -> None:
+    """Page 14, its cells run one by one: each phase on its axis, each width of formats by its own runs."""
+    cells = nbformat.read(NOTEBOOKS / "14-did-it-beat-nvidia.ipynb", as_version=4).cells
+    known: dict[str, Any] = {}
+    for cell in cells:
+        if cell.cell_type == "code" and "race" not in known:
+            exec(cell.source, known)
+    drawn: list[Any] = []
+    known["picture"] = lambda figure, *_: drawn.append(figure)
+    exec(next(cell.source for cell in cells if "race.groupby" in cell.source), known)
+    for axis, phase in zip(drawn[0].axes, ("prefill", "decode"), strict=True):
+        marks = {line.get_label(): line.get_ydata() for line in axis.lines if "bits" in line.get_label()}
+        runs = known["race"][known["race"]["phase"] == phase].groupby("formats")["ratio"]
+        assert {name: list(ratios) for name, ratios in marks.items()} == runs.apply(list).to_dict()
+        assert len(marks) == 2

@@ -24,6 +24,7 @@ from cm384.physics.load import closed_loop
 from cm384.physics.models import load_model
 from cm384.physics.serving import decode, joined, largest_batch, prefill, time_budget
 from cm384.physics.sizes import Sizes
+from cm384.physics.training import runs_of
 from cm384.table import draws, files
 from cm384.table.errors import DATA, InputError, suggestion
 from cm384.table.files import columns
@@ -524,3 +525,11 @@ def test_a_peak_of_more_bits_than_any_is_not_zero() -> None:
         refused(derive, "peak_by_bits", "ascend-910c", SPECS, bits=np.array([8.0, 128.0]))
         == "ascend-910c has no peak of 128 bits or more"
     )
+
+
+def test_runs_of_which_one_states_no_model_are_no_ratio() -> None:
+    ours, theirs = (next(iter(runs_of(SPECS, name, "deepseek-v3"))) for name in ("ascend-910c", "gb200"))
+    blank = dataclasses.replace(SPECS, runs={**SPECS.runs, theirs.id: dataclasses.replace(theirs, model="")})
+    told = refused(derive, "training_ratio", "cloudmatrix-384", blank, run=ours.id,
+                   comparator="gb200-nvl72", against=theirs.id)  # fmt: skip
+    assert told.endswith(": one is of deepseek-v3, the other of a model that is not stated")
