@@ -52,7 +52,7 @@ sweep: $(READY)-test
 fuzz: $(READY)-test
 	@FUZZ=100000 OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest -n 3 -s tests/test_fuzz.py
 
-# Four hundred faults in the arithmetic, drawn by a seed: which do the tests not see? An hour.
+# Four hundred faults in the arithmetic, drawn by a seed: which do the tests not see? An hour and a half.
 mutate: $(READY)-test
 	@OPENBLAS_NUM_THREADS=1 $(PYTHON) tests/mutate.py 400
 
