@@ -48,7 +48,7 @@ refresh: $(READY)-report
 sweep: $(READY)-test
 	@$(PYTHON) -c 'from cm384 import sweep; from cm384.table.errors import DATA; sweep.remake(DATA / "derived")'
 
-# A hundred thousand inputs of six kinds, at random: right answers, or one line. An hour or more.
+# A hundred thousand inputs of six kinds, at random: right answers, or one line. Twenty minutes or more.
 fuzz: $(READY)-test
 	@FUZZ=100000 OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest -n 3 -s tests/test_fuzz.py
 

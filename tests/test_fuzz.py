@@ -11,6 +11,7 @@ import io
 import json
 import math
 import os
+import sys
 import tempfile
 import warnings
 from collections import Counter
@@ -47,7 +48,8 @@ def counted() -> Iterator[None]:
     """Say what came of the cases, where somebody asked for many."""
     yield
     if "FUZZ" in os.environ:
-        print("", *(f"{kind:13} {what:9} {n:7}" for (kind, what), n in sorted(COUNTS.items())), sep="\n")
+        lines = (f"{kind:13} {what:9} {n:7}" for (kind, what), n in sorted(COUNTS.items()))
+        print("", *lines, sep="\n", file=sys.stderr)  # which a worker of many passes on
 
 
 def outcome(kind: str, call: Callable[[], Any]) -> Any:
