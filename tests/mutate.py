@@ -291,7 +291,9 @@ def watched(name: str) -> File:
         failing(name, "--maxfail=0")
         return time.process_time() - begun, lines
 
-    seconds, lines = forked(follow)
+    if not (taken := forked(follow, limit=3600)):
+        raise SystemExit(f"{name} does not end where it is followed")
+    seconds, lines = taken
     print(f"{seconds:6.1f} s, followed: {name}", flush=True)
     return File(name, seconds, lines)
 
@@ -328,7 +330,10 @@ def main(count: int, seed: int = 20261130) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target, follow_symlinks=False)
         settle(Path(parent, "first"))
-        found, imports = forked(whole, [*tests, "notebooks"])
+        found, imports = forked(whole, [*tests, "notebooks"], limit=3600) or (
+            "something that never ends",
+            set(),
+        )
         if found:
             raise SystemExit(f"{found} fails without a fault\n{Path('log').read_text()}")
         for name in sorted(imports - sys.modules.keys()):

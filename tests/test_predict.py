@@ -242,13 +242,13 @@ def test_users_of_one_instance_that_does_both() -> None:
     assert spent == pytest.approx(85, rel=1e-4)
 
 
-@pytest.mark.parametrize(("users", "more"), [(None, (107, 1)), (2000, (2000, 19))])
-def test_most_users_or_fewest_instances_that_keep_a_limit(users: int | None, more: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("users", "kept"), [(None, (107, 1)), (2000, (2000, 19))])
+def test_most_users_or_fewest_instances_that_keep_a_limit(users: int | None, kept: tuple[int, int]) -> None:
     """One user more, or an instance less, takes longer than 40 ms a token."""
     words = ("r1", "h200", *ON_EIGHT, "--serving", "aggregated", "--prompt", "1024", "--output", "1024")
     found = asked(*words, "--tpot", "40", *(("--users", str(users)) if users else ()))
     taken = found["both", "users"]["value"], found["decode", "instances"]["value"]
-    assert taken == more
+    assert taken == kept
     deployment = Deployment("h200-sxm", 8, 8, 1, 1536, 8, output=1024, routing="unbalanced")
 
     def time(users: float, instances: float) -> float:
