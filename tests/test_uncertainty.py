@@ -289,6 +289,13 @@ def test_limit_is_the_most_that_is_done_in_full(tmp_path: Path) -> None:
     assert (drawn.exhaustive, len(drawn.values), drawn.method) == (False, 26, "26 seeded draws")
 
 
+def test_statements_that_a_figure_does_not_read_make_no_combination() -> None:
+    """The 910B4 with 32 or 64 GB, each with a bandwidth of its own, has one link to the outside."""
+    alone = span(lambda table: table.get("ascend-910b4", "scale_out_bandwidth"), load_specs())
+    both = span(lambda table: table.get("ascend-910b4", "hbm_bandwidth"), load_specs())
+    assert (alone.method, both.method) == ("one source each", "all 2 combinations")
+
+
 def test_default_limit_is_ten_thousand_combinations(tmp_path: Path) -> None:
     ten = alone(*range(1, 11))
     facts = {"memory": ten, "stream": ten, "links": ten, "draw": ten}

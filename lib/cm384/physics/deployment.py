@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from cm384.physics.arrays import any, floor, number
+from cm384.physics.arrays import PLAIN, any, floor, inf, number
 from cm384.physics.transformer import Model, bytes_per_element
 from cm384.table.errors import InputError, check_known
 from cm384.table.records import FOUR_BIT_WEIGHTS, MATRIX_PRECISIONS, ROUTINGS, Deployment
 
 WHOLE = ("accelerators", "expert_parallel", "tensor_parallel", "microbatches", "draft_tokens")
-LEAST = {"accelerators": 1, "expert_parallel": 1, "tensor_parallel": 1, "batch": 0, "context": 1,
+ABOVE_0 = 5e-324  # the smallest number
+LEAST = {"accelerators": 1, "expert_parallel": 1, "tensor_parallel": 1, "batch": ABOVE_0, "context": 1,
          "output": 0, "microbatches": 1, "draft_tokens": 0, "tokens_per_step": 1}  # fmt: skip
 
 
@@ -20,15 +21,18 @@ def check_fields(d: Deployment, model: Model, phase: str) -> None:
     """Refuse a deployment whose fields cannot be; one line that names the field."""
     check_known("routing", d.routing, ROUTINGS)
     for field, least in LEAST.items():
-        value, whole, strict = number(getattr(d, field)), field in WHOLE, field == "batch"
-        valid = (value > 0 if strict else value >= least) & (value < np.inf)
+        value, whole = getattr(d, field), field in WHOLE
+        if type(value) in PLAIN and least <= value < inf and not (whole and value % 1):
+            continue
+        value = number(value)
+        valid = (value >= least) & (value < inf)
         if field == "tokens_per_step":  # what is not stated may be published
             valid = valid | (value != value)
         if whole:
             valid = valid & (value == floor(value))
-        if not (valid is True or np.all(valid)):
+        if not np.all(valid):
             kind = "a whole number, " if whole else ""
-            bound = "more than 0" if strict else f"at least {least}"
+            bound = "more than 0" if least == ABOVE_0 else f"at least {least}"
             wrong = np.asarray(value)[~np.asarray(valid)]
             raise InputError(f"{field}: expected {kind}{bound}, not {wrong.flat[0]:g}")
     if any(number(d.microbatches) > 2):
