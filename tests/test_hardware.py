@@ -840,3 +840,9 @@ def test_figure_that_no_source_allows(
     quantity: str, subject: str, conditions: dict[str, str], message: str
 ) -> None:
     assert refusal(quantity, subject, **conditions).startswith(message)
+
+
+def test_highest_peak_for_several_widths_at_once() -> None:
+    """The 910C: 752 TFLOPS in 16 bits, twice as many in 8, and nothing in 4, where 8 stand for it."""
+    found = derive("peak_by_bits", "ascend-910c", SPECS, bits=np.array([4.0, 8.0, 16.0]))
+    assert list(found.to("TFLOP/s").m) == [1504.0, 1504.0, 752.0]

@@ -72,7 +72,7 @@ def _conditions(quantity: str, subject: str, specs: Specs) -> Iterator[dict[str,
     if "run" in names:
         yield from _of_runs(names, subject, specs)
         return
-    if compares(quantity) and "precision" in names and not (specs.vendor(subject) and specs.parts(subject)):
+    if compares(quantity) and "precision" in names and not specs.parts(subject):
         return
     kind = specs.systems if specs.parts(subject) else specs.chips
     values = {
