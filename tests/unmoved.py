@@ -29,7 +29,7 @@ from cm384.derive.spread import solve_for, span, tornado
 from cm384.ledger.claims import FORMS, RELATIONS, STATES, Claim, load_claims
 from cm384.ledger.robustness import flips, nearest_attempt, solutions
 from cm384.ledger.verdicts import scorecard
-from cm384.physics import at_work, check, forecast, load, training
+from cm384.physics import at_work, check, forecast, load, serving, training
 from cm384.physics.estimate import with_kernels
 from cm384.physics.in_numbers import in_numbers
 from cm384.physics.kernels import kernel_precisions
@@ -132,15 +132,17 @@ def a_step(draw: Draw) -> Asked:
 
 
 def step(asked: Asked) -> Any:
-    """A step whole and by term, and the same on five contexts at once."""
+    """A step whole and by term, on three contexts at once, and where the time of a token goes."""
     model, d = cm384.load_model(asked["model"]), deployment(asked["deployment"])
     table = with_kernels(SPECS, d.accelerator, model)
     run = cm384.decode if asked["phase"] == "decode" else cm384.prefill
     found = run(table, model, d)
     wide = run(table, model, dataclasses.replace(d, context=d.context * np.array([1, 1.5, 2])))
-    most = cm384.physics.serving.largest_batch(table, model, d) if asked["phase"] == "decode" else 0
+    most = serving.largest_batch(table, model, d) if asked["phase"] == "decode" else 0
+    budget = serving.time_budget(table, model, d, asked["phase"])
     return {"step": found.step, "memory": found.memory, "tokens": found.tokens_per_step, "most": most,
-            "layer": found.layer, "terms": found.breakdown, "longer": wide.step}  # fmt: skip
+            "layer": found.layer, "terms": found.breakdown, "longer": wide.step,
+            "budget": budget.steps, "useful": budget.useful_share, "bounds": budget.bounds}  # fmt: skip
 
 
 def a_working(draw: Draw) -> Asked:

@@ -266,7 +266,7 @@ def _apart(specs: Specs, asked: Asked) -> tuple[list[Side], list[Line]]:
     group = ranks_of(specs, p.accelerator) / p.tensor_parallel
     users, step = d.batch * chips, float(decoded.result.step)
     away = (d.output - 1) * step / float(decoded.result.tokens_per_step)
-    stage = load.Stage(float(filled.result.step), 1.0, after, aggregated=False)
+    stage = load.Stage(float(filled.result.step), np.nan, after, aggregated=False)
     needed = np.ceil(ratio * chips - 1e-9)
     if np.isfinite(asked.ttft):
         needed = max(needed, np.ceil(stage.servers_for(asked.ttft / 1e3, users, away) / group))

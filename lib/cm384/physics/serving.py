@@ -334,7 +334,7 @@ def time_budget(specs: Specs, model: Model, deployment: Deployment, phase: str) 
     read = [size * layers.ranks_per_package / bandwidth / result.tokens for size in (weights, cache)]
 
     def computing(flop: dict[str, Any]) -> list[Any]:
-        core = flop["attention_core"] + flop.get("index_core", 0.0)
+        core = sum(each for name, each in flop.items() if name in ("attention_core", "index_core"))
         return [(sum(flop.values()) - core) / peaks[0], core / peaks[1]]
 
     each = [arrays.maximum(*pair) for pair in zip(computing(done), read, strict=True)]
