@@ -41,8 +41,9 @@ lint: $(READY)-test
 arithmetic: $(READY)-test
 	@$(PYTEST) -q $(ARITHMETIC:%=tests/test_%.py)
 
-refresh: $(READY)-report
+refresh: $(READY)-test
 	@$(PYTHON) -m cm384 refresh
+	@$(PYTHON) tests/unmoved.py
 
 # The sweep of ten million that page 15 summarises, four times over: some minutes.
 sweep: $(READY)-test

@@ -121,15 +121,6 @@ def sites(text: str) -> Iterator[tuple[ast.expr, str, str]]:
                     yield node, kind, f"({ast.unparse(ast.fix_missing_locations(other))})"
 
 
-def planted(text: str, node: ast.expr, other: str) -> str:
-    """A source with something else in the place of an expression."""
-    lines = text.encode().splitlines(keepends=True)
-    first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
-    before, after = lines[first][: node.col_offset], lines[last][node.end_col_offset :]
-    kept = other[:-1] + "\n" * (last - first) + ")"  # so that what follows stays on its lines
-    return b"".join([*lines[:first], before, kept.encode(), after, *lines[last + 1 :]]).decode()
-
-
 @dataclass
 class Fault:
     """One change of one expression, of a module or of a cell of a notebook (its number, else -1)."""
