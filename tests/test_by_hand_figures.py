@@ -206,7 +206,7 @@ def test_a_condition_is_given_where_any_number_of_it_is() -> None:
 @pytest.mark.parametrize(
     ("quantity", "subject", "given", "default"),
     [
-        ("bytes_per_output_token", "h100-sxm", {"context": 4096}, {"batch": 1}),
+        ("bytes_per_output_token", "h100-sxm", {"context": 4096}, {"batch": 1, "expert_parallel": 0}),
         ("electricity_cost", "gb200-nvl72", {"workload": "decode", "price": 0.1}, {"utilisation": 1}),
         ("capital_cost", "gb200-nvl72", {"workload": "decode"}, {"utilisation": 1}),
         ("token_cost", "gb200-nvl72", {"workload": "decode", "price": 0.1}, {"utilisation": 1}),
@@ -225,17 +225,13 @@ def test_what_is_not_given_is_one_or_none(
     assert bare.m == told.m
 
 
-def test_exchanges_over_the_scale_out_network_are_never_faster() -> None:
-    """No bandwidth of decode above that to the outside stays, and none below it rises."""
-    chip = "h800-sxm"
-    slow = served.over_scale_out(SPECS, chip)
-    limit = SPECS.get(chip, "scale_out_bandwidth").to("GB/s").m / SPECS.get(chip, "ranks_per_package").m
-    for key, (row, *_) in SPECS.rows.items():
-        moved = slow.rows[key][0].amount.m_as(row.amount.units)
-        if key[:2] == (chip, "exchange_bandwidth") and "phase=decode" in key[2]:
-            assert moved == pytest.approx(min(row.amount.to("GB/s").m, limit))
-        else:
-            assert slow.rows[key] == SPECS.rows[key]
+def test_exchanges_over_the_scale_out_network_take_its_bandwidth_in_decode_alone() -> None:
+    """400 Gb/s of a 910C are 25 GB/s for each of its two dies, where its own fabric gives them 135."""
+    slow = served.over_scale_out(SPECS, "ascend-910c")
+    assert slow.drawn == {
+        ("ascend-910c", "exchange_bandwidth", f"op={op};phase=decode;ranks=8", "measured"): 25.0
+        for op in ("dispatch", "combine")
+    }
 
 
 # --- training -------------------------------------------------------------------------------------
@@ -271,6 +267,8 @@ def test_peaks_of_several_bits_are_each_the_highest_of_as_many() -> None:
     found = hardware.peak_by_bits(SPECS, "h100-sxm", bits=np.array([4.0, 8.0, 16.0]))
     assert found.m.tolist() == one
     assert one[0] == one[1] == pytest.approx(2 * one[2], rel=1e-3)
+    told = refused(hardware.peak_by_bits, SPECS, "h100-sxm", bits=np.array([8.0, 64.0]))
+    assert told == "h100-sxm has no peak of 64 bits or more"
 
 
 # --- terms ----------------------------------------------------------------------------------------
