@@ -179,7 +179,7 @@ def training_throughput_by_mfu(
 ) -> Quantity:  # fmt: skip
     """The tokens a second that a chip or system would train at an MFU, a share of 1, of a peak."""
     if np.any(np.asarray(mfu) > 1):
-        raise InputError(f"mfu: expected a share above 0 and at most 1, such as 0.35, got {mfu:g}")
+        raise InputError(f"mfu: expected a share above 0 and at most 1, such as 0.35, got {np.max(mfu):g}")
     peak = derive("peak", subject, specs, precision=precision, basis=basis)
     flop = derive("training_flop_per_token", model, specs, sequence=sequence, mtp=mtp)
     return (peak * mfu / flop).to("token/s")
