@@ -30,7 +30,7 @@ from cm384.ledger.claims import FORMS, RELATIONS, STATES, Claim, load_claims
 from cm384.ledger.robustness import flips, nearest_attempt, solutions
 from cm384.ledger.verdicts import scorecard
 from cm384.physics import at_work, check, forecast, load, serving, training
-from cm384.physics.estimate import with_kernels
+from cm384.physics.estimate import donors, estimate, with_kernels, without_kernels
 from cm384.physics.in_numbers import in_numbers
 from cm384.physics.kernels import kernel_precisions
 from cm384.physics.transformer import (
@@ -219,6 +219,22 @@ def forecasted(asked: Asked) -> Any:
     return found.to_numpy().tolist()
 
 
+def an_estimate(draw: Draw) -> Asked:
+    chip, core = draw.choice(SPECS.chips), draw.choice(["latent", "sparse", "grouped-query"])
+    by = draw.sample(donors(SPECS, chip, core), draw.choice([0, 0, 1, 2]))
+    return {"chip": chip, "core": core, "by": by}
+
+
+def estimated(asked: Asked) -> Any:
+    """The kernel rows that a chip without any is given: how many of a quantity, and their mean logarithm."""
+    bare = without_kernels(SPECS, asked["chip"])
+    drawn = estimate(bare, asked["chip"], asked["core"], asked["by"]).drawn
+    held: dict[str, list[Any]] = {}
+    for key in sorted(drawn):
+        held.setdefault(key[1], []).append(np.log1p(np.minimum(drawn[key], 1e30)))
+    return {name: [len(values), np.mean(values)] for name, values in held.items()}
+
+
 # --- models, figures, runs ----------------------------------------------------------------------------
 
 
@@ -395,6 +411,7 @@ KINDS: dict[str, tuple[int, Callable[[Draw], Asked], Callable[[Asked], Any]]] = 
     "workings": (30, a_working, working),
     "loops": (150, a_loop, loop),
     "forecasts": (50, a_forecast, forecasted),
+    "estimates": (30, an_estimate, estimated),
     "configs": (120, a_config, config),
     "figures": (150, a_figure, figure),
     "training": (60, a_training, trained),
