@@ -28,7 +28,7 @@ from cm384.physics.training import runs_of
 from cm384.table import draws, files
 from cm384.table.errors import DATA, InputError, suggestion
 from cm384.table.files import columns
-from cm384.table.records import Deployment, Loop
+from cm384.table.records import Deployment, Loop, Row
 from cm384.table.specs import load_measurements, load_specs
 
 SPECS = load_specs()
@@ -533,3 +533,28 @@ def test_runs_of_which_one_states_no_model_are_no_ratio() -> None:
     told = refused(derive, "training_ratio", "cloudmatrix-384", blank, run=ours.id,
                    comparator="gb200-nvl72", against=theirs.id)  # fmt: skip
     assert told.endswith(": one is of deepseek-v3, the other of a model that is not stated")
+
+
+def test_a_double_in_per_cent_reaches_as_far_as_the_digit() -> None:
+    """200 %, said with one digit: a tenth as a factor, 181.8 to 220, and no half of a per cent."""
+    told = printed("double", "ratio", unit="percent")
+    assert (told.value, told.low, told.high) == (200.0, 181.818181818182, 220.0)
+
+
+def test_a_dense_model_has_no_experts() -> None:
+    assert (LLAMA.routed_experts, LLAMA.experts_per_token, LLAMA.expert_size, LLAMA.shared_experts) == (
+        0,
+    ) * 4
+    assert (LLAMA.moe_layers, LLAMA.mtp_layers, LLAMA.joined, LLAMA.draft_vocab_size) == (0,) * 4
+    flags = LLAMA.router_bias, LLAMA.expert_bias, LLAMA.ffn_bias, LLAMA.attention_kept
+    assert flags == (False,) * 4
+
+
+def test_price_for_each_of_two_kinds_of_accelerators() -> None:
+    """A system for 216,000 USD with eight H100 and one A100: 24,000 USD each."""
+    added = [
+        Row("hgx-h100", "price", "", 216_000.0, "USD", "nominal", "central", "", "a page", "line 1", ""),
+        Row("hgx-h100", "count", "part=a100-sxm", 1.0, "count", "nominal", "central", "", "a page", "", ""),
+    ]
+    table = dataclasses.replace(SPECS, rows=SPECS.rows | {row.key: (row,) for row in added})
+    assert derive("price_per_accelerator", "hgx-h100", table).m == pytest.approx(24_000)
