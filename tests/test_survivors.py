@@ -558,3 +558,19 @@ def test_price_for_each_of_two_kinds_of_accelerators() -> None:
     ]
     table = dataclasses.replace(SPECS, rows=SPECS.rows | {row.key: (row,) for row in added})
     assert derive("price_per_accelerator", "hgx-h100", table).m == pytest.approx(24_000)
+
+
+def test_no_more_users_than_memory_holds_where_the_limit_is_wide() -> None:
+    """A second a token binds nothing: as many users as an instance has room for, and none that waits."""
+    asked = forecast.Asked(R1, Deployment("h200-sxm", 8, 8, np.nan, 32_768, tensor_parallel=8, output=1024),
+                           prompt=32_256, tpot=1000.0, aggregated=True)  # fmt: skip
+    told = forecast.forecast(SPECS, asked).set_index(["part", "figure"])["value"]
+    assert told["both", "users"] == told["fits", "requests of an instance"]
+
+
+def test_a_term_that_takes_no_time_waits_for_nothing() -> None:
+    """Without drafts there is no draft step, so that no line says what it waits for."""
+    one = Deployment("h200-sxm", 8, 8, 4, 4096, tensor_parallel=8)
+    lines = forecast.bounds(SPECS, R1, one, "decode")
+    assert "draft" not in lines.index
+    assert (lines["ms"] > 0).sum() == len(lines)
